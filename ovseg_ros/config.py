@@ -1,0 +1,145 @@
+"""Options are frozen dataclasses; this file maps them to YAML, ROS parameters and back.
+
+An option is written once, as a dataclass field made with :func:`option`. The same tree is read from
+a preset's YAML (:func:`from_mapping`), declared as ROS parameters (:func:`flatten`) and shown to
+people (:func:`describe`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_type_hints
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[Any, ...] | None = None,
+) -> Any:
+    """Return a dataclass field with a description and, where it makes sense, a range or choices."""
+    return dataclasses.field(
+        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Base of every configuration: checks each field against its type, range and choices."""
+
+    def __post_init__(self) -> None:
+        """Validate every field that was made with :func:`option`."""
+        hints = get_type_hints(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, _check(field, hints[field.name], value))
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One leaf of a configuration tree, as shown to ROS and to people."""
+
+    name: str
+    value: Any
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[Any, ...] | None
+
+
+def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
+    """Build a configuration tree from nested (or dotted) keys; missing keys keep their defaults.
+
+    Raises:
+        ValueError: naming the full dotted key, what was expected and what came.
+    """
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}")
+    nested = _nest(mapping)
+    hints = get_type_hints(cls)
+    known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(nested) - known)
+    if unknown:
+        raise ValueError(
+            f"{where}{unknown[0]}: no such option; expected one of {', '.join(sorted(known))}"
+        )
+    values = {}
+    for key, value in nested.items():
+        hint = hints[key]
+        if dataclasses.is_dataclass(hint):
+            value = from_mapping(hint, value, f"{where}{key}.")  # type: ignore[arg-type]
+        values[key] = value
+    try:
+        return cls(**values)
+    except ValueError as error:
+        raise ValueError(f"{where}{error}") from None
+
+
+def describe(config: Any, prefix: str = "") -> Iterator[Option]:
+    """Yield every leaf of a configuration tree with its dotted name, depth first."""
+    for field in dataclasses.fields(config):
+        value, name = getattr(config, field.name), f"{prefix}{field.name}"
+        if dataclasses.is_dataclass(value):
+            yield from describe(value, f"{name}.")
+        else:
+            meta = field.metadata
+            yield Option(
+                name,
+                list(value) if isinstance(value, tuple) else value,
+                meta.get("help", ""),
+                meta.get("low"),
+                meta.get("high"),
+                meta.get("choices"),
+            )
+
+
+def flatten(config: Any) -> dict[str, Any]:
+    """Return ``{dotted name: value}`` of a configuration tree; tuples become lists."""
+    return {leaf.name: leaf.value for leaf in describe(config)}
+
+
+def _nest(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in mapping.items():
+        head, _, tail = str(key).partition(".")
+        if tail:
+            value = {tail: value}
+        if head in nested and isinstance(nested[head], dict) and isinstance(value, Mapping):
+            value = {**nested[head], **value}
+        nested[head] = dict(value) if isinstance(value, Mapping) else value
+    return nested
+
+
+def _check(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
+    if dataclasses.is_dataclass(hint):
+        return value
+    name, meta = field.name, field.metadata
+    kind = getattr(hint, "__origin__", hint)
+    if kind is tuple:
+        if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+            raise ValueError(f"{name}: expected a list, got {value!r}")
+        item = hint.__args__[0]
+        value = tuple(_cast(name, item, entry) for entry in value)
+    else:
+        value = _cast(name, hint, value)
+    for entry in value if kind is tuple else (value,):
+        low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
+        if low is not None and entry < low or high is not None and entry > high:
+            raise ValueError(f"{name}: expected a value in [{low}, {high}], got {entry!r}")
+        if choices is not None and entry not in choices:
+            allowed = ", ".join(map(repr, choices))
+            raise ValueError(f"{name}: expected one of {allowed}, got {entry!r}")
+    return value
+
+
+def _cast(name: str, hint: Any, value: Any) -> Any:
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint in (bool, int, float, str) and type(value) is not hint:
+        raise ValueError(f"{name}: expected {hint.__name__}, got {value!r}")
+    return value

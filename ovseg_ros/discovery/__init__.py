@@ -1,0 +1,1 @@
+"""Auto-vocabulary discovery: which words belong to an image, asked of nobody."""

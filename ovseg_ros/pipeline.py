@@ -1,0 +1,144 @@
+"""The flow of the whole package: image -> discover (sometimes) -> vocabulary -> segment -> result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.base import Discoverer
+from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
+from ovseg_ros.segmenters.base import Segmenter
+from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
+from ovseg_ros.types import Discovery, Segmentation, Vocabulary, check_images, normalise_name
+from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig(Config):
+    """Everything a preset says about models and words (what nodes add is in ``nodes/``)."""
+
+    device: str = option("auto", "auto (CUDA, else CPU), cpu, cuda or cuda:N")
+    dtype: str = option(
+        "auto", "numbers in the models", choices=("auto", "float32", "bfloat16", "float16")
+    )
+    segmenter: SegmenterConfig = SegmenterConfig()
+    discovery: DiscoveryConfig = DiscoveryConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryAnswer:
+    """What a query found for one of its names.
+
+    Attributes:
+        name: The normalised name that was asked for.
+        label: Its value in the label mask.
+        present: Whether any pixel won it.
+        score: Mean confidence over its pixels in [0, 1]; 0 where absent.
+        pixels: How many pixels won it.
+        box_xywh: Bounding box in pixels (x, y, width, height); zeros where absent.
+    """
+
+    name: str
+    label: int
+    present: bool
+    score: float
+    pixels: int
+    box_xywh: tuple[int, int, int, int]
+
+
+class Pipeline:
+    """Discovers words now and then, and segments every frame with the words in force."""
+
+    def __init__(
+        self, segmenter: Segmenter, discoverer: Discoverer | None, vocabulary: LivingVocabulary
+    ) -> None:
+        """Combine the parts; without a discoverer the vocabulary is the operator's alone."""
+        self.segmenter = segmenter
+        self.discoverer = discoverer
+        self.vocabulary = vocabulary
+
+    def discover(self, image: np.ndarray, *, stamp: float = 0.0, seed: int = 0) -> Discovery:
+        """Find the words of one image (H, W, 3) uint8 RGB and let the vocabulary learn them.
+
+        Args:
+            image: RGB, (H, W, 3) uint8.
+            stamp: Time of the image in seconds.
+            seed: Seed of the discovery.
+        """
+        if self.discoverer is None:
+            raise ValueError("discovery.name: expected a discoverer, this pipeline has none")
+        found = self.discoverer.discover(image, seed=seed)
+        self.vocabulary.observe(found.proposals, stamp=stamp)
+        return found
+
+    def segment(self, images: np.ndarray) -> Segmentation:
+        """Segment a batch (B, H, W, 3) uint8 RGB with the vocabulary in force."""
+        return self.segmenter.segment(check_images(images), self.vocabulary.snapshot())
+
+    def query(
+        self, image: np.ndarray, names: tuple[str, ...]
+    ) -> tuple[Segmentation, tuple[QueryAnswer, ...]]:
+        """Segment one image (H, W, 3) with a query's own names beside the words in force.
+
+        The words in force compete for the pixels, so that "is there a mug" has the answer "no"
+        where every pixel is better called something else. The vocabulary itself stays untouched.
+        Labels 1..K of the returned mask are the names of the query in their order; everything
+        else is 0.
+        """
+        asked = tuple(dict.fromkeys(normalise_name(name) for name in names))
+        if not asked:
+            raise ValueError("names: expected at least one name, got none")
+        rivals = [
+            category.name
+            for category in self.vocabulary.snapshot().categories
+            if not {category.name, *category.synonyms} & set(asked)
+        ]
+        result = self.segmenter.segment(check_images(image[None]), Vocabulary.of(*asked, *rivals))
+        labels = np.where(result.labels <= len(asked), result.labels, 0)
+        found = Segmentation(
+            labels=labels,
+            confidence=np.where(labels > 0, result.confidence, 0).astype(np.uint8),
+            vocabulary=Vocabulary.of(*asked),
+        )
+        return found, tuple(
+            _answer(name, label, found) for label, name in enumerate(asked, start=1)
+        )
+
+
+def _answer(name: str, label: int, found: Segmentation) -> QueryAnswer:
+    mask = found.labels[0] == label
+    pixels = int(mask.sum())
+    if pixels == 0:
+        return QueryAnswer(
+            name=name, label=label, present=False, score=0.0, pixels=0, box_xywh=(0, 0, 0, 0)
+        )
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (
+        int(columns[0]),
+        int(rows[0]),
+        int(columns[-1] - columns[0] + 1),
+        int(rows[-1] - rows[0] + 1),
+    )
+    score = float(found.confidence[0][mask].mean()) / 255
+    return QueryAnswer(
+        name=name, label=label, present=True, score=score, pixels=pixels, box_xywh=box
+    )
+
+
+def build_pipeline(config: PipelineConfig) -> Pipeline:
+    """Load the models a configuration names and combine them.
+
+    Raises:
+        ValueError: if an option is wrong.
+        FileNotFoundError: if weights are missing; never random weights instead.
+    """
+    return Pipeline(
+        build_segmenter(config.segmenter, device=config.device, dtype=config.dtype),
+        build_discoverer(config.discovery, device=config.device, dtype=config.dtype),
+        LivingVocabulary(config.vocabulary),
+    )
+
+

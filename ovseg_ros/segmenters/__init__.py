@@ -1,0 +1,1 @@
+"""Open-vocabulary segmenters: one file or folder per system, built by name."""

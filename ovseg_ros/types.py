@@ -1,0 +1,245 @@
+"""The currency of the package: categories, vocabularies, proposals, segmentations.
+
+Everything here is frozen, validated on construction and free of ROS and torch, so that a value
+which exists is a value which is right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+UNLABELLED = 0
+"""Label of pixels that carry no category."""
+
+MAX_MONO8_ID = 254
+"""Largest category id in an 8-bit mask: 0 is unlabelled and 255 is never assigned."""
+
+MAX_ID = 65_534
+"""Largest category id in a 16-bit mask (65 535 is never assigned)."""
+
+MAX_NAME_LENGTH = 64
+"""Longest category name in characters; longer ones are sentences, not names."""
+
+
+class Source(str, Enum):
+    """Who put a category into the vocabulary."""
+
+    AUTO = "auto"
+    QUERY = "query"
+    FIXED = "fixed"
+
+
+class Mode(str, Enum):
+    """How the vocabulary lives: discovered, fixed by the operator, or both together."""
+
+    AUTO = "auto"
+    FIXED = "fixed"
+    EXTEND = "extend"
+
+
+def normalise_name(name: str) -> str:
+    """Return a category name in its one written form: lower case, single spaces.
+
+    Raises:
+        ValueError: if the name is empty, not printable or longer than ``MAX_NAME_LENGTH``.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"name: expected a string, got {type(name).__name__}")
+    clean = " ".join(name.lower().split())
+    if not clean:
+        raise ValueError(f"name: expected at least one visible character, got {name!r}")
+    if len(clean) > MAX_NAME_LENGTH:
+        raise ValueError(
+            f"name: expected at most {MAX_NAME_LENGTH} characters, got {len(clean)}: {clean[:40]!r}..."
+        )
+    if not clean.isprintable():
+        raise ValueError(f"name: expected printable characters only, got {name!r}")
+    return clean
+
+
+@dataclass(frozen=True, kw_only=True)
+class Category:
+    """One thing a pixel can be called.
+
+    Attributes:
+        id: Label in masks, 1..``MAX_ID``; never reused or re-meant within a session.
+        name: Normalised name, e.g. ``"teddy bear"``.
+        synonyms: Further names that mean the same.
+        source: Who asked for it.
+        score: Support in [0, 1]: share of recent discoveries that proposed it (1 for operators).
+        first_seen: Time it was first proposed, in seconds of the image clock.
+        last_seen: Time it was last proposed, in seconds of the image clock.
+        group: Name of the operator's class it belongs to (``"traversable"``), or ``""``.
+    """
+
+    id: int
+    name: str
+    synonyms: tuple[str, ...] = ()
+    source: Source = Source.QUERY
+    score: float = 1.0
+    first_seen: float = 0.0
+    last_seen: float = 0.0
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if not 1 <= self.id <= MAX_ID:
+            raise ValueError(f"id: expected 1..{MAX_ID}, got {self.id}")
+        if self.name != normalise_name(self.name):
+            raise ValueError(f"name: expected a normalised name, got {self.name!r}")
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score: expected 0..1, got {self.score}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The categories in force for a frame, in ascending order of id.
+
+    Attributes:
+        version: Grows by one with every change; masks carry it.
+        mode: How the vocabulary lives.
+        categories: The categories; may be empty (then every pixel is unlabelled).
+    """
+
+    version: int = 0
+    mode: Mode = Mode.AUTO
+    categories: tuple[Category, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if self.version < 0:
+            raise ValueError(f"version: expected >= 0, got {self.version}")
+        ids = [category.id for category in self.categories]
+        if ids != sorted(set(ids)):
+            raise ValueError(f"categories: expected ascending ids without repeats, got {ids}")
+        names = [category.name for category in self.categories]
+        if len(names) != len(set(names)):
+            raise ValueError(f"categories: expected distinct names, got {names}")
+
+    @classmethod
+    def of(cls, *names: str, version: int = 1) -> Vocabulary:
+        """Return a fixed vocabulary of the given names with ids 1, 2, ... in that order."""
+        return cls(
+            version=version,
+            mode=Mode.FIXED,
+            categories=tuple(
+                Category(id=i, name=normalise_name(name), source=Source.FIXED)
+                for i, name in enumerate(names, start=1)
+            ),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Category names, in order of id."""
+        return tuple(category.name for category in self.categories)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """Category ids, (K,) uint16, in the order of ``names``."""
+        return np.array([category.id for category in self.categories], dtype=np.uint16)
+
+    def named(self, name: str) -> Category | None:
+        """Return the category with this name or synonym, or None."""
+        clean = normalise_name(name)
+        return next((c for c in self.categories if clean == c.name or clean in c.synonyms), None)
+
+    def __len__(self) -> int:
+        """Return the number of categories."""
+        return len(self.categories)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """A name that discovery found in one image.
+
+    Attributes:
+        name: Normalised name.
+        score: Support in [0, 1], e.g. the share of caption passes that named it.
+        synonyms: Names merged into this one.
+    """
+
+    name: str
+    score: float
+    synonyms: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if self.name != normalise_name(self.name):
+            raise ValueError(f"name: expected a normalised name, got {self.name!r}")
+        if not 0.0 <= self.score <= 1.0:
+            raise ValueError(f"score: expected 0..1, got {self.score}")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Discovery:
+    """What auto-vocabulary discovery found in one image.
+
+    Attributes:
+        proposals: Found names, highest score first, ties in alphabetical order.
+        captions: Every caption that was read, for people who want to know why.
+        clusters: Cluster label of every patch, (h, w) int64, or None where nothing was clustered.
+        cluster_names: For each cluster label its best name, ``""`` if none; empty without clusters.
+    """
+
+    proposals: tuple[Proposal, ...] = ()
+    captions: tuple[str, ...] = ()
+    clusters: np.ndarray | None = None
+    cluster_names: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Proposed names, best first."""
+        return tuple(proposal.name for proposal in self.proposals)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmentation:
+    """Label masks of a batch of images.
+
+    Attributes:
+        labels: Category ids, (B, H, W) uint8 or uint16; 0 is unlabelled.
+        confidence: Confidence of the label, (B, H, W) uint8, 0..255 for 0..1.
+        vocabulary: The vocabulary the masks were made with.
+    """
+
+    labels: np.ndarray
+    confidence: np.ndarray
+    vocabulary: Vocabulary = field(default_factory=Vocabulary)
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if self.labels.ndim != 3 or self.labels.dtype not in (np.uint8, np.uint16):
+            raise ValueError(
+                "labels: expected (B, H, W) uint8 or uint16, "
+                f"got {self.labels.shape} {self.labels.dtype}"
+            )
+        if self.confidence.shape != self.labels.shape or self.confidence.dtype != np.uint8:
+            raise ValueError(
+                f"confidence: expected {self.labels.shape} uint8, "
+                f"got {self.confidence.shape} {self.confidence.dtype}"
+            )
+
+
+def check_images(images: np.ndarray) -> np.ndarray:
+    """Return ``images`` if they are a (B, H, W, 3) uint8 RGB batch with at least one pixel.
+
+    Raises:
+        ValueError: otherwise, naming expected and received shape and dtype.
+    """
+    if (
+        not isinstance(images, np.ndarray)
+        or images.dtype != np.uint8
+        or images.ndim != 4
+        or images.shape[-1] != 3
+        or 0 in images.shape
+    ):
+        got = (
+            f"{images.shape} {images.dtype}"
+            if isinstance(images, np.ndarray)
+            else type(images).__name__
+        )
+        raise ValueError(f"images: expected RGB (B, H, W, 3) uint8, got {got}")
+    return images
