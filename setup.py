@@ -1,0 +1,16 @@
+"""Installs the ROS-free library and the `ovseg` command; colcon installs everything through CMake."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+SHARED_FOLDERS = ("config", "launch", "rviz", "foxglove")
+
+# The rest of the metadata is in pyproject.toml; it has no way to name files outside the package.
+setup(
+    data_files=[
+        (f"share/ovseg_ros/{folder}", sorted(str(f) for f in Path(folder).iterdir() if f.is_file()))
+        for folder in SHARED_FOLDERS
+        if Path(folder).is_dir()
+    ]
+)
