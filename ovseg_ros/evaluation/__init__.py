@@ -1,0 +1,1 @@
+"""Data sets, metrics, name mapping and reports: how well does a pipeline do?"""
