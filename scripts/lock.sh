@@ -9,7 +9,8 @@ UV="$(command -v .venv/bin/uv || command -v uv)"
 
 # Every line would repeat what [tool.uv] environments says; keep only what tells Python versions apart.
 sed -i -E \
-    -e "s/ ; .*platform_machine.*//" \
+    -e "s/ ; .*(python_full_version (<|>=) '3.11').*platform_.*/ ; \1/" \
+    -e "s/ ; .*platform_.*//" \
     -e "s/ and sys_platform == 'linux'//" \
     -e "s/ and python_full_version < '3.13'//" \
     -e "s/ ; python_full_version < '3.13'$//" \
