@@ -26,7 +26,7 @@ $(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt 
 	@touch $@
 
 # Python sources, configuration and launch files are linked: only these need a new build.
-$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv config launch rviz foxglove) | $(STAMPS)/dependencies
+$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) | $(STAMPS)/dependencies
 	@scripts/environment.sh build
 	@touch $@
 	@echo "[ovseg_ros] Ready. Try: make demo, or $(BIN)/ovseg --help"
