@@ -21,7 +21,7 @@ $(STAMPS)/created-$(ROS):
 	@scripts/environment.sh create
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt scripts/ros-build-wheels.txt
+$(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt
 	@scripts/environment.sh dependencies
 	@touch $@
 

@@ -124,8 +124,7 @@ dependencies() {
     logged dependencies "$uv" pip install --python "$VENV/bin/python" --requirement pyproject.toml \
         "${extras[@]}" --constraint constraints.txt
     if [ "$ROS" = wheels ]; then
-        say "Installing the ROS 2 message generators and pointing their CMake files at this Python"
-        logged ros "$uv" pip install --python "$VENV/bin/python" --no-deps --requirement scripts/ros-build-wheels.txt
+        say "Pointing the CMake files of the ROS wheels at this Python"
         logged patch "$VENV/bin/python" scripts/patch_cmake_exports.py
     elif ! command -v colcon >/dev/null; then
         logged colcon "$uv" pip install --python "$VENV/bin/python" --constraint constraints.txt colcon-common-extensions
