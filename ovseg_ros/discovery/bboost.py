@@ -1,0 +1,181 @@
+"""BBoost: the words of an image, from BLIP alone (AutoSeg, arXiv 2312.04539, section 3.2)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.discovery import clustering
+from ovseg_ros.discovery.captioner import Captioner, Encoding
+from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.refine.crf import smooth
+from ovseg_ros.refine.mean_field import smooth as smooth_torch
+from ovseg_ros.types import Discovery
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BBoostConfig(Config):
+    """Sizes and weights of BBoost; the defaults are the paper's."""
+
+    sizes: tuple[int, ...] = option(
+        (384, 512), "squares the image is clustered at, in pixels", low=16, high=4096
+    )
+    k_min: int = option(2, "smallest number of clusters", low=1, high=64)
+    k_max: int = option(8, "largest number of clusters", low=1, high=64)
+    inits: int = option(8, "random starts per k-means", low=1, high=100)
+    iterations: int = option(100, "longest k-means", low=1, high=10_000)
+    tolerance: float = option(1e-4, "k-means rests below this shift", low=0.0, high=1.0)
+    positional_dims: int = option(256, "dimensions of the positional code", low=0, high=4096)
+    positional_weight: float = option(1.0, "weight of the positional code", low=0.0, high=1e3)
+    crf: str = option(
+        "pydensecrf",
+        "who smooths the cluster probabilities",
+        choices=("pydensecrf", "torch", "none"),
+    )
+    crf_weight: float = option(6.0, "weight of the CRF's smoothness", low=0.0, high=1e3)
+    crf_theta: float = option(0.8, "reach of the CRF's smoothness in patches", low=0.01, high=100.0)
+    crf_iterations: int = option(5, "rounds of mean field", low=0, high=100)
+    majority_rounds: int = option(8, "most rounds of the 3x3 majority filter", low=0, high=100)
+    caption_size: int = option(512, "square the captions are read at", low=16, high=4096)
+    caption_mode: str = option(
+        "concat",
+        "what the decoder sees of a cluster: its patches in the whole image, alone, both, or CLS",
+        choices=("global", "local", "concat", "cls"),
+    )
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        if self.k_min > self.k_max:
+            raise ValueError(f"k_max: expected >= k_min = {self.k_min}, got {self.k_max}")
+        if not self.sizes:
+            raise ValueError("sizes: expected at least one size, got none")
+        if self.positional_dims % 4:
+            raise ValueError(
+                f"positional_dims: expected a multiple of 4, got {self.positional_dims}"
+            )
+
+
+class BBoost:
+    """Clusters BLIP's patches, captions every cluster, and reads the names off the captions."""
+
+    name = "bboost"
+
+    def __init__(self, captioner: Captioner, nouns: NounConfig, config: BBoostConfig) -> None:
+        """Combine the parts.
+
+        Raises:
+            ValueError: if a size does not fit the captioner's patches or has fewer than ``k_max``.
+        """
+        self.captioner = captioner
+        self.nouns = nouns
+        self.config = config
+        self.device = str(captioner.device)
+        for name, sizes in (("sizes", config.sizes), ("caption_size", (config.caption_size,))):
+            for size in sizes:
+                sides, rest = divmod(size, captioner.patch_size)
+                if rest or (name == "sizes" and sides**2 < config.k_max):
+                    raise ValueError(
+                        f"{name}: expected multiples of {captioner.patch_size} pixels with at "
+                        f"least k_max = {config.k_max} patches, got {size}"
+                    )
+
+    @torch.inference_mode()
+    def discover(self, image: np.ndarray, *, seed: int = 0) -> Discovery:
+        """Find the names of one image (H, W, 3) uint8 RGB; see ``Discoverer.discover``."""
+        encode = self.captioner.encode
+        encodings = {size: encode(image, size) for size in self.config.sizes}
+        clusters = self.cluster(list(encodings.values()), seed=seed)
+        whole = encodings.get(self.config.caption_size) or encode(image, self.config.caption_size)
+        captions = self.captioner.caption(self.memories(whole, clusters), seed=seed)
+        found = support(captions, self.nouns)
+        names = found.best
+        if not found.proposals:  # nothing nameable in any part: ask about the whole
+            captions += self.captioner.caption([whole.features], seed=seed)
+            found = support(captions[-1:], self.nouns)
+        if not found.proposals:
+            logger.warning("no caption named anything: the vocabulary of this image is empty")
+        return Discovery(
+            proposals=found.proposals,
+            captions=tuple(caption for region in captions for caption in region),
+            clusters=clusters,
+            cluster_names=names,
+        )
+
+    def cluster(self, encodings: list[Encoding], *, seed: int = 0) -> np.ndarray:
+        """Cluster an image's patches: many k-means runs, their consensus, denoised.
+
+        Args:
+            encodings: The image at each size.
+            seed: Seed of the k-means starts.
+
+        Returns:
+            Cluster of every patch of the finest grid, (h, w) int64, labels 0..n-1 without gaps.
+        """
+        config = self.config
+        generator = torch.Generator().manual_seed(seed)
+        finest = max(encoding.grid for encoding in encodings)
+        runs = []
+        for encoding in encodings:
+            labels = clustering.kmeans(
+                self._points(encoding),
+                range(config.k_min, config.k_max + 1),
+                inits=config.inits,
+                iterations=config.iterations,
+                tolerance=config.tolerance,
+                generator=generator,
+            ).labels  # (K, h * w)
+            runs.append(clustering.resize_labels(labels.view(-1, *encoding.grid), finest))
+        aligned = clustering.align(torch.cat(runs).flatten(1).cpu().numpy())
+        probabilities = clustering.vote(aligned).reshape(-1, *finest)  # (C, h, w)
+        labels = self._denoise(probabilities).argmax(axis=0)
+        labels = clustering.majority_filter(labels, rounds=config.majority_rounds)
+        return clustering.drop_empty(labels)
+
+    def memories(self, whole: Encoding, clusters: np.ndarray) -> list[torch.Tensor]:
+        """Return what the text decoder sees of every cluster, each (n, D).
+
+        Args:
+            whole: The image at the captioning size.
+            clusters: Cluster of every patch, (h, w) int64, on any grid.
+        """
+        mode = self.config.caption_mode
+        labels = clustering.resize_labels(torch.from_numpy(clusters), whole.grid).flatten()
+        parts = [
+            torch.nonzero(labels == label).flatten().to(whole.features.device)
+            for label in range(int(clusters.max()) + 1)
+        ]
+        cls = whole.features[:1]
+        if mode == "cls":
+            return [cls for _ in parts]
+        seen = [whole.patches[part] if len(part) else cls for part in parts]
+        if mode == "global":
+            return seen
+        alone = self.captioner.encode_parts(whole, parts)
+        if mode == "local":
+            return alone
+        return [torch.cat(both) for both in zip(alone, seen, strict=True)]
+
+    def _points(self, encoding: Encoding) -> torch.Tensor:
+        """Return patches with their positional code, (h * w, D + positional dims) float32."""
+        config, patches = self.config, encoding.patches.float()
+        code = clustering.positional_code(encoding.grid, config.positional_dims)
+        return torch.cat((patches, config.positional_weight * code.to(patches.device)), dim=1)
+
+    def _denoise(self, probabilities: np.ndarray) -> np.ndarray:
+        config = self.config
+        if config.crf == "none":
+            return probabilities
+        backend = smooth if config.crf == "pydensecrf" else smooth_torch
+        return backend(
+            probabilities,
+            weight=config.crf_weight,
+            theta=config.crf_theta,
+            iterations=config.crf_iterations,
+        )

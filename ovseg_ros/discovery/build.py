@@ -1,0 +1,50 @@
+"""Discoverers by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.base import Discoverer
+from ovseg_ros.discovery.bboost import BBoostConfig
+from ovseg_ros.discovery.caption import CaptionConfig
+from ovseg_ros.discovery.captioner import CaptionerConfig
+from ovseg_ros.discovery.nouns import NounConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryConfig(Config):
+    """Which discoverer, and the options of all of them; captioner and nouns are shared."""
+
+    name: str = option(
+        "bboost",
+        "bboost (parts of the image), caption (the whole image) or none (operator's words only)",
+        choices=("bboost", "caption", "none"),
+    )
+    captioner: CaptionerConfig = CaptionerConfig()
+    nouns: NounConfig = NounConfig()
+    bboost: BBoostConfig = BBoostConfig()
+    caption: CaptionConfig = CaptionConfig()
+
+
+def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Discoverer | None:
+    """Load the discoverer a configuration names; None for ``none``.
+
+    Args:
+        config: The configuration.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: auto, float32, bfloat16 or float16 for the models; clustering is always float32.
+
+    Raises:
+        FileNotFoundError: if weights are missing.
+    """
+    if config.name == "none":
+        return None
+    from ovseg_ros.discovery.bboost import BBoost
+    from ovseg_ros.discovery.caption import WholeImageCaption
+    from ovseg_ros.discovery.captioner import load_captioner
+
+    captioner = load_captioner(config.captioner, device=device, dtype=dtype)
+    if config.name == "caption":
+        return WholeImageCaption(captioner, config.nouns, config.caption)
+    return BBoost(captioner, config.nouns, config.bboost)

@@ -1,0 +1,43 @@
+"""The whole-image caption baseline (the paper's "X-Decoder + BLIP")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.captioner import Captioner
+from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.types import Discovery
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionConfig(Config):
+    """Options of the baseline."""
+
+    size: int = option(384, "square the image is resized to, in pixels", low=16, high=4096)
+
+
+class WholeImageCaption:
+    """Captions the image as a whole and takes the nouns."""
+
+    name = "caption"
+
+    def __init__(self, captioner: Captioner, nouns: NounConfig, config: CaptionConfig) -> None:
+        """Combine the parts."""
+        if config.size % captioner.patch_size:
+            raise ValueError(
+                f"size: expected a multiple of {captioner.patch_size}, got {config.size}"
+            )
+        self.captioner = captioner
+        self.nouns = nouns
+        self.config = config
+        self.device = str(captioner.device)
+
+    def discover(self, image: np.ndarray, *, seed: int = 0) -> Discovery:
+        """Find the names of one image (H, W, 3) uint8 RGB; see ``Discoverer.discover``."""
+        encoding = self.captioner.encode(image, self.config.size)
+        captions = self.captioner.caption([encoding.features], seed=seed)
+        found = support(captions, self.nouns)
+        return Discovery(proposals=found.proposals, captions=tuple(captions[0]))

@@ -1,0 +1,206 @@
+"""BLIP as BBoost uses it: patch features of any resolution and captions of parts of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.types import check_images
+from ovseg_ros.weights import resolve_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionerConfig(Config):
+    """Which BLIP, and how it decodes (AutoSeg's local captioning; lengths count the prompt)."""
+
+    weights: str = option(
+        "Salesforce/blip-image-captioning-base", "folder, robot_cell/NAME or public name of a BLIP"
+    )
+    prompt: str = option("a picture of", "how every caption begins")
+    passes: int = option(5, "captions per cluster", low=1, high=64)
+    sample: bool = option(True, "sample captions; else greedy, and every pass reads the same")
+    top_p: float = option(1.0, "nucleus of the sampling", low=1e-3, high=1.0)
+    temperature: float = option(1.0, "temperature of the sampling", low=1e-3, high=10.0)
+    max_length: int = option(25, "longest caption in tokens", low=2, high=512)
+    min_length: int = option(4, "shortest caption in tokens", low=0, high=512)
+    repetition_penalty: float = option(1.1, "above 1 punishes repeated words", low=0.1, high=1e3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """One image in BLIP's eyes; index 0 of both is CLS, then the patches row by row.
+
+    Attributes:
+        inputs: What enters the first layer, with positions, (1 + h * w, D) in the model's dtype.
+        features: What leaves the final LayerNorm, same shape and dtype.
+        grid: Rows and columns of patches (h, w).
+    """
+
+    inputs: Tensor
+    features: Tensor
+    grid: tuple[int, int]
+
+    @property
+    def patches(self) -> Tensor:
+        """Features without CLS, (h * w, D)."""
+        return self.features[1:]
+
+
+class Captioner:
+    """A BLIP captioning model in eval mode, with its tokenizer and image normalisation."""
+
+    def __init__(self, model: Any, processor: Any, config: CaptionerConfig) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: A ``transformers.BlipForConditionalGeneration``, already on its device.
+            processor: The ``transformers.BlipProcessor`` that belongs to it.
+            config: How to decode.
+        """
+        self.model = model.eval()
+        self.tokenizer = processor.tokenizer
+        self.config = config
+        self.device: torch.device = model.device
+        self.dtype: torch.dtype = model.dtype
+        self.patch_size: int = model.config.vision_config.patch_size
+        images = processor.image_processor
+        self._mean = torch.tensor(images.image_mean, device=self.device)[:, None, None]
+        self._std = torch.tensor(images.image_std, device=self.device)[:, None, None]
+
+    @torch.inference_mode()
+    def encode(self, image: np.ndarray, size: int) -> Encoding:
+        """Encode an image resized to a square (specs 1 and 2 of BBoost).
+
+        Position embeddings are resized bicubically from the checkpoint's own table every time.
+
+        Args:
+            image: RGB, (H, W, 3) uint8.
+            size: Side of the square in pixels, a multiple of the patch size.
+
+        Raises:
+            ValueError: if the image is not such an image or the size does not fit.
+        """
+        check_images(np.asarray(image)[None])
+        if size < self.patch_size or size % self.patch_size:
+            raise ValueError(f"size: expected a multiple of {self.patch_size}, got {size}")
+        pixels = torch.tensor(np.ascontiguousarray(image), device=self.device)
+        pixels = pixels.permute(2, 0, 1).float() / 255  # (3, H, W)
+        pixels = F.interpolate(
+            pixels[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        pixels = ((pixels - self._mean) / self._std).to(self.dtype)
+        inputs = self.model.vision_model.embeddings(pixels, interpolate_pos_encoding=True)
+        side = size // self.patch_size
+        return Encoding(inputs=inputs[0], features=self._transform(inputs)[0], grid=(side, side))
+
+    @torch.inference_mode()
+    def encode_parts(self, encoding: Encoding, parts: Sequence[Tensor]) -> list[Tensor]:
+        """Encode CLS and some patches of an image alone, with their own positions ("local").
+
+        BLIP's vision tower takes no attention mask, so parts share a batch where they are equally
+        large and go one by one otherwise; together they cost less than the whole image does.
+
+        Args:
+            encoding: The image.
+            parts: Patch indices, each (n,) int64.
+
+        Returns:
+            For each part its outputs, CLS first, (1 + n, D).
+        """
+        found: dict[int, Tensor] = {}
+        for length in sorted({len(part) for part in parts}):
+            members = [i for i, part in enumerate(parts) if len(part) == length]
+            rows = torch.stack([parts[i] for i in members]) + 1  # (B, n), index 0 is CLS
+            rows = F.pad(rows, (1, 0))
+            outputs = self._transform(encoding.inputs[rows])  # (B, 1 + n, D)
+            found.update(zip(members, outputs, strict=True))
+        return [found[i] for i in range(len(parts))]
+
+    @torch.inference_mode()
+    def caption(self, memories: Sequence[Tensor], *, seed: int = 0) -> list[list[str]]:
+        """Read every memory ``config.passes`` times, all in one batched generation.
+
+        Args:
+            memories: What the text decoder attends to, each (n, D) with n >= 1; sizes may differ.
+            seed: Seed of the sampling; the global random state stays untouched.
+
+        Returns:
+            For each memory its captions, without the prompt.
+        """
+        if not memories:
+            return []
+        config, text = self.config, self.model.config.text_config
+        lengths = torch.tensor([len(memory) for memory in memories], device=self.device)
+        padded = torch.nn.utils.rnn.pad_sequence(list(memories), batch_first=True)  # (M, n, D)
+        attended = torch.arange(padded.shape[1], device=self.device) < lengths[:, None]
+        words = self.tokenizer(config.prompt, add_special_tokens=False).input_ids
+        prompt = torch.tensor([[text.bos_token_id, *words]], device=self.device)
+        prompt = prompt.expand(len(memories), -1)  # (M, P)
+        repeats = config.passes if config.sample else 1
+        sampling: dict[str, Any] = {"do_sample": False}
+        if config.sample:
+            sampling = {
+                "do_sample": True,
+                "top_p": config.top_p,
+                "top_k": 0,
+                "temperature": config.temperature,
+                "num_return_sequences": repeats,
+            }
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(seed)
+            tokens = self.model.text_decoder.generate(
+                input_ids=prompt,
+                attention_mask=torch.ones_like(prompt),
+                encoder_hidden_states=padded,
+                encoder_attention_mask=attended.long(),
+                max_length=max(config.max_length, prompt.shape[1] + 1),
+                min_length=config.min_length,
+                repetition_penalty=config.repetition_penalty,
+                eos_token_id=text.sep_token_id,
+                pad_token_id=text.pad_token_id,
+                **sampling,
+            )
+        lines = self.tokenizer.batch_decode(tokens[:, prompt.shape[1] :], skip_special_tokens=True)
+        captions = [" ".join(line.split()) for line in lines]
+        each = [captions[i : i + repeats] for i in range(0, len(captions), repeats)]
+        return each if config.sample else [same * config.passes for same in each]
+
+    def _transform(self, inputs: Tensor) -> Tensor:
+        """Run the layers and the final LayerNorm over embedded tokens (B, n, D)."""
+        vision = self.model.vision_model
+        return vision.post_layernorm(vision.encoder(inputs_embeds=inputs).last_hidden_state)
+
+
+def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Captioner:
+    """Load a BLIP by folder or public name.
+
+    Args:
+        config: Which weights, and how to decode.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: auto, float32, bfloat16 or float16.
+
+    Raises:
+        FileNotFoundError: if the weights cannot be had; never random weights instead.
+    """
+    from transformers import BlipForConditionalGeneration, BlipProcessor
+
+    place = resolve_device(device)
+    source = resolve_weights(config.weights)
+    try:
+        processor = BlipProcessor.from_pretrained(source)
+        model = BlipForConditionalGeneration.from_pretrained(
+            source, dtype=resolve_dtype(dtype, place)
+        )
+    except OSError as error:
+        raise FileNotFoundError(
+            f"weights: expected a BLIP captioner, could not load {config.weights!r}: {error}"
+        ) from error
+    return Captioner(model.to(place), processor, config)

@@ -1,0 +1,254 @@
+"""From captions to names: common nouns, compounds, synonyms, support (AutoSeg, section 7)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any
+
+from ovseg_ros import wordnet
+from ovseg_ros.config import Config, option
+from ovseg_ros.types import MAX_NAME_LENGTH, Proposal
+
+COLOURS = frozenset(
+    "amber aqua azure beige black blue bronze brown burgundy charcoal cobalt colour color coral "
+    "cream crimson cyan emerald fuchsia gold gray green grey indigo ivory khaki lavender lilac "
+    "lime magenta maroon mauve mustard navy ochre olive orange peach pink plum purple red rose "
+    "ruby rust salmon sapphire scarlet silver tan teal turquoise vermilion violet white yellow".split()
+)
+"""Never a category, but see ``THINGS_TOO``."""
+
+THINGS_TOO = frozenset("coral lavender lime mustard olive orange peach plum rose salmon".split())
+"""Colours that are also things: kept in the plural ("oranges") and after an article ("an orange")."""
+
+STOP_WORDS = tuple(
+    "area back background base bit body bottom bunch center centre class close close-up closeup "
+    "collection color colour corner couple day distance edge end foreground front group half hand "
+    "image item kind left length line lot middle number object one pair part photo photograph "
+    "picture piece pile place point position rest right row scene series set shape side size "
+    "something sort space spot stack style surface thing time top type variety view way".split()
+)
+"""Nouns of place, measure and picture: true of every image, categories of none."""
+
+EXTRA_LEXICON = (
+    "building block",
+    "cell phone",
+    "computer mouse",
+    "conveyor belt",
+    "hair drier",
+    "jenga block",
+    "lego block",
+    "lego brick",
+    "potted plant",
+    "race car",
+    "robot arm",
+    "robot gripper",
+    "robot hand",
+    "robotic arm",
+    "rubber duck",
+    "soccer ball",
+    "stop sign",
+    "street sign",
+    "tennis racket",
+    "toy block",
+    "toy car",
+    "toy robot",
+    "toy truck",
+    "trash can",
+)
+"""Names WordNet lacks, or that must win over their parts."""
+
+_VAGUE = (COLOURS - THINGS_TOO) | frozenset(
+    "big clean dark dirty good great high large light little long low new nice old other open "
+    "small short tall thick thin tiny top young".split()
+)
+"""They make no compound even where WordNet lists one ("young man", "black bear")."""
+
+_LONGEST = 4
+"""Longest compound in words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NounConfig(Config):
+    """Which nouns of the captions become names."""
+
+    extra_lexicon: tuple[str, ...] = option(
+        EXTRA_LEXICON, "names beyond WordNet, singular; they win over the nouns they consist of"
+    )
+    stop_words: tuple[str, ...] = option(STOP_WORDS, "nouns that are never names")
+    modifiers: bool = option(
+        True, "keep a noun that only qualifies the next one (kitchen in kitchen robot)"
+    )
+    min_support: float = option(0.0, "names with a lower score are dropped", low=0.0, high=1.0)
+    merge_synonyms: bool = option(True, "unite names whose first WordNet sense is the same")
+
+    def __post_init__(self) -> None:
+        """Validate, and write the words in one form."""
+        super().__post_init__()
+        for name in ("extra_lexicon", "stop_words"):
+            words = tuple(" ".join(word.lower().split()) for word in getattr(self, name))
+            object.__setattr__(self, name, words)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Support:
+    """What a set of captions supports.
+
+    Attributes:
+        proposals: Names by falling score, then in alphabetical order.
+        best: For each region its best supported name, ``""`` if none.
+    """
+
+    proposals: tuple[Proposal, ...]
+    best: tuple[str, ...]
+
+
+def support(captions: Sequence[Sequence[str]], config: NounConfig) -> Support:
+    """Count which names the captions of every region support.
+
+    The score of a name is the share of captions that say it in the region where it is said most:
+    a small object has one region, and must not lose against the table that is in all of them.
+
+    Args:
+        captions: For each region (cluster) the captions of its passes.
+        config: Which nouns count.
+    """
+    regions = [[nouns(caption, config) for caption in region] for region in captions]
+    shares: list[dict[str, float]] = []
+    for region in regions:
+        said = sorted({name for caption in region for name in caption})
+        shares.append({n: sum(n in caption for caption in region) / len(region) for n in said})
+    totals: dict[str, float] = {}
+    scores: dict[str, float] = {}
+    for region_shares in shares:
+        for name, share in region_shares.items():
+            totals[name] = totals.get(name, 0.0) + share
+            scores[name] = max(scores.get(name, 0.0), share)
+    ranked = sorted(scores, key=lambda name: (-scores[name], -totals[name], name))
+    chief = _merge(ranked) if config.merge_synonyms else {name: name for name in ranked}
+    synonyms = {c: tuple(sorted(n for n in ranked if chief[n] == c != n)) for c in chief.values()}
+    if any(synonyms.values()):
+        merged = [[frozenset(chief[n] for n in caption) for caption in r] for r in regions]
+        shares = [
+            {n: sum(n in c for c in r) / len(r) for n in sorted(set().union(*r))} if r else {}
+            for r in merged
+        ]
+        scores = {n: max(s.get(n, 0.0) for s in shares) for n in synonyms}
+        totals = {n: sum(s.get(n, 0.0) for s in shares) for n in synonyms}
+    kept = [n for n in sorted(synonyms) if scores[n] >= config.min_support]
+    proposals = tuple(
+        Proposal(name=name, score=scores[name], synonyms=synonyms[name])
+        for name in sorted(kept, key=lambda name: (-scores[name], name))
+    )
+    best = tuple(
+        min((n for n in own if n in kept), key=lambda n: (-own[n], totals[n], n), default="")
+        for own in shares
+    )
+    return Support(proposals=proposals, best=best)
+
+
+def nouns(caption: str, config: NounConfig) -> frozenset[str]:
+    """Return the names one caption mentions, lower case and singular."""
+    return _nouns(caption, config)
+
+
+@lru_cache(maxsize=4096)
+def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
+    words = [
+        word.removesuffix("'s").strip("'-")
+        for word in re.findall(r"[a-z][a-z'-]*|[.,;:!?]", caption.lower())
+    ]
+    words = [word for word in words if word]
+    if not words:
+        return frozenset()
+    tagged = _tagger().tag_sent(words)
+    tags = [tag for _, _, tag in tagged]
+    singular = [_singular(word, lemma, tag) for word, lemma, tag in tagged]
+    found: set[str] = set()
+    index = 0
+    while index < len(words):
+        compound, length = _compound(words, singular, tags, index, config)
+        if not compound:
+            compound = _single(words, singular, tags, index, config)
+        if compound and compound not in config.stop_words and len(compound) <= MAX_NAME_LENGTH:
+            found.add(compound)
+        index += length
+    return frozenset(found)
+
+
+def _compound(
+    words: list[str], singular: list[str], tags: list[str], start: int, config: NounConfig
+) -> tuple[str, int]:
+    """Return the longest compound at a position and its length, ("", 1) if there is none."""
+    for length in range(min(_LONGEST, len(words) - start), 1, -1):
+        stop = start + length
+        first, last = words[start : stop - 1], singular[stop - 1]
+        for name in (" ".join([*first, last]), " ".join(words[start:stop])):
+            if name in config.extra_lexicon:
+                return name, length
+        nominal = all(_nominal(words[i], tags[i]) for i in range(start + 1, stop))
+        opens = _nominal(words[start], tags[start]) or tags[start].startswith("AJ")
+        if nominal and opens and words[start] not in _VAGUE:
+            name = " ".join([*first, last])
+            if wordnet.known(name):
+                return name, length
+    return "", 1
+
+
+def _single(
+    words: list[str], singular: list[str], tags: list[str], at: int, config: NounConfig
+) -> str:
+    """Return the noun at a position if it stands for a category of its own, else ``""``."""
+    word, name, tag = words[at], singular[at], tags[at]
+    following = at + 1 < len(words) and _nominal(words[at + 1], tags[at + 1])
+    if name in config.extra_lexicon:
+        return name
+    if len(name) <= 2 or not wordnet.known(name) or not _is_noun(words, tags, at):
+        return ""
+    if name in COLOURS:
+        counted = at > 0 and tags[at - 1][:2] in ("AT", "CR", "AJ")
+        plain = name in THINGS_TOO and (word != name or (counted and not following))
+        return name if plain else ""
+    if following and not config.modifiers and words[at + 1] != word:
+        return ""
+    return name
+
+
+def _is_noun(words: list[str], tags: list[str], at: int) -> bool:
+    """Return whether a word is a common noun; where the tagger does not know, WordNet decides."""
+    tag = tags[at]
+    if tag.startswith("NN"):
+        return True
+    if tag.startswith("NP"):  # captions are lower case: a name only if it is a place or a person
+        return not any(wordnet.is_a(words[at], kind, senses=1) for kind in ("location", "person"))
+    if tag.startswith("VV") and tag not in ("VVG", "VVN", "VVD"):  # "a yellow duck" seen as a verb
+        return at > 0 and tags[at - 1][:2] in ("AT", "AJ", "CR", "DP")
+    return tag.startswith("UN")
+
+
+def _nominal(word: str, tag: str) -> bool:
+    """Return whether a word may be part of a compound."""
+    return tag.startswith(("NN", "NP", "UN")) and word not in COLOURS and word.isascii()
+
+
+def _singular(word: str, lemma: str, tag: str) -> str:
+    """Return the dictionary form of a noun; what no dictionary knows stays as it is."""
+    if wordnet.known(lemma) and tag.startswith("NN"):
+        return lemma
+    return wordnet.base_form(word) or word
+
+
+def _merge(ranked: Iterable[str]) -> dict[str, str]:
+    """Map every name to the best ranked name with the same first sense."""
+    chiefs: dict[object, str] = {}
+    return {name: chiefs.setdefault(wordnet.synsets(name)[:1] or name, name) for name in ranked}
+
+
+@cache
+def _tagger() -> Any:
+    """Return the English tagger that HanTa ships, loaded once."""
+    from HanTa.HanoverTagger import HanoverTagger
+
+    return HanoverTagger("morphmodel_en.pgz")

@@ -1,0 +1,1 @@
+"""Sharper masks: dense CRFs that pull probabilities towards smooth regions and image edges."""
