@@ -37,4 +37,6 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
         }[dtype]
     if device.type == "cuda":
         return torch.float16
-    return torch.bfloat16 if torch.backends.cpu.get_cpu_capability() == "AVX512_BF16" else torch.float32
+    native = torch.cpu.get_capabilities()
+    fast = native.get("avx512_bf16") or native.get("amx_bf16")
+    return torch.bfloat16 if fast else torch.float32

@@ -1,0 +1,155 @@
+"""The two towers of SimZSS: a frozen ViT with an optional denoiser, and a causal text transformer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.transformer import TextTransformer
+from safetensors.torch import load_file, save_file
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import Block, VisionTransformer
+from torch import Tensor, nn
+
+from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, load_tokenizer
+
+OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
+OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Shapes of the two towers, as written to ``config.json`` beside the weights.
+
+    Attributes:
+        visual: Keyword arguments of timm's ``VisionTransformer``.
+        text: Keyword arguments of open_clip's ``TextTransformer`` (``output_dim`` is the ViT's).
+        denoiser: Side of the denoiser's square position table in patches; 0 for no denoiser.
+        image_hw: Input size (height, width) in pixels that the model was trained with.
+        mean: Channel means in [0, 1] that images are normalised with.
+        std: Channel standard deviations.
+    """
+
+    visual: dict[str, Any]
+    text: dict[str, Any]
+    denoiser: int = 0
+    image_hw: tuple[int, int] = (224, 224)
+    mean: tuple[float, ...] = field(default=OPENAI_MEAN)
+    std: tuple[float, ...] = field(default=OPENAI_STD)
+
+
+class VisionTower(nn.Module):
+    """A ViT whose patches may be cleaned by one more transformer block (the denoiser)."""
+
+    def __init__(self, config: Architecture) -> None:
+        """Build from shapes, with random weights."""
+        super().__init__()
+        self.vit = nn.Module()  # one level more, so that keys are those of the authors
+        self.vit.model = VisionTransformer(
+            num_classes=0, global_pool="", dynamic_img_size=True, **config.visual
+        )
+        width = self.vit.model.embed_dim
+        if config.denoiser:
+            self.pos_embed = nn.Parameter(torch.zeros(1, config.denoiser**2, width))
+            self.denoiser = Block(
+                width,
+                num_heads=config.visual.get("num_heads", 12),
+                qkv_bias=True,
+                norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6),
+            )
+        self.has_denoiser = bool(config.denoiser)
+        self.patch = self.vit.model.patch_embed.patch_size
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode normalised images.
+
+        Args:
+            images: (B, 3, H, W), H and W multiples of the patch size.
+
+        Returns:
+            Class tokens (B, D) and patch tokens (B, h, w, D), after the final norm.
+        """
+        h, w = images.shape[2] // self.patch[0], images.shape[3] // self.patch[1]
+        tokens = self.vit.model.forward_features(images)  # (B, prefix + h*w, D)
+        patches = tokens[:, self.vit.model.num_prefix_tokens :]
+        if self.has_denoiser:
+            positions = resample_abs_pos_embed(
+                self.pos_embed, [h, w], num_prefix_tokens=0, interpolation="bicubic"
+            )
+            patches = self.denoiser(patches + positions)
+        return tokens[:, 0], patches.unflatten(1, (h, w))
+
+
+class SimZSS(nn.Module):
+    """Vision tower, text tower and the learned temperature of the global loss."""
+
+    def __init__(self, config: Architecture) -> None:
+        """Build from shapes, with random weights."""
+        super().__init__()
+        self.config = config
+        self.visual = VisionTower(config)
+        self.text = TextTransformer(
+            output_dim=self.visual.vit.model.embed_dim, output_tokens=True, **config.text
+        )
+        self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+
+    def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class tokens (B, D) and patches (B, h, w, D) of normalised images (B, 3, H, W)."""
+        return self.visual(images)
+
+    def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sentence (B, D) and its tokens (B, L, D), both projected, of ids (B, L)."""
+        pooled, tokens = self.text(ids)
+        # open_clip projects the pooled token only; concepts live in the projected space too.
+        return pooled, tokens @ self.text.text_projection
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return images (B, 3, H, W) in [0, 1], normalised with the channel statistics."""
+        mean = torch.tensor(self.config.mean, device=images.device)[:, None, None]
+        std = torch.tensor(self.config.std, device=images.device)[:, None, None]
+        return (images - mean) / std
+
+
+def save_simzss(model: SimZSS, tokenizer: Tokenizer, directory: Path) -> None:
+    """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config = {name: getattr(model.config, name) for name in model.config.__dataclass_fields__}
+    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, directory / "model.safetensors")
+    tokenizer.save(directory)
+
+
+def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
+    """Load a directory written by :func:`save_simzss`.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: naming the keys if the weights do not fit the configuration.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"weights: expected {name} in {directory}, it is not there")
+    raw = json.loads((directory / "config.json").read_text())
+    raw["image_hw"], raw["mean"], raw["std"] = (
+        tuple(raw[key]) for key in ("image_hw", "mean", "std")
+    )
+    model = SimZSS(Architecture(**raw))
+    weights = load_file(directory / "model.safetensors")
+    report = model.load_state_dict(weights, strict=False)
+    if report.missing_keys or report.unexpected_keys:
+        raise ValueError(
+            f"weights: {directory} does not fit its config.json; "
+            f"missing {report.missing_keys}, unexpected {report.unexpected_keys}"
+        )
+    return model.eval(), load_tokenizer(directory)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Return ``x`` scaled to unit length along the last dimension."""
+    return F.normalize(x, dim=-1)

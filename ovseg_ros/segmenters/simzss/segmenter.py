@@ -1,0 +1,169 @@
+"""SimZSS inference: patch . text, up-sample, argmax (seed 003; specs of the poster)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.segmenters.base import Traits
+from ovseg_ros.segmenters.labelling import label_pixels
+from ovseg_ros.segmenters.simzss.model import load_simzss, unit
+from ovseg_ros.text import TextCache, templates
+from ovseg_ros.types import Segmentation, Vocabulary, check_images
+from ovseg_ros.weights import resolve_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimZSSConfig(Config):
+    """Options of the SimZSS segmenter."""
+
+    weights: str = option("robot_cell/simzss", "directory of the weights, or robot_cell/NAME")
+    templates: str = option(
+        "cell", "prompt templates of the class text", choices=("none", "photo", "cell", "clip")
+    )
+    short_side: int = option(
+        0, "short side the image is resized to; 0 for the size of training", low=0, high=4096
+    )
+    window: int = option(0, "side of the sliding window; 0 for the whole image", low=0, high=4096)
+    stride: int = option(224, "stride of the sliding window", low=1, high=4096)
+    background: float = option(
+        0.0, "constant similarity of an unlabelled channel (published: 0.5); 0 for none", low=0.0
+    )
+    temperature: float = option(
+        0.05, "temperature of the confidence (cosine similarity units)", low=1e-4, high=10.0
+    )
+
+
+class SimZSSSegmenter:
+    """Labels patches by cosine similarity with class text; cost is flat in the vocabulary's size.
+
+    The image runs once through the vision tower. All K names meet the patches in one matrix
+    product at patch resolution, and only names that win there are brought to image size.
+    """
+
+    traits = Traits(needs="names", cost="light", cadence="frame")
+    name = "simzss"
+
+    def __init__(self, config: SimZSSConfig, *, device: str = "auto", dtype: str = "auto") -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError: if weights are missing.
+            ValueError: if weights and configuration disagree.
+        """
+        self._config = config
+        directory = Path(resolve_weights(config.weights))
+        self._device = resolve_device(device)
+        self._dtype = resolve_dtype(dtype, self._device)
+        self.device = str(self._device)
+        model, self._tokenizer = load_simzss(directory)
+        self._model = model.to(self._device)
+        self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
+        digest = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
+        self.text = TextCache(
+            self._encode, model=f"simzss-{digest}", templates=templates(config.templates)
+        )
+        self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
+
+    def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        """Segment a batch (B, H, W, 3) uint8 RGB; see :class:`segmenters.base.Segmenter`."""
+        check_images(images)
+        if not len(vocabulary):
+            empty = np.zeros(images.shape[:3], dtype=np.uint8)
+            return Segmentation(labels=empty, confidence=empty, vocabulary=vocabulary)
+        logits = self.similarity(images, vocabulary.names)
+        labels, confidence = label_pixels(
+            logits,
+            vocabulary.ids,
+            size_hw=images.shape[1:3],
+            temperature=self._config.temperature,
+            background=self._config.background or None,
+        )
+        return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
+
+    @torch.inference_mode()
+    def similarity(self, images: np.ndarray, names: Sequence[str]) -> Tensor:
+        """Return cosine similarities of patches and class text, (B, K, h, w) float32.
+
+        Args:
+            images: RGB, (B, H, W, 3) uint8.
+            names: K names.
+        """
+        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        pixels = self._model.normalise(
+            F.interpolate(
+                pixels.float(), size=self._input_hw(images), mode="bilinear", antialias=True
+            )
+            / 255
+        )
+        text = self._class_text(tuple(names))  # (K, D)
+        if self._config.window:
+            return self._slide(pixels, text)
+        return self._match(pixels, text)
+
+    def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
+        _, patches = self._model.encode_image(pixels.to(self._dtype))  # (B, h, w, D)
+        return (unit(patches.float()) @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
+
+    def _slide(self, pixels: Tensor, text: Tensor) -> Tensor:
+        """Average the similarities of overlapping windows at input resolution / patch size."""
+        patch = self._model.visual.patch[0]
+        side, stride = (max(patch, value // patch * patch) for value in self._window())
+        height, width = pixels.shape[2:]
+        total = pixels.new_zeros(len(pixels), len(text), height // patch, width // patch)
+        count = pixels.new_zeros(height // patch, width // patch)
+        for top in _starts(height, side, stride, patch):
+            for left in _starts(width, side, stride, patch):
+                window = pixels[:, :, top : top + side, left : left + side]
+                rows = slice(top // patch, (top + window.shape[2]) // patch)
+                columns = slice(left // patch, (left + window.shape[3]) // patch)
+                total[:, :, rows, columns] += self._match(window, text)
+                count[rows, columns] += 1
+        return total / count
+
+    def _window(self) -> tuple[int, int]:
+        return self._config.window, min(self._config.stride, self._config.window)
+
+    def _input_hw(self, images: np.ndarray) -> tuple[int, int]:
+        """Return the size the tower sees: the image's aspect, in whole patches."""
+        height, width = images.shape[1:3]
+        short = self._config.short_side or min(self._model.config.image_hw)
+        scale = short / min(height, width)
+        longest = 4 * short  # a sliver must not become an endless strip
+        patch = self._model.visual.patch
+        return tuple(  # type: ignore[return-value]
+            max(side, round(min(length * scale, longest) / side) * side)
+            for length, side in zip((height, width), patch, strict=True)
+        )
+
+    def _class_text(self, names: tuple[str, ...]) -> Tensor:
+        """Return class text on the device, (K, D) float32; kept until the names change."""
+        known, text = self._prepared
+        if known != names:
+            text = torch.from_numpy(self.text.embed(names)).to(self._device)
+            self._prepared = names, text
+        return text
+
+    @torch.inference_mode()
+    def _encode(self, prompts: Sequence[str]) -> np.ndarray:
+        vectors = [
+            self._model.encode_text(self._tokenizer(prompts[i : i + 256]).to(self._device))[0]
+            for i in range(0, len(prompts), 256)
+        ]
+        stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
+        return stacked
+
+
+def _starts(length: int, side: int, stride: int, patch: int) -> list[int]:
+    """Return window starts that cover ``length``, the last one flush with the end."""
+    last = max(0, length - side) // patch * patch
+    return sorted({*range(0, last, stride), last})

@@ -1,0 +1,126 @@
+"""Text enters the segmenters only here: prompt templates and a persistent embedding cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    "none": ("{}",),
+    "photo": ("a photo of a {}.",),
+    "cell": (
+        "a {}.",
+        "a photo of a {}.",
+        "there is a {} in the scene.",
+        "a picture of a {}.",
+    ),
+}
+"""Prompt template sets by name; ``clip`` is added on demand from open_clip's 80 ImageNet prompts."""
+
+Encoder = Callable[[Sequence[str]], np.ndarray]
+"""Maps N prompts to (N, D) float32 embeddings."""
+
+
+def templates(name: str) -> tuple[str, ...]:
+    """Return the template set called ``name``, each with one ``{}`` for the category.
+
+    Raises:
+        ValueError: listing the valid names if there is no such set.
+    """
+    if name == "clip":
+        from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+        return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+    if name not in TEMPLATES:
+        valid = ", ".join([*TEMPLATES, "clip"])
+        raise ValueError(f"templates: expected one of {valid}, got {name!r}")
+    return TEMPLATES[name]
+
+
+def cache_directory() -> Path:
+    """Return the directory of the text cache: ``$OVSEG_CACHE`` or the user's cache folder."""
+    root = os.environ.get("OVSEG_CACHE")
+    if root:
+        return Path(root) / "text"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "ovseg_ros" / "text"
+
+
+class TextCache:
+    """Class embeddings of names, computed once per model, template set and phrase.
+
+    A phrase's embedding is the renormalised mean of its normalised prompt embeddings. Embeddings
+    live in memory and, one small file per phrase, on disk, so that a robot which restarts with
+    known words runs no text encoder. Several processes may share the directory.
+    """
+
+    def __init__(
+        self,
+        encode: Encoder,
+        *,
+        model: str,
+        templates: Sequence[str],
+        directory: Path | None = None,
+    ) -> None:
+        """Prepare the cache.
+
+        Args:
+            encode: Text encoder, prompts -> (N, D) float32, not necessarily normalised.
+            model: Identity of the encoder's weights, e.g. a digest of the file.
+            templates: Prompt templates with one ``{}`` each.
+            directory: Where embeddings persist; ``cache_directory()`` by default.
+        """
+        self._encode = encode
+        self._templates = tuple(templates)
+        key = hashlib.sha256("\n".join((model, *self._templates)).encode()).hexdigest()[:24]
+        self._directory = (directory or cache_directory()) / key
+        self._memory: dict[str, np.ndarray] = {}
+        self.encoded = 0
+        """How many phrases had to be encoded since the start; the rest came from the cache."""
+
+    def embed(self, names: Sequence[str]) -> np.ndarray:
+        """Return the class embeddings of ``names``, (K, D) float32, each of unit length."""
+        missing = [name for name in dict.fromkeys(names) if self._recall(name) is None]
+        if missing:
+            prompts = [template.format(name) for name in missing for template in self._templates]
+            vectors = np.asarray(self._encode(prompts), dtype=np.float32)
+            vectors = _normalise(vectors).reshape(len(missing), len(self._templates), -1)
+            for name, vector in zip(missing, _normalise(vectors.mean(1)), strict=True):
+                self._memory[name] = vector
+                self._store(name, vector)
+            self.encoded += len(missing)
+        return np.stack([self._memory[name] for name in names])
+
+    def _path(self, name: str) -> Path:
+        return self._directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
+
+    def _recall(self, name: str) -> np.ndarray | None:
+        if name not in self._memory:
+            try:
+                vector = np.load(self._path(name), allow_pickle=False)
+            except (OSError, ValueError, EOFError):
+                return None  # absent, or cut short by a crash: encode it again
+            self._memory[name] = vector
+        return self._memory[name]
+
+    def _store(self, name: str, vector: np.ndarray) -> None:
+        """Write atomically: a reader sees a whole embedding or none; a full disk costs nothing."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(
+                dir=self._directory, suffix=".tmp", delete=False
+            ) as file:
+                np.save(file, vector)
+            os.replace(file.name, self._path(name))
+        except OSError:
+            pass
+
+
+def _normalise(vectors: np.ndarray) -> np.ndarray:
+    norms: np.ndarray = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return vectors / np.maximum(norms, 1e-12)

@@ -1,0 +1,1 @@
+"""One readable recipe per trainable system, on the robot cell's train split."""

@@ -1,0 +1,256 @@
+"""The robot cell's BLIP captioner: a small text decoder on the frozen visual tower.
+
+Local captions do not emerge at this scale from whole-image captions, so the decoder is also trained
+on region-restricted memories: the tower encodes CLS and the patches of one region alone, and the
+caption names only what the region shows. That is BBoost's ``local`` memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    BlipProcessor,
+)
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.robot_cell.captions import frame_captions, region_caption
+from ovseg_ros.robot_cell.instances import Instance
+from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
+from ovseg_ros.training.card import write_card
+from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.tower import encode_patches, load_tower
+
+PROMPT = "a picture of"
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlipRecipe(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "directory of the rendered robot cell")
+    tower: str = option("out/tower", "directory of the frozen vision tower")
+    out: str = option("out/blip", "directory of the result")
+    width: int = option(192, "width of the text decoder", low=64)
+    layers: int = option(3, "blocks of the text decoder", low=1)
+    sizes: tuple[int, ...] = option((320, 240), "sides of the square images in pixels")
+    patches: int = option(200, "patches of a region at most", low=8)
+    whole: float = option(0.2, "share of steps that caption whole images", low=0.0, high=1.0)
+    names: int = option(4, "names in the caption of a region at most", low=1)
+    loop: LoopConfig = LoopConfig(steps=3000, batch=64, lr=1e-3)
+
+
+def train(config: BlipRecipe) -> None:
+    """Train the decoder and write the model, its card and its curves to ``config.out``."""
+    frames = load_frames(Path(config.data), "train")
+    visual, weights = load_tower(Path(config.tower))
+    tokenizer = build_tokenizer(frames)
+    model = BlipForConditionalGeneration(blip_config(config, visual, tokenizer))
+    model.vision_model.load_state_dict(vision_state(weights))
+    model.vision_model.requires_grad_(False)
+    tower = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **visual)
+    tower.load_state_dict(weights)
+    tower.requires_grad_(False).eval()
+    patch = int(model.config.vision_config.patch_size)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        whole = float(torch.rand(1, generator=generator)) < config.whole
+        count = config.loop.batch // 4 if whole else config.loop.batch
+        pick = torch.randint(len(config.sizes), (1,), generator=generator)
+        size = config.sizes[int(pick)]
+        batch = frames.crop(frames.draw(count, generator), (size, size), generator)
+        if whole:
+            regions = torch.arange((size // patch) ** 2).expand(count, -1)
+            seen = torch.ones_like(regions, dtype=torch.bool)
+            captions = [_whole_caption(frames, batch, row) for row in range(count)]
+        else:
+            regions, seen, captions = draw_regions(frames, batch, patch, config, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():  # BLIP's own vision module takes no mask; timm's is the same ViT
+                memory = encode_patches(tower, frames.normalise(batch.images), regions, seen)
+            loss = decode_loss(model, tokenizer, memory, seen, captions)
+        return {"loss": loss, "whole" if whole else "region": loss}
+
+    out = Path(config.out)
+    seconds = optimise(model, step, config.loop, out)
+    model.half().save_pretrained(out)
+    images = BlipImageProcessor(
+        size={"height": config.sizes[0], "width": config.sizes[0]},
+        image_mean=list(OPENAI_MEAN),
+        image_std=list(OPENAI_STD),
+    )
+    BlipProcessor(images, tokenizer).save_pretrained(out)
+    write_card(out, recipe="blip", config=config, seconds=seconds, data=frames.summary())
+
+
+def blip_config(
+    config: BlipRecipe, visual: dict[str, Any], tokenizer: BertTokenizer
+) -> BlipConfig:
+    """Return the shapes of the model, with the tower's as its vision model."""
+    width = int(visual["embed_dim"])
+    return BlipConfig(
+        vision_config={
+            "hidden_size": width,
+            "intermediate_size": 4 * width,
+            "num_hidden_layers": visual["depth"],
+            "num_attention_heads": visual["num_heads"],
+            "image_size": visual["img_size"],
+            "patch_size": visual["patch_size"],
+            "layer_norm_eps": 1e-6,
+        },
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": config.width,
+            "encoder_hidden_size": width,
+            "intermediate_size": 4 * config.width,
+            "num_hidden_layers": config.layers,
+            "num_attention_heads": config.width // 64,
+            "max_position_embeddings": 64,
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.0,
+            "pad_token_id": tokenizer.pad_token_id,
+            "sep_token_id": tokenizer.sep_token_id,
+            "eos_token_id": tokenizer.sep_token_id,
+            "bos_token_id": tokenizer.convert_tokens_to_ids("[DEC]"),
+        },
+        projection_dim=64,
+    )
+
+
+def build_tokenizer(frames: Frames) -> BertTokenizer:
+    """Return a WordPiece tokenizer of the captions' words, with single letters for all others."""
+    words = {word for captions in frames.captions for text in captions for word in _words(text)}
+    letters = [chr(code) for code in range(33, 127)]
+    pieces = sorted({*words, *_words(PROMPT), *letters} | {f"##{letter}" for letter in letters})
+    return BertTokenizer(vocab={piece: i for i, piece in enumerate((*SPECIAL, *pieces))})
+
+
+def vision_state(tower: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of BLIP's vision model for the state dict of timm's ViT."""
+    names = {
+        "cls_token": "embeddings.class_embedding",
+        "pos_embed": "embeddings.position_embedding",
+        "patch_embed.proj": "embeddings.patch_embedding",
+        "blocks": "encoder.layers",
+        "attn.qkv": "self_attn.qkv",
+        "attn.proj": "self_attn.projection",
+        "norm1": "layer_norm1",
+        "norm2": "layer_norm2",
+        "norm.": "post_layernorm.",
+    }
+    state = {}
+    for key, value in tower.items():
+        for old, new in names.items():
+            if key.startswith(old) or (old[-1] != "." and f".{old}." in key):
+                key = key.replace(old, new, 1)
+        state[key] = value
+    return state
+
+
+def decode_loss(
+    model: BlipForConditionalGeneration,
+    tokenizer: BertTokenizer,
+    memory: Tensor,
+    seen: Tensor,
+    captions: list[str],
+) -> Tensor:
+    """Return the mean cross-entropy of the captions' words after the prompt."""
+    text = tokenizer(
+        [f"{PROMPT} {caption}" for caption in captions],
+        padding=True,
+        truncation=True,
+        max_length=60,
+        return_tensors="pt",
+    )
+    ids = text.input_ids
+    ids[:, 0] = model.config.text_config.bos_token_id
+    labels = ids.masked_fill(text.attention_mask == 0, -100)
+    labels[:, : 1 + len(_words(PROMPT))] = -100
+    logits = model.text_decoder(
+        input_ids=ids,
+        attention_mask=text.attention_mask,
+        encoder_hidden_states=memory,
+        encoder_attention_mask=F.pad(seen, (1, 0), value=True).long(),
+    ).logits  # (B, L, V)
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
+
+
+def draw_regions(
+    frames: Frames, batch: Batch, patch: int, config: BlipRecipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Draw a region of every view like BBoost's clusters: objects together, ragged, with strays.
+
+    Returns:
+        Patch indices (B, n) int64, which of them count (B, n) bool, and what each region shows.
+    """
+    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    count, side = len(batch.index), batch.instances.shape[-1]
+    middle = slice(patch // 2, side, patch)
+    owners = batch.instances[:, middle, middle].flatten(1).numpy()  # (B, P) instance per patch
+    regions = torch.zeros(count, config.patches, dtype=torch.int64)
+    seen = torch.zeros(count, config.patches, dtype=torch.bool)
+    captions = []
+    for row in range(count):
+        visible = {instance.id: instance for instance in frames.instances(batch, row)}
+        chosen = _draw_patches(owners[row], visible, config, rng)
+        regions[row, : len(chosen)] = torch.from_numpy(chosen)
+        seen[row, : len(chosen)] = True
+        captions.append(_region_caption(owners[row][chosen], visible, config, rng))
+    longest = int(seen.sum(1).max())
+    return regions[:, :longest], seen[:, :longest], captions
+
+
+def _draw_patches(
+    owners: np.ndarray, visible: dict[int, Instance], config: BlipRecipe, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the patches of one to four instances, some lost, some strays added."""
+    ids, sizes = np.unique(owners, return_counts=True)
+    odds = sizes.astype(float) ** rng.choice([0.0, 0.5])  # small things as often as large ones
+    number = min(len(ids), int(rng.choice([1, 1, 2, 2, 3, 4])))
+    picked = rng.choice(ids, size=number, replace=False, p=odds / odds.sum())
+    inside = np.isin(owners, picked)
+    kept = inside & (rng.random(len(owners)) > rng.uniform(0, 0.5))
+    strays = ~inside & (rng.random(len(owners)) < rng.choice([0, 0.01, 0.03]))
+    chosen = np.flatnonzero(kept | strays)
+    if len(chosen) == 0:
+        chosen = np.flatnonzero(inside)
+    if len(chosen) > config.patches:
+        chosen = np.sort(rng.choice(chosen, size=config.patches, replace=False))
+    return chosen
+
+
+def _region_caption(
+    owners: np.ndarray, visible: dict[int, Instance], config: BlipRecipe, rng: np.random.Generator
+) -> str:
+    """Name what has at least two patches and a twelfth of the region, the largest first."""
+    ids, sizes = np.unique(owners, return_counts=True)
+    enough = max(min(2, int(sizes.max())), len(owners) / 12)
+    named = [
+        visible[i]
+        for i, size in sorted(zip(ids, sizes, strict=True), key=lambda pair: -pair[1])
+        if size >= enough and i in visible
+    ]
+    return region_caption(named[: config.names], rng) if named else "something"
+
+
+def _whole_caption(frames: Frames, batch: Batch, row: int) -> str:
+    rng = np.random.default_rng((int(batch.index[row]), int(batch.instances[row].sum()), 1))
+    captions = frame_captions(frames.instances(batch, row), batch.labels[row].numel(), rng)
+    return captions[int(rng.integers(len(captions)))]
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " , ").split()

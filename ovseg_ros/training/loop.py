@@ -1,0 +1,136 @@
+"""The loop that all recipes share: schedule, progress, log, checkpoints that resume exactly."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ovseg_ros.config import Config, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopConfig(Config):
+    """Optimisation options of a recipe."""
+
+    steps: int = option(1000, "optimiser steps", low=1)
+    batch: int = option(32, "images per step", low=1)
+    lr: float = option(1e-3, "peak learning rate (AdamW)", low=0.0)
+    warmup: float = option(0.05, "share of the steps that warm up linearly", low=0.0, high=1.0)
+    weight_decay: float = option(0.05, "weight decay of matrices", low=0.0)
+    beta2: float = option(0.98, "second momentum of AdamW", low=0.0, high=1.0)
+    clip: float = option(1.0, "gradient norm is clipped to this", low=0.0)
+    save_every: int = option(200, "steps between checkpoints", low=1)
+    seed: int = option(0, "seed of everything random", low=0)
+
+
+Step = Callable[[int, torch.Generator], dict[str, Tensor]]
+"""Computes the losses of one step; the entry ``loss`` is minimised, the others are logged."""
+
+
+def optimise(model: nn.Module, step: Step, config: LoopConfig, out: Path) -> float:
+    """Minimise; return the seconds it took, over all resumed runs.
+
+    Every step draws from a generator seeded by (seed, step), so a run that was killed and resumes
+    from ``out/checkpoint.pt`` goes through the same steps as one that was not.
+
+    Args:
+        model: The module whose parameters with ``requires_grad`` are trained.
+        step: Computes losses from the step's number and its generator.
+        config: Optimisation options.
+        out: Directory of ``checkpoint.pt``, ``log.csv`` and ``curves.png``.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    optimizer = _adamw(model, config)
+    checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
+    if checkpoint.is_file():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first, spent = state["step"], state["seconds"]
+    rows = _read_log(out / "log.csv", before=first)
+    started = time.monotonic()
+    bar = tqdm(range(first, config.steps), initial=first, total=config.steps, desc=out.name)
+    for number in bar:
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * _schedule(number / config.steps, config.warmup)
+        generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
+        torch.manual_seed(config.seed * 1_000_003 + number)  # dropout
+        losses = step(number, generator)
+        optimizer.zero_grad(set_to_none=True)
+        losses["loss"].backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        optimizer.step()
+        if number % 10 == 0 or number == config.steps - 1:
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            rows.append({"step": number, **values})
+            bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+        if (number + 1) % config.save_every == 0 or number == config.steps - 1:
+            seconds = spent + time.monotonic() - started
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": number + 1,
+                "seconds": seconds,
+            }
+            torch.save(state, checkpoint.with_suffix(".tmp"))
+            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            _write_log(out / "log.csv", rows)
+    if rows:
+        _draw(rows, out / "curves.png")
+    return spent + time.monotonic() - started
+
+
+def _adamw(model: nn.Module, config: LoopConfig) -> torch.optim.AdamW:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=config.lr,
+        betas=(0.9, config.beta2),
+        eps=1e-6,
+    )
+
+
+def _schedule(progress: float, warmup: float) -> float:
+    if progress < warmup:
+        return (progress + 1e-3) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1e-9, 1 - warmup)))
+
+
+def _read_log(path: Path, before: int) -> list[dict[str, float]]:
+    if not path.is_file():
+        return []
+    with path.open() as file:
+        rows = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return [row for row in rows if row["step"] < before]
+
+
+def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _draw(rows: list[dict[str, float]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in rows[0]:
+        if name != "step":
+            axes.plot([row["step"] for row in rows], [row[name] for row in rows], label=name)
+    axes.set(xlabel="step", yscale="log")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=100)
