@@ -36,3 +36,7 @@ os.environ.update(
     MPLBACKEND="Agg",
 )
 os.environ.pop("ROS_LOCALHOST_ONLY", None)
+
+
+def pytest_unconfigure() -> None:
+    _guard.close()
