@@ -62,6 +62,15 @@ def lemmas(synset: int) -> tuple[str, ...]:
     return _synset(synset)[0]
 
 
+def parents(synset: int) -> tuple[int, ...]:
+    """Return the synsets directly above a synset; none above ``"entity"``.
+
+    Raises:
+        ValueError: if there is no such synset.
+    """
+    return _synset(synset)[1]
+
+
 def synonyms(noun: str, *, senses: int | None = None) -> frozenset[str]:
     """Return the nouns that share one of the first ``senses`` senses (all by default), itself too.
 
