@@ -1,4 +1,4 @@
-"""Installs the ROS-free library and the `ovseg` command; colcon installs everything through CMake."""
+"""Installs the ROS-free library and `ovseg`; colcon installs everything through CMake."""
 
 from pathlib import Path
 

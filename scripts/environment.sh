@@ -94,7 +94,7 @@ create() {
     [ "$ROS" = wheels ] || site_packages=(--system-site-packages)
     say "Creating .venv with $("$python" --version) ($python), ROS 2 ${ROS/sourced/${ROS_DISTRO:-} as sourced}"
     rm -rf "$VENV"
-    if command -v uv >/dev/null; then
+    if uv --version >/dev/null 2>&1; then
         logged create uv venv --python "$python" "${site_packages[@]}" "$VENV"
     elif "$python" -c 'import ensurepip' 2>/dev/null; then
         logged create "$python" -m venv "${site_packages[@]}" "$VENV"

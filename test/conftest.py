@@ -1,4 +1,4 @@
-"""Shared by all tests: quiet surroundings and a ROS domain of their own for every run and worker."""
+"""Shared by all tests: quiet surroundings and a ROS domain of their own per run and worker."""
 
 from __future__ import annotations
 

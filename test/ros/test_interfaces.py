@@ -10,10 +10,10 @@ import pytest
 
 rclpy = pytest.importorskip("rclpy")
 
-from builtin_interfaces.msg import Time  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from builtin_interfaces.msg import Time
+from rclpy.executors import SingleThreadedExecutor
 
-from ovseg_ros import msg, srv  # noqa: E402
+from ovseg_ros import msg, srv
 
 ROOT = Path(__file__).parents[2]
 INTERFACES = sorted([*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")])
