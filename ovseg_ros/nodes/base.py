@@ -1,0 +1,238 @@
+"""What all nodes share: lifecycle, typed parameters, and a main that ends cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import rclpy
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from ovseg_ros.config import Config, Option, describe, flatten, from_mapping, option
+
+OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
+LATCHED_QOS = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
+INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeConfig(Config):
+    """Parameters of every node."""
+
+    autostart: bool = option(
+        True, "configure and activate at the start; false: wait for a lifecycle manager"
+    )
+
+
+class BaseNode(LifecycleNode):
+    """A lifecycle node whose parameters are a frozen dataclass.
+
+    Subclasses implement :meth:`load` (models), :meth:`start` (subscriptions), :meth:`stop` and
+    :meth:`free`; what these raise is logged and fails the transition.
+
+    Attributes:
+        config_type: Dataclass of the parameters; its defaults are the parameters' defaults.
+        live: Parameters that may change at any time; the others only before ``configure``.
+        config: The parameters' current values.
+    """
+
+    config_type: ClassVar[type[NodeConfig]] = NodeConfig
+    live: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """Declare the parameters.
+
+        Args:
+            name: Name of the node.
+            options: What :class:`rclpy.lifecycle.LifecycleNode` takes.
+
+        Raises:
+            ValueError: if a parameter given from outside is wrong.
+        """
+        super().__init__(name, **options)
+        self._loaded = self._running = False
+        self._options = {leaf.name: leaf for leaf in describe(self.config_type())}
+        values = {leaf.name: self._declare(leaf) for leaf in self._options.values()}
+        self.config: Any = from_mapping(self.config_type, values)
+        self.add_on_set_parameters_callback(self._check_parameters)
+        self.add_post_set_parameters_callback(self._take_parameters)
+
+    def load(self) -> None:
+        """Load what the node needs (``configure``)."""
+
+    def start(self) -> None:
+        """Subscribe and work (``activate``)."""
+
+    def stop(self) -> None:
+        """Unsubscribe and pause (``deactivate``)."""
+
+    def free(self) -> None:
+        """Let go of everything that :meth:`load` made (``cleanup``)."""
+
+    def bring_up(self) -> bool:
+        """Configure and activate; return whether that worked."""
+        success = TransitionCallbackReturn.SUCCESS
+        return self.trigger_configure() == success and self.trigger_activate() == success
+
+    def close(self) -> None:
+        """Stop and free whatever the state."""
+        if self._running:
+            self._attempt("stop", self.stop)
+        if self._loaded:
+            self._attempt("clean up", self.free)
+        self._running = self._loaded = False
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load."""
+        self._loaded = self._attempt("configure", self.load)
+        if not self._loaded:
+            with contextlib.suppress(Exception):  # whatever of it there is
+                self.free()
+        return self._result(self._loaded)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Start."""
+        self._running = self._attempt("activate", self.start)
+        if not self._running:
+            with contextlib.suppress(Exception):
+                self.stop()
+        return self._result(self._running)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop."""
+        self._running = False
+        return self._result(self._attempt("deactivate", self.stop))
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free."""
+        self._loaded = False
+        return self._result(self._attempt("clean up", self.free))
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free."""
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _result(self, success: bool) -> TransitionCallbackReturn:
+        return TransitionCallbackReturn.SUCCESS if success else TransitionCallbackReturn.FAILURE
+
+    def _attempt(self, what: str, step: Callable[[], None]) -> bool:
+        try:
+            step()
+        except (ValueError, OSError) as error:  # wrong options, missing files: the text says it
+            self.get_logger().error(f"could not {what}: {error}")
+            return False
+        except Exception:  # rclpy would drop it without a word
+            self.get_logger().error(f"could not {what}:\n{traceback.format_exc()}")
+            return False
+        return True
+
+    def _declare(self, leaf: Option) -> Any:
+        descriptor = ParameterDescriptor(description=leaf.help)
+        if leaf.choices is not None:
+            descriptor.additional_constraints = "one of " + ", ".join(map(repr, leaf.choices))
+        limits = {"from_value": leaf.low, "to_value": leaf.high}
+        if leaf.low is not None or leaf.high is not None:
+            if isinstance(leaf.value, float):
+                limits = {k: _limit(k, v, 1e308) for k, v in limits.items()}
+                descriptor.floating_point_range = [FloatingPointRange(**limits, step=0.0)]
+            elif isinstance(leaf.value, int):
+                limits = {k: int(_limit(k, v, 2**53)) for k, v in limits.items()}
+                descriptor.integer_range = [IntegerRange(**limits, step=1)]
+        given = self._parameter_overrides.get(leaf.name)
+        value = leaf.value if given is None or given.value is None else given.value
+        if isinstance(leaf.value, float) and type(value) is int:
+            value = float(value)  # `rate_hz: 10` in a YAML file is meant as 10.0
+        if isinstance(value, (list, tuple)) and not value:
+            # rclpy takes an empty list for bytes: declare the type first, then the value.
+            self.declare_parameter(leaf.name, [""], descriptor, ignore_override=True)
+            self.set_parameters([Parameter(leaf.name, Parameter.Type.STRING_ARRAY, [])])
+            return []
+        if type(value) is not type(leaf.value):
+            raise ValueError(f"{leaf.name}: expected {type(leaf.value).__name__}, got {value!r}")
+        try:
+            self.declare_parameter(leaf.name, value, descriptor, ignore_override=True)
+        except rclpy.exceptions.InvalidParameterValueException:
+            expected = f"a value in [{leaf.low}, {leaf.high}]"
+            raise ValueError(f"{leaf.name}: expected {expected}, got {value!r}") from None
+        return value
+
+    def _changed(self, parameters: Sequence[Parameter]) -> dict[str, Any]:
+        return {p.name: p.value for p in parameters if p.name in self._options}
+
+    def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
+        changed = self._changed(parameters)
+        fixed = sorted(set(changed) - self.live)
+        if fixed and self._loaded:
+            reason = f"{fixed[0]}: takes effect in configure, clean the node up first"
+            return SetParametersResult(successful=False, reason=reason)
+        try:
+            config = from_mapping(self.config_type, {**flatten(self.config), **changed})
+            self.check(config)
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    def check(self, config: Any) -> None:
+        """Raise ValueError if the options do not fit each other."""
+
+    def _take_parameters(self, parameters: Sequence[Parameter]) -> None:
+        changed = self._changed(parameters)
+        if changed:
+            self.config = from_mapping(self.config_type, {**flatten(self.config), **changed})
+
+
+def _limit(which: str, value: float | None, largest: float) -> float:
+    return value if value is not None else -largest if which == "from_value" else largest
+
+
+def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> int:
+    """Run nodes in one process until SIGINT or SIGTERM and return the exit code.
+
+    Args:
+        makers: What makes each node, usually its class.
+        args: Command line; default ``sys.argv``.
+
+    Returns:
+        0 after a signal, 1 if a node has a wrong parameter or does not start by itself.
+    """
+    nodes: list[BaseNode] = []
+    executor = None
+    try:
+        rclpy.init(args=args)
+        executor = MultiThreadedExecutor(num_threads=2 + 2 * len(makers))
+        for make in makers:
+            nodes.append(make())
+            executor.add_node(nodes[-1])
+        if not all(node.bring_up() for node in nodes if node.config.autostart):
+            return 0 if not rclpy.ok() else 1
+        executor.spin()
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        for node in nodes:
+            node.close()
+        rclpy.try_shutdown()
+        if executor is not None:
+            executor.shutdown(timeout_sec=2.0)
+        for node in nodes:
+            node.destroy_node()
+    return 0

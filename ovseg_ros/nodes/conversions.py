@@ -1,0 +1,243 @@
+"""The currency types of the package to messages and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from std_msgs.msg import Header
+
+from ovseg_ros.msg import Category as CategoryMsg
+from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
+from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.pipeline import QueryAnswer
+from ovseg_ros.types import Category, Discovery, Mode, Proposal, Source, Vocabulary, normalise_name
+
+try:  # only where a ROS installation brings it; there is no wheel
+    from vision_msgs.msg import LabelInfo, VisionClass
+except ImportError:
+    LabelInfo = VisionClass = None
+
+_SOURCES = {
+    Source.AUTO: CategoryMsg.SOURCE_AUTO,
+    Source.QUERY: CategoryMsg.SOURCE_QUERY,
+    Source.FIXED: CategoryMsg.SOURCE_FIXED,
+}
+_MODES = {
+    Mode.AUTO: VocabularyMsg.MODE_AUTO,
+    Mode.FIXED: VocabularyMsg.MODE_FIXED,
+    Mode.EXTEND: VocabularyMsg.MODE_EXTEND,
+}
+
+
+def mode_from_msg(mode: int) -> Mode:
+    """Return the mode with a ``MODE_`` constant's value.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    for known, value in _MODES.items():
+        if value == mode:
+            return known
+    raise ValueError(f"mode: expected 0 (AUTO), 1 (FIXED) or 2 (EXTEND), got {mode}")
+
+
+def stamp_to_msg(nanoseconds: int) -> Time:
+    """Return a time stamp from nanoseconds."""
+    return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def stamp_from_msg(stamp: Time) -> int:
+    """Return a time stamp in nanoseconds."""
+    return stamp.sec * 10**9 + stamp.nanosec
+
+
+def category_to_msg(category: Category) -> CategoryMsg:
+    """Return a category as a message."""
+    return CategoryMsg(
+        id=category.id,
+        name=category.name,
+        synonyms=list(category.synonyms),
+        source=_SOURCES[category.source],
+        score=category.score,
+        first_seen=stamp_to_msg(round(category.first_seen * 1e9)),
+        last_seen=stamp_to_msg(round(category.last_seen * 1e9)),
+        group=category.group,
+    )
+
+
+def category_from_msg(message: CategoryMsg) -> Category:
+    """Return a category from a message.
+
+    Raises:
+        ValueError: if a field does not hold what :class:`Category` promises.
+    """
+    sources = {value: source for source, value in _SOURCES.items()}
+    if message.source not in sources:
+        raise ValueError(f"source: expected one of {sorted(sources)}, got {message.source}")
+    return Category(
+        id=message.id,
+        name=message.name,
+        synonyms=tuple(message.synonyms),
+        source=sources[message.source],
+        score=message.score,
+        first_seen=stamp_from_msg(message.first_seen) / 1e9,
+        last_seen=stamp_from_msg(message.last_seen) / 1e9,
+        group=message.group,
+    )
+
+
+def vocabulary_to_msg(vocabulary: Vocabulary, stamp: Time) -> VocabularyMsg:
+    """Return a vocabulary as a message; ``stamp`` is when it took effect."""
+    return VocabularyMsg(
+        header=Header(stamp=stamp),
+        version=vocabulary.version,
+        mode=_MODES[vocabulary.mode],
+        categories=[category_to_msg(category) for category in vocabulary.categories],
+    )
+
+
+def vocabulary_from_msg(message: VocabularyMsg) -> Vocabulary:
+    """Return a vocabulary from a message.
+
+    Raises:
+        ValueError: if a field does not hold what :class:`Vocabulary` promises.
+    """
+    return Vocabulary(
+        version=message.version,
+        mode=mode_from_msg(message.mode),
+        categories=tuple(category_from_msg(category) for category in message.categories),
+    )
+
+
+def proposals_to_msg(
+    found: Discovery, header: Header, version: int, known: Vocabulary | None = None
+) -> VocabularyMsg:
+    """Return what a discovery proposes as a message; words that ``known`` lacks have id 0.
+
+    Args:
+        found: The discovery.
+        header: Header of the image that was looked at.
+        version: Running number of the discovery.
+        known: Vocabulary to take ids from.
+    """
+
+    def id_of(name: str) -> int:
+        category = known.named(name) if known else None
+        return category.id if category else 0
+
+    return VocabularyMsg(
+        header=header,
+        version=version,
+        mode=VocabularyMsg.MODE_AUTO,
+        categories=[
+            CategoryMsg(
+                id=id_of(proposal.name),
+                name=proposal.name,
+                synonyms=list(proposal.synonyms),
+                source=CategoryMsg.SOURCE_AUTO,
+                score=proposal.score,
+                first_seen=header.stamp,
+                last_seen=header.stamp,
+            )
+            for proposal in found.proposals
+        ],
+    )
+
+
+def proposals_from_msg(message: VocabularyMsg) -> tuple[Proposal, ...]:
+    """Return the proposals of a message.
+
+    Raises:
+        ValueError: if a name or score is not what :class:`Proposal` promises.
+    """
+    return tuple(
+        Proposal(
+            name=normalise_name(category.name),
+            score=category.score,
+            synonyms=tuple(normalise_name(name) for name in category.synonyms),
+        )
+        for category in message.categories
+    )
+
+
+def label_info_to_msg(vocabulary: Vocabulary, stamp: Time) -> LabelInfo | None:
+    """Return the names of a vocabulary for ``~/label_info``, or None without vision_msgs."""
+    if LabelInfo is None:
+        return None
+    return LabelInfo(
+        header=Header(stamp=stamp),
+        class_map=[VisionClass(class_id=c.id, class_name=c.name) for c in vocabulary.categories],
+    )
+
+
+def query_results_to_msg(answers: Iterable[QueryAnswer]) -> list[QueryResult]:
+    """Return the answers of a query as messages."""
+    results = []
+    for answer in answers:
+        x, y, width, height = answer.box_xywh
+        results.append(
+            QueryResult(
+                name=answer.name,
+                present=answer.present,
+                score=answer.score,
+                label=answer.label,
+                pixels=answer.pixels,
+                x=x,
+                y=y,
+                width=width,
+                height=height,
+            )
+        )
+    return results
+
+
+def frame_categories_to_msg(
+    labels: np.ndarray, confidence: np.ndarray, vocabulary: Vocabulary, header: Header
+) -> FrameCategories:
+    """Return what a label mask contains, largest category first.
+
+    Args:
+        labels: Category ids, (H, W) uint8 or uint16.
+        confidence: Confidence of the labels, (H, W) uint8.
+        vocabulary: Vocabulary the mask was made with.
+        header: Header of the mask.
+    """
+    names = {category.id: category.name for category in vocabulary.categories}
+    height, width = labels.shape
+    flat = labels.ravel().astype(np.intp)
+    size = int(flat.max()) + 1
+    # Two small histograms, label by row and label by column, hold boxes, areas and centroids of
+    # all categories at once; a mask per category would cost as much for each of them.
+    rows = np.bincount(
+        (flat.reshape(height, width) + (np.arange(height) * size)[:, None]).ravel(),
+        minlength=height * size,
+    ).reshape(height, size)
+    columns = np.bincount(
+        (flat.reshape(height, width) + (np.arange(width) * size)[None]).ravel(),
+        minlength=width * size,
+    ).reshape(width, size)
+    pixels = rows.sum(0)
+    confidences = np.bincount(flat, weights=confidence.ravel(), minlength=size)
+    present = [i for i in np.flatnonzero(pixels) if i in names]
+    categories = []
+    for i in sorted(present, key=lambda i: -pixels[i]):
+        ys, xs = np.flatnonzero(rows[:, i]), np.flatnonzero(columns[:, i])
+        categories.append(
+            SegmentedCategory(
+                id=int(i),
+                name=names[i],
+                pixels=int(pixels[i]),
+                mean_confidence=float(confidences[i] / pixels[i] / 255),
+                x=int(xs[0]),
+                y=int(ys[0]),
+                width=int(xs[-1] - xs[0] + 1),
+                height=int(ys[-1] - ys[0] + 1),
+                centroid_x=float(columns[:, i] @ np.arange(width) / pixels[i]),
+                centroid_y=float(rows[:, i] @ np.arange(height) / pixels[i]),
+            )
+        )
+    return FrameCategories(
+        header=header, vocabulary_version=vocabulary.version, categories=categories
+    )

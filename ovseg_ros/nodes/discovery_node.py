@@ -1,0 +1,165 @@
+"""Finds words for what the cameras see, at a low rate, and proposes them.
+
+Run: ``ros2 run ovseg_ros discovery_node --ros-args -r image:=/camera/image_raw``
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ovseg_ros.config import option
+from ovseg_ros.discovery.base import Discoverer
+from ovseg_ros.discovery.build import build_discoverer
+from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.nodes import diagnostics
+from ovseg_ros.nodes.base import LATCHED_QOS, spin
+from ovseg_ros.nodes.compute import gentle
+from ovseg_ros.nodes.conversions import proposals_to_msg, vocabulary_from_msg
+from ovseg_ros.nodes.image_node import ImageNode, ImageNodeConfig, Picture
+from ovseg_ros.nodes.image_worker import ImageWorker, wait_for
+from ovseg_ros.nodes.segmentation_services import picture_or_newest, refused
+from ovseg_ros.pipeline import PipelineConfig
+from ovseg_ros.srv import DiscoverVocabulary
+from ovseg_ros.types import Discovery, Mode, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscoveryNodeConfig(ImageNodeConfig):
+    """Parameters of the discovery node, beside those of the preset."""
+
+    discovery_period_s: float = option(
+        2.0, "least time between the starts of two discoveries", low=0.0, high=86_400.0
+    )
+    niceness: int = option(10, "how far discovery gives way to segmentation", low=0, high=19)
+    threads: int = option(1, "CPU threads of a discovery; 0: as many as torch takes", low=0)
+    seed: int = option(0, "seed of the discoveries", low=0)
+    vocabulary_topic: str = option(
+        "segmentation_node/vocabulary", "words in force; in mode FIXED discovery rests"
+    )
+    discover_timeout_s: float = option(
+        60.0, "longest wait for the answer of ~/discover", low=0.1, high=3600.0
+    )
+
+
+def build_discovery(config: PipelineConfig) -> Discoverer | None:
+    """Load the discoverer alone."""
+    return build_discoverer(config.discovery, device=config.device, dtype=config.dtype)
+
+
+class DiscoveryNode(ImageNode):
+    """Proposes words on ``~/proposals``; the segmentation node decides and gives them ids."""
+
+    config_type = DiscoveryNodeConfig
+    live = frozenset({"discovery_period_s", "seed", "discover_timeout_s"})
+
+    def __init__(
+        self,
+        build: Callable[[PipelineConfig], Discoverer | None] = build_discovery,
+        **options: Any,
+    ) -> None:
+        """Offer topics and services; ``build`` loads the models in ``configure``."""
+        super().__init__("discovery_node", **options)
+        self._build = build
+        self._discoverer: Discoverer | None = None
+        self._known: Vocabulary = Vocabulary()
+        self._last_camera = -1
+        self._last: tuple[float, Discovery] | None = None
+        self._proposals = self.publisher(VocabularyMsg, "~/proposals", LATCHED_QOS)
+        self._vocabulary: Any = None
+        self.create_service(
+            DiscoverVocabulary,
+            "~/discover",
+            self._on_discover,
+            callback_group=self.service_group,
+        )
+
+    def make_worker(self) -> ImageWorker:
+        """Give way to segmentation: at most one discovery a period, at a low priority."""
+        return ImageWorker(
+            self._work,
+            failed=self._on_failure,
+            period_s=lambda: self.config.discovery_period_s,
+            niceness=self.config.niceness,
+            name="discovery",
+        )
+
+    def load(self) -> None:
+        """Load the discoverer."""
+        self._discoverer = self._build(self.config)
+        self._vocabulary = self.subscribe(
+            VocabularyMsg, self.config.vocabulary_topic, self._on_vocabulary, LATCHED_QOS
+        )
+
+    def free(self) -> None:
+        """Unload the discoverer."""
+        if self._vocabulary is not None:
+            self.destroy_subscription(self._vocabulary)
+        self._vocabulary = self._discoverer = None
+        diagnostics.free_gpu_memory()
+
+    def look(self, pictures: Sequence[Picture]) -> None:
+        """Discover in the picture of the camera whose turn it is, and propose what was found."""
+        if self._discoverer is None or self._known.mode is Mode.FIXED:
+            return
+        turn = self._last_camera + 1
+        picture = min(pictures, key=lambda p: (p.camera - turn) % len(self.config.image_topics))
+        self._last_camera = picture.camera
+        found, _ = self._discover(picture.image)
+        message = proposals_to_msg(found, picture.header, self.meter.count + 1, self._known)
+        self._proposals.publish(message)
+        self.measure(picture.header)
+
+    def _discover(self, image: Any) -> tuple[Discovery, float]:
+        assert self._discoverer is not None
+        start = time.monotonic()
+        with gentle(self._discoverer.device, self.config.threads):
+            found = self._discoverer.discover(image, seed=self.config.seed)
+        duration = time.monotonic() - start
+        self._last = duration, found
+        return found, duration
+
+    def _on_vocabulary(self, message: VocabularyMsg) -> None:
+        try:
+            self._known = vocabulary_from_msg(message)
+        except ValueError as error:
+            self.refuse(f"vocabulary on {self.config.vocabulary_topic}: {error}")
+
+    def _on_discover(self, request: Any, reply: Any) -> Any:
+        try:
+            if self._discoverer is None:
+                return refused(reply, "the node has no discoverer (discovery.name, configure)")
+            header, image = picture_or_newest(self, request.image)
+            future = self.worker.submit(lambda: self._discover(image))
+            found, duration = wait_for(future, self.config.discover_timeout_s)
+        except (ValueError, RuntimeError) as error:
+            return refused(reply, str(error))
+        reply.header, reply.duration = header, duration
+        reply.categories = proposals_to_msg(found, header, 0, self._known).categories
+        reply.success, reply.message = True, f"found: {', '.join(found.names) or 'nothing'}"
+        return reply
+
+    def device(self) -> str:
+        """Return the discoverer's device."""
+        return self._discoverer.device if self._discoverer else "none"
+
+    def report(self) -> dict[str, str]:
+        """Return the last discovery and the discoverer's name."""
+        values = {"discoverer": self._discoverer.name if self._discoverer else "none"}
+        if self._last is not None:
+            duration, found = self._last
+            values["last_discovery_s"] = f"{duration:.2f}"
+            values["last_discovery"] = ", ".join(found.names)
+            values["last_discovery_age_s"] = f"{self.meter.silent_s:.1f}"
+        return values
+
+
+def main() -> int:
+    """Run the node."""
+    return spin(DiscoveryNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,228 @@
+"""What the nodes that look at cameras share: subscriptions, the worker, diagnostics, enable."""
+
+from __future__ import annotations
+
+import traceback
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+
+from ovseg_ros.config import option
+from ovseg_ros.nodes import diagnostics
+from ovseg_ros.nodes.base import INPUT_QOS, OUTPUT_QOS, BaseNode, NodeConfig
+from ovseg_ros.nodes.conversions import stamp_from_msg
+from ovseg_ros.nodes.image_worker import Frames, ImageWorker
+from ovseg_ros.nodes.images import image_from_msg
+from ovseg_ros.pipeline import PipelineConfig
+
+_SILENT_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNodeConfig(NodeConfig, PipelineConfig):
+    """Parameters of a node that looks at cameras, beside those of the preset."""
+
+    image_topics: tuple[str, ...] = option(("image",), "camera topics, all seen by one model")
+    image_transport: str = option(
+        "raw", "what the cameras send; compressed: TOPIC/compressed", choices=("raw", "compressed")
+    )
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        if not self.image_topics or len(set(self.image_topics)) < len(self.image_topics):
+            raise ValueError(f"image_topics: expected distinct topics, got {self.image_topics}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A decoded camera image: index of its camera, header, and RGB (H, W, 3) uint8."""
+
+    camera: int
+    header: Header
+    image: np.ndarray
+
+
+class ImageNode(BaseNode):
+    """Feeds the newest frame of each camera to :meth:`look`, in a thread of its own.
+
+    Attributes:
+        worker: The thread that owns the model.
+        meter: Rate and age of the results; subclasses add to it.
+        refused: Frames that could not be decoded or worked on.
+    """
+
+    config: Any
+    config_type = ImageNodeConfig
+
+    def __init__(self, name: str, **options: Any) -> None:
+        """Offer the services and prepare the worker."""
+        super().__init__(name, **options)
+        self.service_group = ReentrantCallbackGroup()
+        self._image_group = MutuallyExclusiveCallbackGroup()
+        self.worker = self.make_worker()
+        self.meter = diagnostics.Meter()
+        self._arrivals = diagnostics.Meter()
+        self.refused = 0
+        self._enabled = True
+        self._inputs: list[Any] = []
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
+        self._timer: Any = None
+        self.create_service(SetBool, "~/enable", self._on_enable, callback_group=self.service_group)
+
+    def make_worker(self) -> ImageWorker:
+        """Return the worker, not started."""
+        return ImageWorker(self._work, failed=self._on_failure, name=self.get_name())
+
+    @abstractmethod
+    def look(self, pictures: Sequence[Picture]) -> None:
+        """Work on the newest pictures, at most one of each camera."""
+
+    @abstractmethod
+    def device(self) -> str:
+        """Return the device the model runs on."""
+
+    def report(self) -> dict[str, str]:
+        """Return what diagnostics should say beyond rate, age, drops and device."""
+        return {}
+
+    def start(self) -> None:
+        """Start the worker, then subscribe."""
+        self.meter, self._arrivals = diagnostics.Meter(), diagnostics.Meter()
+        self.worker.start()
+        if self._enabled:
+            self._subscribe()
+        self._timer = self.create_timer(
+            1.0,
+            self._on_diagnostics,
+            callback_group=self.service_group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    def stop(self) -> None:
+        """Unsubscribe, then stop the worker."""
+        self._unsubscribe()
+        if self._timer is not None:
+            self.destroy_timer(self._timer)
+            self._timer = None
+        self.worker.stop()
+
+    def topic(self, camera: int) -> str:
+        """Return the full name of the topic a camera is received on."""
+        # image_transport resolves the base name first, so that a remapping of it counts.
+        topic = self.resolve_topic_name(self.config.image_topics[camera])
+        return f"{topic}/compressed" if self.config.image_transport == "compressed" else topic
+
+    def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile = INPUT_QOS) -> Any:
+        """Subscribe with QoS that parameters may override."""
+        return self.create_subscription(
+            kind,
+            topic,
+            callback,
+            qos,
+            callback_group=self._image_group,
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def publisher(self, kind: type, topic: str, qos: QoSProfile = OUTPUT_QOS) -> Any:
+        """Return a publisher with QoS that parameters may override."""
+        options = QoSOverridingOptions.with_default_policies()
+        return self.create_publisher(kind, topic, qos, qos_overriding_options=options)
+
+    def decode(self, camera: int, message: Image | CompressedImage) -> Picture | None:
+        """Return a camera message's picture, or None (counted and logged) if it has none."""
+        try:
+            return Picture(camera=camera, header=message.header, image=image_from_msg(message))
+        except ValueError as error:
+            self.refuse(f"frame on {self.topic(camera)}: {error}")
+            return None
+
+    def refuse(self, reason: str) -> None:
+        """Count a frame or message that is not used, and say why now and then."""
+        self.refused += 1
+        self.get_logger().warning(f"refused {reason}", throttle_duration_sec=5.0)
+
+    def measure(self, header: Header) -> None:
+        """Count a result that has just been published, with the age of its image."""
+        age = self.get_clock().now().nanoseconds - stamp_from_msg(header.stamp)
+        self.meter.add(age / 1e9)
+
+    def _subscribe(self) -> None:
+        kind = CompressedImage if self.config.image_transport == "compressed" else Image
+        self._inputs = [
+            self.subscribe(kind, self.topic(camera), partial(self._on_image, camera))
+            for camera in range(len(self.config.image_topics))
+        ]
+
+    def _unsubscribe(self) -> None:
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        self._inputs = []
+
+    def _on_image(self, camera: int, message: Image | CompressedImage) -> None:
+        self._arrivals.add()
+        self.worker.put(camera, message)
+
+    def _work(self, frames: Frames) -> None:
+        pictures = [self.decode(camera, message) for camera, message in frames]
+        if any(pictures):
+            self.look([picture for picture in pictures if picture is not None])
+
+    def _on_failure(self, error: Exception) -> None:
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        self.refuse(f"frame: {text}")
+
+    def _on_enable(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
+        if request.data != self._enabled:
+            self._enabled = request.data
+            if self.worker.running:
+                (self._subscribe if request.data else self._unsubscribe)()
+        reply.success = True
+        reply.message = "enabled" if self._enabled else "disabled"
+        return reply
+
+    def _on_diagnostics(self) -> None:
+        device = self.device()
+        judgements = [diagnostics.device_status(self.config.device, device)]
+        if not self._enabled:
+            judgements.append((diagnostics.OK, "disabled"))
+        elif self._arrivals.silent_s > _SILENT_S:
+            topics = ", ".join(self.topic(c) for c in range(len(self.config.image_topics)))
+            silent = f"no image on {topics} for {self._arrivals.silent_s:.0f} s"
+            judgements.append((diagnostics.WARN, silent))
+        p50, p95 = self.meter.age_ms(50, 95)
+        values = {
+            "rate_hz": f"{self.meter.rate_hz:.2f}",
+            "input_rate_hz": f"{self._arrivals.rate_hz:.2f}",
+            "age_p50_ms": f"{p50:.1f}",
+            "age_p95_ms": f"{p95:.1f}",
+            "frames": str(self.meter.count),
+            "received": str(self.worker.received),
+            "dropped": str(self.worker.dropped),
+            "refused": str(self.refused),
+            "device": device,
+            **diagnostics.gpu_memory(device),
+            **self.report(),
+        }
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(
+            diagnostics.to_msg(
+                self.get_fully_qualified_name().lstrip("/"),
+                device,
+                diagnostics.worst(*judgements),
+                values,
+                stamp,
+            )
+        )

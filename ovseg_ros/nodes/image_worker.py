@@ -1,0 +1,175 @@
+"""The thread that owns a model: always the newest frame of each camera, never a queue."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Frames = Sequence[tuple[int, Any]]
+
+_IDLE_S = 0.5
+
+
+class ImageWorker:
+    """Calls ``work`` with the newest message of each camera, in one thread of its own.
+
+    A message that is replaced before it was taken is dropped and counted. Other calls that need
+    the model come in through :meth:`submit` and run between frames, in the same thread.
+
+    Attributes:
+        received: Messages that came in.
+        dropped: Messages that were replaced by a newer one before they were taken.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Frames], None],
+        *,
+        between: Callable[[], None] = lambda: None,
+        failed: Callable[[Exception], None],
+        period_s: Callable[[], float] = lambda: 0.0,
+        niceness: int = 0,
+        name: str = "worker",
+    ) -> None:
+        """Prepare the thread; :meth:`start` starts it.
+
+        Args:
+            work: Takes (camera, message) pairs, at most one for each camera.
+            between: Called before frames are taken, and twice a second while there are none.
+            failed: Told what ``work`` and ``between`` raise; the thread goes on.
+            period_s: Least time between the starts of two calls of ``work``.
+            niceness: Priority of the thread, 0 normal .. 19 least.
+            name: Name of the thread.
+        """
+        self._work, self._between, self._failed = work, between, failed
+        self._period_s, self._niceness, self._name = period_s, niceness, name
+        self._changed = threading.Condition()
+        self._pending: dict[int, Any] = {}
+        self._newest: dict[int, Any] = {}
+        self._tasks: list[tuple[Future[Any], Callable[[], Any]]] = []
+        self._thread: threading.Thread | None = None
+        self._stopping = False
+        self.received = self.dropped = 0
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None
+
+    def put(self, camera: int, message: Any) -> None:
+        """Offer the newest message of a camera."""
+        with self._changed:
+            self.received += 1
+            self.dropped += camera in self._pending
+            self._pending[camera] = self._newest[camera] = message
+            self._changed.notify()
+
+    def newest(self, camera: int = 0) -> Any | None:
+        """Return the newest message of a camera, taken or not, or None."""
+        with self._changed:
+            return self._newest.get(camera)
+
+    def submit(self, task: Callable[[], T]) -> Future[T]:
+        """Run ``task`` between two frames.
+
+        Raises:
+            RuntimeError: if the thread does not run.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._thread is None or self._stopping:
+                raise RuntimeError("the node is not active")
+            self._tasks.append((future, task))
+            self._changed.notify()
+        return future
+
+    def wake(self) -> None:
+        """Have ``between`` called soon."""
+        with suppress(RuntimeError):
+            self.submit(lambda: None)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the frame at hand, cancel what waits and end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        with self._changed:
+            for future, _ in self._tasks:
+                future.cancel()
+            self._tasks.clear()
+            self._pending.clear()
+            self._newest.clear()
+
+    def _run(self) -> None:
+        if self._niceness:
+            with suppress(OSError):  # not allowed everywhere, and never needed to be right
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)
+        due = 0.0
+        while True:
+            with self._changed:
+                self._wait(due)
+                if self._stopping:
+                    return
+                tasks, self._tasks = self._tasks, []
+            for future, task in tasks:
+                _settle(future, task)
+            self._guard(self._between)
+            with self._changed:
+                if not self._pending or time.monotonic() < due:
+                    continue
+                frames, self._pending = sorted(self._pending.items()), {}
+            due = time.monotonic() + self._period_s()
+            self._guard(lambda frames=frames: self._work(frames))
+
+    def _wait(self, due: float) -> None:
+        end = time.monotonic() + _IDLE_S
+        while not (self._stopping or self._tasks):
+            now = time.monotonic()
+            if (self._pending and now >= due) or now >= end:
+                return
+            self._changed.wait(min(end, due if self._pending else end) - now)
+
+    def _guard(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:  # one bad frame must not end the thread
+            self._failed(error)
+
+
+def _settle(future: Future[T], task: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(task())
+    except Exception as error:
+        future.set_exception(error)
+
+
+def wait_for(future: Future[T], timeout_s: float) -> T:
+    """Return a future's result.
+
+    Raises:
+        RuntimeError: if it took too long or the worker was stopped.
+    """
+    try:
+        return future.result(timeout_s)
+    except CancelledError:
+        raise RuntimeError("the node was deactivated meanwhile") from None
+    except FutureTimeoutError:
+        raise RuntimeError(f"no answer within {timeout_s:g} s") from None

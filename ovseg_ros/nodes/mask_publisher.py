@@ -1,0 +1,74 @@
+"""The topics of one camera's label masks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sensor_msgs.msg import Image
+
+from ovseg_ros.drawing import overlay
+from ovseg_ros.msg import FrameCategories
+from ovseg_ros.nodes.conversions import frame_categories_to_msg
+from ovseg_ros.nodes.images import image_to_msg, labels_to_msg
+from ovseg_ros.types import Vocabulary
+
+if TYPE_CHECKING:
+    from ovseg_ros.nodes.image_node import Picture
+    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+
+
+class MaskPublisher:
+    """Publishes ``label_mask``, ``confidence``, ``categories`` and ``overlay`` of one camera."""
+
+    def __init__(self, node: SegmentationNode, prefix: str) -> None:
+        """Advertise the topics under ``prefix``, e.g. ``~`` or ``~/front``."""
+        self._node = node
+        self._mask = node.publisher(Image, f"{prefix}/label_mask")
+        self._confidence = node.publisher(Image, f"{prefix}/confidence")
+        self._categories = node.publisher(FrameCategories, f"{prefix}/categories")
+        self._overlay = node.publisher(Image, f"{prefix}/overlay")
+
+    @classmethod
+    def of(cls, node: SegmentationNode) -> list[MaskPublisher]:
+        """Return one publisher for each camera: ``~/...`` for one, ``~/CAMERA/...`` for several."""
+        topics = node.config.image_topics
+        if len(topics) == 1:
+            return [cls(node, "~")]
+        return [cls(node, f"~/{name}") for name in camera_names(topics)]
+
+    def publish(
+        self, picture: Picture, labels: np.ndarray, confidence: np.ndarray, vocabulary: Vocabulary
+    ) -> None:
+        """Publish a picture's labels (H, W) uint8 or uint16 and confidence (H, W) uint8.
+
+        What nobody listens to is not made. The mask leaves last, so that whoever has it can have
+        the rest.
+        """
+        header, encoding = picture.header, self._node.config.mask_encoding
+        if self._categories.get_subscription_count():
+            self._categories.publish(
+                frame_categories_to_msg(labels, confidence, vocabulary, header)
+            )
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(image_to_msg(confidence, "mono8", header))
+        self._mask.publish(labels_to_msg(labels, encoding, header))
+        if self._overlay.get_subscription_count():
+            drawn = overlay(picture.image, labels, self._node.config.overlay_alpha)
+            self._overlay.publish(image_to_msg(drawn, "rgb8", header))
+
+    def destroy(self) -> None:
+        """Withdraw the topics."""
+        for publisher in (self._mask, self._confidence, self._categories, self._overlay):
+            self._node.destroy_publisher(publisher)
+
+
+def camera_names(topics: tuple[str, ...]) -> list[str]:
+    """Return a short distinct name for each camera topic.
+
+    It is the topic without its last part, or the whole topic where that is not distinct:
+    ``/front/image_raw`` is ``front``.
+    """
+    whole = [topic.strip("/~") for topic in topics]
+    short = [name.rpartition("/")[0] or name for name in whole]
+    return short if len(set(short)) == len(short) else whole

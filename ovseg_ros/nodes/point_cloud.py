@@ -1,0 +1,150 @@
+"""Label masks and depth images to labelled point clouds, without ever mixing two labels."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from std_msgs.msg import Header
+
+from ovseg_ros.drawing import palette
+from ovseg_ros.nodes.conversions import stamp_from_msg
+from ovseg_ros.nodes.images import depth_from_msg
+
+if TYPE_CHECKING:
+    from ovseg_ros.nodes.image_node import Picture
+    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+
+POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "rgb", "label"],
+        "formats": ["<f4", "<f4", "<f4", "<u4", "<u2"],
+        "offsets": [0, 4, 8, 12, 16],
+        "itemsize": 20,
+    }
+)
+"""One point: metres in the camera's optical frame, colour 0x00RRGGBB, category id."""
+
+
+def labelled_points(
+    depth: np.ndarray, labels: np.ndarray, camera: CameraInfo, *, stride: int = 1
+) -> np.ndarray:
+    """Return the points of a depth image with the labels of the pixels they lie in.
+
+    Depth and labels may differ in size as long as they show the same view: each depth pixel takes
+    the one label at its centre, and the intrinsics are scaled from the size in ``camera``.
+
+    Args:
+        depth: Metres, (h, w) float32; 0, NaN and infinity are left out.
+        labels: Category ids, (H, W) uint8 or uint16.
+        camera: Intrinsics, for images of ``camera.width`` x ``camera.height``.
+        stride: Takes every n-th row and column of the depth image.
+
+    Returns:
+        Points, (N,) :data:`POINT`.
+
+    Raises:
+        ValueError: if the intrinsics are empty.
+    """
+    fx, cx, fy, cy = camera.k[0], camera.k[2], camera.k[4], camera.k[5]
+    if not (fx > 0 and fy > 0 and camera.width and camera.height):
+        raise ValueError(
+            f"camera_info: expected a calibrated camera, got focal lengths {fx:g}, {fy:g} "
+            f"for {camera.width}x{camera.height}"
+        )
+    height, width = depth.shape
+    rows, columns = np.arange(0, height, stride), np.arange(0, width, stride)
+    z = depth[::stride, ::stride]
+    # Centres of the depth's pixels in the labels' pixels and in the intrinsics' coordinates.
+    label_rows = ((rows + 0.5) * labels.shape[0] / height).astype(np.intp)
+    label_columns = ((columns + 0.5) * labels.shape[1] / width).astype(np.intp)
+    u = (columns + 0.5) * camera.width / width - 0.5
+    v = (rows + 0.5) * camera.height / height - 0.5
+    known = np.isfinite(z) & (z > 0)
+    points = np.zeros(int(known.sum()), POINT)
+    points["x"] = (z * ((u - cx) / fx)[None].astype(np.float32))[known]
+    points["y"] = (z * ((v - cy) / fy)[:, None].astype(np.float32))[known]
+    points["z"] = z[known]
+    points["label"] = labels[label_rows[:, None], label_columns[None]][known]
+    ids, inverse = np.unique(points["label"], return_inverse=True)
+    points["rgb"] = (palette(ids).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))[
+        inverse
+    ]
+    return points
+
+
+def cloud_to_msg(points: np.ndarray, header: Header) -> PointCloud2:
+    """Return points, (N,) :data:`POINT`, as a message with fields x, y, z, rgb, label."""
+    kinds = {"x": 7, "y": 7, "z": 7, "rgb": 7, "label": 4}  # FLOAT32, UINT16
+    fields = POINT.fields or {}
+    message = PointCloud2(
+        header=header,
+        height=1,
+        width=len(points),
+        fields=[
+            PointField(name=name, offset=fields[name][1], datatype=kind, count=1)
+            for name, kind in kinds.items()
+        ],
+        is_bigendian=False,
+        point_step=POINT.itemsize,
+        row_step=POINT.itemsize * len(points),
+        is_dense=True,
+    )
+    message.data.frombytes(memoryview(points.view(np.uint8)))
+    return message
+
+
+class CloudInput:
+    """Keeps the newest depth and intrinsics, and publishes ``~/points`` of the first camera."""
+
+    def __init__(self, node: SegmentationNode) -> None:
+        """Subscribe to depth and intrinsics."""
+        self._node = node
+        self._lock = threading.Lock()
+        self._depths: deque[Image] = deque(maxlen=10)
+        self._camera: CameraInfo | None = None
+        config = node.config
+        self._subscriptions = [
+            node.subscribe(Image, config.depth_topic, self._on_depth),
+            node.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info),
+        ]
+        self._points = node.publisher(PointCloud2, "~/points")
+
+    def destroy(self) -> None:
+        """Unsubscribe."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._points)
+
+    def publish(self, picture: Picture, labels: np.ndarray) -> None:
+        """Publish the points of a picture with labels (H, W) if there is depth for it."""
+        stamp = stamp_from_msg(picture.header.stamp)
+        with self._lock:
+            depth = min(self._depths, key=lambda d: _distance(d, stamp), default=None)
+            camera = self._camera
+        if not self._points.get_subscription_count() or depth is None or camera is None:
+            return
+        if _distance(depth, stamp) > self._node.config.depth_slop_s * 1e9:
+            return
+        stride = self._node.config.cloud_stride
+        try:
+            points = labelled_points(depth_from_msg(depth), labels, camera, stride=stride)
+        except ValueError as error:
+            self._node.refuse(f"depth: {error}")
+            return
+        self._points.publish(cloud_to_msg(points, picture.header))
+
+    def _on_depth(self, message: Image) -> None:
+        with self._lock:
+            self._depths.append(message)
+
+    def _on_camera_info(self, message: CameraInfo) -> None:
+        with self._lock:
+            self._camera = message
+
+
+def _distance(message: Any, stamp: int) -> int:
+    return abs(stamp_from_msg(message.header.stamp) - stamp)

@@ -1,0 +1,207 @@
+"""Labels every camera image with the words in force.
+
+Run: ``ros2 run ovseg_ros segmentation_node --ros-args -r image:=/camera/image_raw``
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ovseg_ros.config import option
+from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.nodes import diagnostics
+from ovseg_ros.nodes.base import LATCHED_QOS, spin
+from ovseg_ros.nodes.compute import urgent
+from ovseg_ros.nodes.conversions import (
+    LabelInfo,
+    label_info_to_msg,
+    proposals_from_msg,
+    stamp_from_msg,
+    vocabulary_to_msg,
+)
+from ovseg_ros.nodes.image_node import ImageNode, ImageNodeConfig, Picture
+from ovseg_ros.nodes.image_worker import ImageWorker
+from ovseg_ros.nodes.mask_publisher import MaskPublisher
+from ovseg_ros.nodes.point_cloud import CloudInput
+from ovseg_ros.nodes.segmentation_services import SegmentationServices
+from ovseg_ros.pipeline import Pipeline, PipelineConfig
+from ovseg_ros.segmenters.build import build_segmenter
+from ovseg_ros.types import MAX_MONO8_ID, Vocabulary
+from ovseg_ros.vocabulary import LivingVocabulary
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationNodeConfig(ImageNodeConfig):
+    """Parameters of the segmentation node, beside those of the preset."""
+
+    mask_encoding: str = option(
+        "mono8", "encoding of the label mask; 16UC1 holds more ids", choices=("mono8", "16UC1")
+    )
+    overlay_alpha: float = option(0.55, "share of the colour in the overlay", low=0.0, high=1.0)
+    proposals_topic: str = option("discovery_node/proposals", "words that discovery found")
+    query_timeout_s: float = option(30.0, "longest wait for a query's answer", low=0.1, high=3600.0)
+    depth_topic: str = option("", "depth image for a labelled point cloud; empty: no cloud")
+    camera_info_topic: str = option("camera_info", "intrinsics of the images, for the cloud")
+    depth_slop_s: float = option(
+        0.05, "largest difference of the stamps of depth and image", low=0.0, high=10.0
+    )
+    cloud_stride: int = option(1, "every n-th row and column of the depth image", low=1, high=64)
+
+    def __post_init__(self) -> None:
+        """Validate the options against each other."""
+        super().__post_init__()
+        if self.mask_encoding == "mono8" and self.vocabulary.max_categories > MAX_MONO8_ID:
+            raise ValueError(
+                f"mask_encoding: expected 16UC1 for vocabulary.max_categories > {MAX_MONO8_ID}, "
+                f"got 'mono8' for {self.vocabulary.max_categories}"
+            )
+
+
+def build_without_discovery(config: PipelineConfig) -> Pipeline:
+    """Load the segmenter; words come from services and from the discovery node's proposals."""
+    segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
+    return Pipeline(segmenter, None, LivingVocabulary(config.vocabulary))
+
+
+class SegmentationNode(ImageNode):
+    """Publishes label masks; owns the vocabulary and its ids."""
+
+    config_type = SegmentationNodeConfig
+    live = frozenset({"overlay_alpha", "query_timeout_s"})
+
+    def __init__(
+        self,
+        build: Callable[[PipelineConfig], Pipeline] = build_without_discovery,
+        **options: Any,
+    ) -> None:
+        """Offer topics and services; ``build`` loads the models in ``configure``."""
+        super().__init__("segmentation_node", **options)
+        self._build = build
+        self._lock = threading.Lock()
+        self._taken_stamp = -1
+        self._announced: VocabularyMsg | None = None
+        self.pipeline: Pipeline | None = None
+        self._vocabulary = self.publisher(VocabularyMsg, "~/vocabulary", LATCHED_QOS)
+        self._label_info = (
+            self.publisher(LabelInfo, "~/label_info", LATCHED_QOS) if LabelInfo else None
+        )
+        self._masks: list[MaskPublisher] = []
+        self._cloud: CloudInput | None = None
+        self._proposals: Any = None
+        self._service_answers = SegmentationServices(self)
+
+    def make_worker(self) -> ImageWorker:
+        """Announce the vocabulary between frames, in the thread that publishes the masks."""
+        return ImageWorker(
+            self._work, between=self._announce, failed=self._on_failure, name="segmentation"
+        )
+
+    def load(self) -> None:
+        """Load the segmenter and start a new session of ids."""
+        self.pipeline = self._build(self.config)
+        self._announced, self._taken_stamp = None, -1
+        self._masks = MaskPublisher.of(self)
+        self._proposals = self.subscribe(
+            VocabularyMsg, self.config.proposals_topic, self._on_proposals, LATCHED_QOS
+        )
+        if self.config.depth_topic:
+            self._cloud = CloudInput(self)
+
+    def free(self) -> None:
+        """Unload the segmenter."""
+        if self._proposals is not None:
+            self.destroy_subscription(self._proposals)
+        for part in (*self._masks, *filter(None, [self._cloud])):
+            part.destroy()
+        self._masks, self._proposals, self._cloud, self.pipeline = [], None, None, None
+        diagnostics.free_gpu_memory()
+
+    def look(self, pictures: Sequence[Picture]) -> None:
+        """Segment pictures of one size together and publish what was found."""
+        assert self.pipeline is not None
+        with self._lock:
+            newest = max(stamp_from_msg(picture.header.stamp) for picture in pictures)
+            self._taken_stamp = max(self._taken_stamp, newest)
+        sizes: dict[tuple[int, ...], list[Picture]] = {}
+        for picture in pictures:
+            sizes.setdefault(picture.image.shape, []).append(picture)
+        for batch in sizes.values():
+            images = [picture.image for picture in batch]
+            with urgent(self.device()):
+                found = self.pipeline.segment(np.stack(images) if images[1:] else images[0][None])
+            self._announce(found.vocabulary)
+            for index, picture in enumerate(batch):
+                labels, confidence = found.labels[index], found.confidence[index]
+                self._masks[picture.camera].publish(picture, labels, confidence, found.vocabulary)
+                self.measure(picture.header)
+                if self._cloud is not None and picture.camera == 0:
+                    self._cloud.publish(picture, labels)
+
+    def _announce(self, vocabulary: Vocabulary | None = None) -> None:
+        """Publish the vocabulary if it is a new one: before the first mask that uses it."""
+        assert self.pipeline is not None
+        message = self.vocabulary_msg(vocabulary)
+        if message is not self._announced:
+            self._announced = message
+            self._vocabulary.publish(message)
+            if self._label_info is not None:
+                words = vocabulary or self.pipeline.vocabulary.snapshot()
+                self._label_info.publish(label_info_to_msg(words, message.header.stamp))
+
+    def vocabulary_msg(self, vocabulary: Vocabulary | None = None) -> VocabularyMsg:
+        """Return a vocabulary, by default the one in force, as it is or will be announced."""
+        assert self.pipeline is not None
+        words = vocabulary or self.pipeline.vocabulary.snapshot()
+        announced = self._announced
+        if announced is not None and announced.version == words.version:
+            return announced
+        return vocabulary_to_msg(words, self.get_clock().now().to_msg())
+
+    def valid_from(self) -> int:
+        """Return the least stamp, in nanoseconds, of frames the worker has not yet taken."""
+        with self._lock:
+            return self._taken_stamp + 1
+
+    def _on_proposals(self, message: VocabularyMsg) -> None:
+        if self.pipeline is None:
+            return
+        try:
+            proposals = proposals_from_msg(message)
+        except ValueError as error:
+            self.refuse(f"proposals on {self.config.proposals_topic}: {error}")
+            return
+        self.pipeline.vocabulary.observe(
+            proposals, stamp=stamp_from_msg(message.header.stamp) / 1e9
+        )
+        self.worker.wake()
+
+    def device(self) -> str:
+        """Return the segmenter's device."""
+        return self.pipeline.segmenter.device if self.pipeline else "none"
+
+    def report(self) -> dict[str, str]:
+        """Return the vocabulary's version and size, and the segmenter's name."""
+        if self.pipeline is None:
+            return {}
+        words = self.pipeline.vocabulary.snapshot()
+        return {
+            "segmenter": self.pipeline.segmenter.name,
+            "dtype": self.config.dtype,
+            "vocabulary_version": str(words.version),
+            "vocabulary_size": str(len(words)),
+            "vocabulary_mode": words.mode.value,
+        }
+
+
+def main() -> int:
+    """Run the node."""
+    return spin(SegmentationNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

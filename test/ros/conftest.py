@@ -1,0 +1,113 @@
+"""Real nodes in this process, spun by an executor of their own, over real DDS."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`
+
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode
+from ovseg_ros.nodes.images import image_to_msg
+
+
+class Graph:
+    """Nodes under test and a client node that publishes, listens and calls services."""
+
+    def __init__(self) -> None:
+        """Start to spin."""
+        rclpy.init()
+        self.executor = MultiThreadedExecutor(num_threads=4)
+        self.client = Node("client")
+        self.executor.add_node(self.client)
+        self.nodes: list[BaseNode] = []
+        self._thread = threading.Thread(target=self._spin, daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def add(
+        self, make: Callable[..., BaseNode], *build: Any, up: bool = True, **values: Any
+    ) -> Any:
+        """Make a node with parameter values (``__`` for a dot) and bring it up."""
+        overrides = [
+            Parameter(name.replace("__", "."), value=value) for name, value in values.items()
+        ]
+        node = make(*build, parameter_overrides=overrides)
+        self.nodes.append(node)
+        if up:
+            assert node.bring_up()
+        self.executor.add_node(node)
+        return node
+
+    def listen(self, kind: type, topic: str, *, latched: bool = False) -> list[Any]:
+        """Return a list that grows with every message."""
+        heard: list[Any] = []
+        self.client.create_subscription(kind, topic, heard.append, LATCHED_QOS if latched else 10)
+        return heard
+
+    def camera(self, topic: str = "/image") -> Callable[..., Image]:
+        """Return a function that publishes an RGB image and returns its message."""
+        publisher = self.client.create_publisher(Image, topic, 5)
+        self.wait(lambda: publisher.get_subscription_count() > 0)
+
+        def publish(image: np.ndarray) -> Image:
+            header = Header(stamp=self.client.get_clock().now().to_msg(), frame_id="camera")
+            message = image_to_msg(image, "rgb8", header)
+            publisher.publish(message)
+            return message
+
+        return publish
+
+    def call(self, kind: type, name: str, **fields: Any) -> Any:
+        """Call a service and return its reply."""
+        client = self.client.create_client(kind, name)
+        assert client.wait_for_service(timeout_sec=5.0), f"no service {name}"
+        future = client.call_async(kind.Request(**fields))
+        self.wait(future.done)
+        self.client.destroy_client(client)
+        return future.result()
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:
+        """Wait until a condition holds and return what it gives."""
+        end = time.monotonic() + timeout_s
+        while not (result := condition()):
+            assert time.monotonic() < end, "waited in vain"
+            time.sleep(0.005)
+        return result
+
+    def close(self) -> None:
+        """Stop everything."""
+        for node in self.nodes:
+            node.close()
+        rclpy.try_shutdown()
+        self._thread.join(5.0)
+        self.executor.shutdown()
+        for node in (*self.nodes, self.client):
+            node.destroy_node()
+
+
+@pytest.fixture
+def graph() -> Iterator[Graph]:
+    """Provide a graph that is empty but for a client."""
+    graph = Graph()
+    yield graph
+    graph.close()
