@@ -1,4 +1,4 @@
-"""The flow of the whole package: image -> discover (sometimes) -> vocabulary -> segment -> result."""
+"""The whole flow: image -> discover (sometimes) -> vocabulary -> segment -> result."""
 
 from __future__ import annotations
 
@@ -140,5 +140,3 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         build_discoverer(config.discovery, device=config.device, dtype=config.dtype),
         LivingVocabulary(config.vocabulary),
     )
-
-

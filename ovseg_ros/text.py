@@ -20,7 +20,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a picture of a {}.",
     ),
 }
-"""Prompt template sets by name; ``clip`` is added on demand from open_clip's 80 ImageNet prompts."""
+"""Prompt template sets by name; ``clip`` is added on demand: open_clip's 80 ImageNet prompts."""
 
 Encoder = Callable[[Sequence[str]], np.ndarray]
 """Maps N prompts to (N, D) float32 embeddings."""

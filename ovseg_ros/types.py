@@ -53,7 +53,8 @@ def normalise_name(name: str) -> str:
         raise ValueError(f"name: expected at least one visible character, got {name!r}")
     if len(clean) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"name: expected at most {MAX_NAME_LENGTH} characters, got {len(clean)}: {clean[:40]!r}..."
+            f"name: expected at most {MAX_NAME_LENGTH} characters, "
+            f"got {len(clean)}: {clean[:40]!r}..."
         )
     if not clean.isprintable():
         raise ValueError(f"name: expected printable characters only, got {name!r}")

@@ -96,9 +96,7 @@ def train(config: BlipRecipe) -> None:
     write_card(out, recipe="blip", config=config, seconds=seconds, data=frames.summary())
 
 
-def blip_config(
-    config: BlipRecipe, visual: dict[str, Any], tokenizer: BertTokenizer
-) -> BlipConfig:
+def blip_config(config: BlipRecipe, visual: dict[str, Any], tokenizer: BertTokenizer) -> BlipConfig:
     """Return the shapes of the model, with the tower's as its vision model."""
     width = int(visual["embed_dim"])
     return BlipConfig(

@@ -175,5 +175,3 @@ def load_frames(root: Path, split: str) -> Frames:
         ValueError: if it is not there.
     """
     return Frames(RobotCell(root, split))
-
-

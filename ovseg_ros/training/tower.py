@@ -186,5 +186,3 @@ def draw_regions(
     blobs = F.interpolate(coarse, size=grid_hw, mode="bicubic").flatten(1)
     chosen = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, noise, blobs)
     return chosen.topk(count, dim=1).indices.sort(1).values
-
-

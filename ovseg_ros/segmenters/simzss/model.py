@@ -1,4 +1,4 @@
-"""The two towers of SimZSS: a frozen ViT with an optional denoiser, and a causal text transformer."""
+"""The towers of SimZSS: a frozen ViT with an optional denoiser, and a causal text transformer."""
 
 from __future__ import annotations
 
