@@ -1,0 +1,265 @@
+"""PyBullet bodies of everything that stands in the cell."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ovseg_ros.robot_cell import meshes
+from ovseg_ros.robot_cell.colors import sample_rgb
+from ovseg_ros.robot_cell.description import Arm, Placed, Scene, Surface
+from ovseg_ros.robot_cell.objects import BY_NAME
+from ovseg_ros.robot_cell.textures import build_texture
+
+ARM_JOINTS = tuple(range(7))
+Triple = tuple[float, float, float]
+_ARMS = {"kuka": "kuka_iiwa/model.urdf", "panda": "franka_panda/panda.urdf"}
+# Links that carry the paint of a toy; the rest keeps the maker's colours.
+_PAINTED_LINKS = {"toy robot": (-1, 14), "race car": (0,), "bicycle": (-1, 0)}
+_DARK = (0.16, 0.12, 0.08)
+
+
+class Bodies:
+    """Makes the bodies of one simulation; call `forget` when the simulation is reset."""
+
+    def __init__(self, bullet: Any, client: int, data: str, folder: str) -> None:
+        """Bind to a simulation.
+
+        Args:
+            bullet: the module pybullet.
+            client: its client id.
+            data: folder of pybullet_data.
+            folder: where generated textures may be written.
+        """
+        self._p, self._client, self._data, self._folder = bullet, client, data, Path(folder)
+        self._textures: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """Drop the ids that a reset made invalid."""
+        self._textures.clear()
+
+    def _texture(self, name: str) -> int:
+        if name not in self._textures:
+            path = self._folder / f"{name}.png"
+            if not path.exists():
+                cv2.imwrite(str(path), build_texture(name))
+            self._textures[name] = self._p.loadTexture(str(path), physicsClientId=self._client)
+        return self._textures[name]
+
+    def _body(self, shape: int, position: Any = (0, 0, 0), turn: Any = (0, 0, 0, 1)) -> int:
+        return self._p.createMultiBody(0, -1, shape, position, turn, physicsClientId=self._client)
+
+    def _paint(self, body: int, link: int, rgb: tuple[float, float, float]) -> None:
+        self._p.changeVisualShape(body, link, rgbaColor=(*rgb, 1.0), physicsClientId=self._client)
+
+    def _quad(self, corners: np.ndarray, repeat: tuple[float, float], look: Surface) -> int:
+        """A textured rectangle; corners float (4, 3) counter-clockwise seen from its front."""
+        u, v = repeat
+        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+        normal /= np.linalg.norm(normal)
+        shape = self._p.createVisualShape(
+            self._p.GEOM_MESH,
+            vertices=corners.tolist(),
+            indices=[0, 1, 2, 0, 2, 3],
+            uvs=[[0, 0], [u, 0], [u, v], [0, v]],
+            normals=[normal.tolist()] * 4,
+            rgbaColor=(*look.rgb, 1.0),
+            physicsClientId=self._client,
+        )
+        body = self._body(shape)
+        if look.texture != "plain":
+            self._p.changeVisualShape(
+                body,
+                -1,
+                textureUniqueId=self._texture(look.texture),
+                rgbaColor=(*look.rgb, 1.0),
+                physicsClientId=self._client,
+            )
+        return body
+
+    def floor(self, scene: Scene) -> list[int]:
+        """The floor; returns body ids, like all of these."""
+        x0, x1, y0, y1 = _room(scene)
+        z = scene.floor_z_m
+        corners = np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]])
+        return [self._quad(corners, ((x1 - x0) / 1.2, (y1 - y0) / 1.2), scene.floor)]
+
+    def walls(self, scene: Scene) -> list[int]:
+        """Four walls that face the room."""
+        x0, x1, y0, y1 = _room(scene)
+        bottom, top = scene.floor_z_m, scene.floor_z_m + 4.0
+        ends = [
+            ((x0, y1), (x0, y0)),
+            ((x1, y0), (x1, y1)),
+            ((x0, y0), (x1, y0)),
+            ((x1, y1), (x0, y1)),
+        ]
+        bodies = []
+        for (ax, ay), (bx, by) in ends:  # b before a: the front side faces the room
+            corners = np.array([[bx, by, bottom], [ax, ay, bottom], [ax, ay, top], [bx, by, top]])
+            length = math.hypot(bx - ax, by - ay)
+            bodies.append(self._quad(corners, (length / 1.1, 4.0 / 1.1), scene.wall))
+        return bodies
+
+    def table(self, scene: Scene) -> list[int]:
+        """Top, edge and legs."""
+        length, width, thick = scene.table_m
+        x, y = length / 2, width / 2
+        top = np.array([[-x, -y, 0], [x, -y, 0], [x, y, 0], [-x, y, 0]])
+        bodies = [self._quad(top, (1.0, width / length), scene.table)]
+        edge = tuple(0.85 * c for c in scene.table.rgb)
+        drop = -scene.floor_z_m - thick
+        boxes: list[tuple[Triple, Triple]] = [((x, y, thick / 2), (0, 0, -thick / 2 - 0.001))]
+        boxes += [
+            ((0.03, 0.03, drop / 2), (sx * (x - 0.05), sy * (y - 0.05), -thick - drop / 2))
+            for sx in (-1, 1)
+            for sy in (-1, 1)
+        ]
+        for half, center in boxes:
+            shape = self._p.createVisualShape(
+                self._p.GEOM_BOX,
+                halfExtents=half,
+                rgbaColor=(*edge, 1.0),
+                physicsClientId=self._client,
+            )
+            bodies.append(self._body(shape, center))
+        return bodies
+
+    def tray(self, scene: Scene) -> int:
+        """The tray on the table."""
+        assert scene.tray is not None
+        corners, normals = meshes.shaded_corners(meshes.tray(*scene.tray_m))
+        x, y, yaw = scene.tray_pose
+        turn = self._p.getQuaternionFromEuler([0, 0, yaw])
+        return self._body(self._mesh_shape(corners, normals, scene.tray.rgb), (x, y, 0.001), turn)
+
+    def arm(self, arm: Arm) -> int:
+        """The robot arm in its first pose."""
+        body = self._p.loadURDF(
+            _ARMS[arm.model],
+            (*arm.xy_m, 0.0),
+            self._p.getQuaternionFromEuler([0, 0, arm.yaw]),
+            useFixedBase=True,
+            globalScaling=arm.scale,
+            physicsClientId=self._client,
+        )
+        for joint, angle in zip(ARM_JOINTS, arm.joints, strict=True):
+            self._p.resetJointState(body, joint, angle, physicsClientId=self._client)
+        if arm.rgb is not None:
+            for link in range(-1, self._p.getNumJoints(body, physicsClientId=self._client)):
+                self._paint(body, link, arm.rgb)
+        return body
+
+    def _mesh_shape(self, corners: np.ndarray, normals: np.ndarray, rgb: Any) -> int:
+        return self._p.createVisualShape(
+            self._p.GEOM_MESH,
+            vertices=corners.tolist(),
+            indices=list(range(len(corners))),
+            normals=normals.tolist(),
+            rgbaColor=(*rgb, 1.0),
+            specularColor=(0.3, 0.3, 0.3),
+            physicsClientId=self._client,
+        )
+
+    def thing(self, item: Placed, support_z_m: float) -> list[int]:
+        """One object, resting on a height."""
+        kind = BY_NAME[item.category]
+        if kind.source.startswith("urdf:"):
+            return [self._toy(item, support_z_m)]
+        parts = _parts(kind.source, self._data)
+        roll, pitch, turn = np.deg2rad(kind.rests[item.rest])
+        quaternion = self._p.multiplyTransforms(
+            (0, 0, 0),
+            self._p.getQuaternionFromEuler([0, 0, item.yaw]),
+            (0, 0, 0),
+            self._p.getQuaternionFromEuler([roll, pitch, turn]),
+        )[1]
+        rotation = np.array(self._p.getMatrixFromQuaternion(quaternion)).reshape(3, 3)
+        every = np.vstack([part.vertices for part in parts]) * kind.stretch
+        size = np.ptp(every, axis=0).max()
+        scale = item.size_m / float(size) * np.array(kind.stretch)  # (3,)
+        turned = item.size_m / size * every @ rotation.T
+        low, high = turned.min(axis=0), turned.max(axis=0)
+        position = (
+            item.xy_m[0] - (low[0] + high[0]) / 2,
+            item.xy_m[1] - (low[1] + high[1]) / 2,
+            support_z_m - low[2] + 0.001,
+        )
+        if item.textured:
+            shape = self._p.createVisualShape(
+                self._p.GEOM_MESH,
+                fileName=str(Path(self._data) / kind.source.split(":")[1]),
+                meshScale=scale.tolist(),
+                rgbaColor=(*item.rgb, 1.0),
+                physicsClientId=self._client,
+            )
+            return [self._body(shape, position, quaternion)]
+        extra = _DARK if kind.name == "banana" else _band_color(item)
+        bodies = []
+        for index, rgb in zip(range(len(parts)), (item.rgb, extra), strict=False):
+            corners, normals = _corners(kind.source, index, self._data)
+            shape = self._mesh_shape(scale * corners, normals, rgb)
+            bodies.append(self._body(shape, position, quaternion))
+        return bodies
+
+    def _toy(self, item: Placed, support_z_m: float) -> int:
+        """A toy that comes as a URDF."""
+        kind = BY_NAME[item.category]
+        body = self._p.loadURDF(
+            kind.source.split(":")[1],
+            (0, 0, 0),
+            self._p.getQuaternionFromEuler([0, 0, item.yaw]),
+            useFixedBase=True,
+            globalScaling=item.size_m / kind.native_m,
+            physicsClientId=self._client,
+        )
+        boxes = np.array(
+            [
+                self._p.getAABB(body, link, physicsClientId=self._client)
+                for link in range(-1, self._p.getNumJoints(body, physicsClientId=self._client))
+            ]
+        )  # (links, low|high, xyz)
+        low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
+        base, turn = self._p.getBasePositionAndOrientation(body, physicsClientId=self._client)
+        shift = (
+            item.xy_m[0] - (low[0] + high[0]) / 2,
+            item.xy_m[1] - (low[1] + high[1]) / 2,
+            support_z_m - low[2],
+        )
+        self._p.resetBasePositionAndOrientation(
+            body, np.add(base, shift), turn, physicsClientId=self._client
+        )
+        if item.category == "bicycle":
+            for link in range(self._p.getNumJoints(body, physicsClientId=self._client)):
+                self._paint(body, link, _DARK)
+        for link in _PAINTED_LINKS[item.category]:
+            self._paint(body, link, item.rgb)
+        return body
+
+
+@cache
+def _parts(source: str, data: str) -> tuple[meshes.Mesh, ...]:
+    """Meshes of an "obj:" or "shape:" source: the painted one first."""
+    kind, name = source.split(":")
+    made = meshes.load_obj(Path(data) / name) if kind == "obj" else getattr(meshes, name)()
+    return made if isinstance(made, tuple) else (made,)
+
+
+@cache
+def _corners(source: str, part: int, data: str) -> tuple[np.ndarray, np.ndarray]:
+    return meshes.shaded_corners(_parts(source, data)[part])
+
+
+def _band_color(item: Placed) -> tuple[float, float, float]:
+    """Reflective band of a cone: white, gray on a white cone."""
+    return sample_rgb("gray" if item.color == "white" else "white", np.random.default_rng(0))
+
+
+def _room(scene: Scene) -> tuple[float, float, float, float]:
+    a, b, c, d = scene.walls_m
+    return -a, b, -c, d
