@@ -12,7 +12,7 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.discovery import clustering
 from ovseg_ros.discovery.captioner import Captioner, Encoding
 from ovseg_ros.discovery.nouns import NounConfig, support
-from ovseg_ros.refine.crf import smooth
+from ovseg_ros.refine.crf import refine_labels, smooth
 from ovseg_ros.refine.mean_field import smooth as smooth_torch
 from ovseg_ros.types import Discovery
 
@@ -42,6 +42,9 @@ class BBoostConfig(Config):
     crf_theta: float = option(0.8, "reach of the CRF's smoothness in patches", low=0.01, high=100.0)
     crf_iterations: int = option(5, "rounds of mean field", low=0, high=100)
     majority_rounds: int = option(8, "most rounds of the 3x3 majority filter", low=0, high=100)
+    refine_clusters: bool = option(
+        False, "pull the reported cluster masks to the image's edges at its full size (slow)"
+    )
     caption_size: int = option(512, "square the captions are read at", low=16, high=4096)
     caption_mode: str = option(
         "concat",
@@ -104,7 +107,7 @@ class BBoost:
         return Discovery(
             proposals=found.proposals,
             captions=tuple(caption for region in captions for caption in region),
-            clusters=clusters,
+            clusters=refine_labels(clusters, image) if self.config.refine_clusters else clusters,
             cluster_names=names,
         )
 
@@ -134,9 +137,9 @@ class BBoost:
             runs.append(clustering.resize_labels(labels.view(-1, *encoding.grid), finest))
         aligned = clustering.align(torch.cat(runs).flatten(1).cpu().numpy())
         probabilities = clustering.vote(aligned).reshape(-1, *finest)  # (C, h, w)
-        labels = self._denoise(probabilities).argmax(axis=0)
-        labels = clustering.majority_filter(labels, rounds=config.majority_rounds)
-        return clustering.drop_empty(labels)
+        winners = self._denoise(probabilities).argmax(axis=0)
+        winners = clustering.majority_filter(winners, rounds=config.majority_rounds)
+        return clustering.drop_empty(winners)
 
     def memories(self, whole: Encoding, clusters: np.ndarray) -> list[torch.Tensor]:
         """Return what the text decoder sees of every cluster, each (n, D).

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.base import Discoverer
-from ovseg_ros.discovery.bboost import BBoostConfig
-from ovseg_ros.discovery.caption import CaptionConfig
-from ovseg_ros.discovery.captioner import CaptionerConfig
+from ovseg_ros.discovery.bboost import BBoost, BBoostConfig
+from ovseg_ros.discovery.caption import CaptionConfig, WholeImageCaption
+from ovseg_ros.discovery.captioner import CaptionerConfig, load_captioner
 from ovseg_ros.discovery.nouns import NounConfig
 
 
@@ -40,10 +40,6 @@ def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Dis
     """
     if config.name == "none":
         return None
-    from ovseg_ros.discovery.bboost import BBoost
-    from ovseg_ros.discovery.caption import WholeImageCaption
-    from ovseg_ros.discovery.captioner import load_captioner
-
     captioner = load_captioner(config.captioner, device=device, dtype=dtype)
     if config.name == "caption":
         return WholeImageCaption(captioner, config.nouns, config.caption)

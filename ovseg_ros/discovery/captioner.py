@@ -66,6 +66,7 @@ class Captioner:
             config: How to decode.
         """
         self.model = model.eval()
+        honour_memory_masks(model)
         self.tokenizer = processor.tokenizer
         self.config = config
         self.device: torch.device = model.device
@@ -118,7 +119,7 @@ class Captioner:
         found: dict[int, Tensor] = {}
         for length in sorted({len(part) for part in parts}):
             members = [i for i, part in enumerate(parts) if len(part) == length]
-            rows = torch.stack([parts[i] for i in members]) + 1  # (B, n), index 0 is CLS
+            rows = torch.stack([parts[i] for i in members]).long() + 1  # (B, n), index 0 is CLS
             rows = F.pad(rows, (1, 0))
             outputs = self._transform(encoding.inputs[rows])  # (B, 1 + n, D)
             found.update(zip(members, outputs, strict=True))
@@ -179,6 +180,27 @@ class Captioner:
         return vision.post_layernorm(vision.encoder(inputs_embeds=inputs).last_hidden_state)
 
 
+def honour_memory_masks(model: Any) -> None:
+    """Make BLIP's cross-attention see the ``encoder_attention_mask`` it is given.
+
+    transformers 5 loses it: ``BlipTextAttention`` hands it on as ``attention_mask``, where
+    ``BlipTextSelfAttention`` ignores it, so that padding is attended to. Every padded memory needs
+    this, in training as well. A version without that flaw, and a second call, change nothing.
+
+    Args:
+        model: A ``transformers.BlipForConditionalGeneration``.
+    """
+    for layer in model.text_decoder.bert.encoder.layer:
+        layer.crossattention.self.register_forward_pre_hook(_restore_mask, with_kwargs=True)
+
+
+def _restore_mask(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    lost = kwargs.get("encoder_hidden_states") is not None
+    if lost and kwargs.get("encoder_attention_mask") is None:
+        kwargs = {**kwargs, "encoder_attention_mask": kwargs.get("attention_mask")}
+    return args, kwargs
+
+
 def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Captioner:
     """Load a BLIP by folder or public name.
 
@@ -196,7 +218,7 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
     source = resolve_weights(config.weights)
     try:
         processor = BlipProcessor.from_pretrained(source)
-        model = BlipForConditionalGeneration.from_pretrained(
+        model: Any = BlipForConditionalGeneration.from_pretrained(
             source, dtype=resolve_dtype(dtype, place)
         )
     except OSError as error:

@@ -44,9 +44,7 @@ def positional_code(grid: tuple[int, int], dims: int) -> Tensor:
 
     rows, columns = (encode(side) for side in grid)
     h, w = grid
-    code = torch.cat(
-        (rows[:, None].expand(h, w, half), columns[None].expand(h, w, half)), dim=-1
-    )
+    code = torch.cat((rows[:, None].expand(h, w, half), columns[None].expand(h, w, half)), dim=-1)
     return code.reshape(h * w, dims)
 
 

@@ -10,61 +10,8 @@ from typing import Any
 
 from ovseg_ros import wordnet
 from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.lexicon import COLOURS, EXTRA_LEXICON, STOP_WORDS, THINGS_TOO, VAGUE
 from ovseg_ros.types import MAX_NAME_LENGTH, Proposal
-
-COLOURS = frozenset(
-    "amber aqua azure beige black blue bronze brown burgundy charcoal cobalt colour color coral "
-    "cream crimson cyan emerald fuchsia gold gray green grey indigo ivory khaki lavender lilac "
-    "lime magenta maroon mauve mustard navy ochre olive orange peach pink plum purple red rose "
-    "ruby rust salmon sapphire scarlet silver tan teal turquoise vermilion violet white yellow".split()
-)
-"""Never a category, but see ``THINGS_TOO``."""
-
-THINGS_TOO = frozenset("coral lavender lime mustard olive orange peach plum rose salmon".split())
-"""Colours that are also things: kept in the plural ("oranges") and after an article ("an orange")."""
-
-STOP_WORDS = tuple(
-    "area back background base bit body bottom bunch center centre class close close-up closeup "
-    "collection color colour corner couple day distance edge end foreground front group half hand "
-    "image item kind left length line lot middle number object one pair part photo photograph "
-    "picture piece pile place point position rest right row scene series set shape side size "
-    "something sort space spot stack style surface thing time top type variety view way".split()
-)
-"""Nouns of place, measure and picture: true of every image, categories of none."""
-
-EXTRA_LEXICON = (
-    "building block",
-    "cell phone",
-    "computer mouse",
-    "conveyor belt",
-    "hair drier",
-    "jenga block",
-    "lego block",
-    "lego brick",
-    "potted plant",
-    "race car",
-    "robot arm",
-    "robot gripper",
-    "robot hand",
-    "robotic arm",
-    "rubber duck",
-    "soccer ball",
-    "stop sign",
-    "street sign",
-    "tennis racket",
-    "toy block",
-    "toy car",
-    "toy robot",
-    "toy truck",
-    "trash can",
-)
-"""Names WordNet lacks, or that must win over their parts."""
-
-_VAGUE = (COLOURS - THINGS_TOO) | frozenset(
-    "big clean dark dirty good great high large light little long low new nice old other open "
-    "small short tall thick thin tiny top young".split()
-)
-"""They make no compound even where WordNet lists one ("young man", "black bear")."""
 
 _LONGEST = 4
 """Longest compound in words."""
@@ -115,38 +62,50 @@ def support(captions: Sequence[Sequence[str]], config: NounConfig) -> Support:
         captions: For each region (cluster) the captions of its passes.
         config: Which nouns count.
     """
-    regions = [[nouns(caption, config) for caption in region] for region in captions]
-    shares: list[dict[str, float]] = []
-    for region in regions:
-        said = sorted({name for caption in region for name in caption})
-        shares.append({n: sum(n in caption for caption in region) / len(region) for n in said})
-    totals: dict[str, float] = {}
-    scores: dict[str, float] = {}
-    for region_shares in shares:
-        for name, share in region_shares.items():
-            totals[name] = totals.get(name, 0.0) + share
-            scores[name] = max(scores.get(name, 0.0), share)
-    ranked = sorted(scores, key=lambda name: (-scores[name], -totals[name], name))
+    said = [[nouns(caption, config) for caption in region] for region in captions]
+    ranked = _Shares(said).ranked()
     chief = _merge(ranked) if config.merge_synonyms else {name: name for name in ranked}
-    synonyms = {c: tuple(sorted(n for n in ranked if chief[n] == c != n)) for c in chief.values()}
-    if any(synonyms.values()):
-        merged = [[frozenset(chief[n] for n in caption) for caption in r] for r in regions]
-        shares = [
-            {n: sum(n in c for c in r) / len(r) for n in sorted(set().union(*r))} if r else {}
-            for r in merged
-        ]
-        scores = {n: max(s.get(n, 0.0) for s in shares) for n in synonyms}
-        totals = {n: sum(s.get(n, 0.0) for s in shares) for n in synonyms}
-    kept = [n for n in sorted(synonyms) if scores[n] >= config.min_support]
-    proposals = tuple(
-        Proposal(name=name, score=scores[name], synonyms=synonyms[name])
-        for name in sorted(kept, key=lambda name: (-scores[name], name))
+    shares = _Shares([[frozenset(chief[name] for name in names) for names in r] for r in said])
+    proposals = [
+        Proposal(
+            name=name,
+            score=shares.score(name),
+            synonyms=tuple(sorted(other for other in ranked if chief[other] == name != other)),
+        )
+        for name in shares.names
+        if shares.score(name) >= config.min_support
+    ]
+    kept = {proposal.name for proposal in proposals}
+    return Support(
+        proposals=tuple(sorted(proposals, key=lambda found: (-found.score, found.name))),
+        best=tuple(shares.best(region, kept) for region in range(len(said))),
     )
-    best = tuple(
-        min((n for n in own if n in kept), key=lambda n: (-own[n], totals[n], n), default="")
-        for own in shares
-    )
-    return Support(proposals=proposals, best=best)
+
+
+class _Shares:
+    """For every region, the share of its captions that say a name."""
+
+    def __init__(self, said: Sequence[Sequence[frozenset[str]]]) -> None:
+        self.names = sorted({name for region in said for names in region for name in names})
+        self._of = {
+            name: [
+                sum(name in names for names in region) / len(region) if region else 0.0
+                for region in said
+            ]
+            for name in self.names
+        }
+
+    def score(self, name: str) -> float:
+        return max(self._of[name])
+
+    def ranked(self) -> list[str]:
+        """Return the names by falling score, then by support over all regions, then by name."""
+        return sorted(self.names, key=lambda n: (-self.score(n), -sum(self._of[n]), n))
+
+    def best(self, region: int, kept: set[str]) -> str:
+        """Return the kept name a region says most; on ties the one other regions say least."""
+        said = [name for name in self.names if name in kept and self._of[name][region] > 0]
+        return min(said, key=lambda n: (-self._of[n][region], sum(self._of[n]), n), default="")
 
 
 def nouns(caption: str, config: NounConfig) -> frozenset[str]:
@@ -190,7 +149,7 @@ def _compound(
                 return name, length
         nominal = all(_nominal(words[i], tags[i]) for i in range(start + 1, stop))
         opens = _nominal(words[start], tags[start]) or tags[start].startswith("AJ")
-        if nominal and opens and words[start] not in _VAGUE:
+        if nominal and opens and words[start] not in VAGUE:
             name = " ".join([*first, last])
             if wordnet.known(name):
                 return name, length
@@ -201,7 +160,7 @@ def _single(
     words: list[str], singular: list[str], tags: list[str], at: int, config: NounConfig
 ) -> str:
     """Return the noun at a position if it stands for a category of its own, else ``""``."""
-    word, name, tag = words[at], singular[at], tags[at]
+    word, name = words[at], singular[at]
     following = at + 1 < len(words) and _nominal(words[at + 1], tags[at + 1])
     if name in config.extra_lexicon:
         return name

@@ -74,6 +74,34 @@ def dense_crf(
     return _infer(field, config.iterations, probabilities.shape)
 
 
+def refine_labels(
+    labels: np.ndarray,
+    image: np.ndarray,
+    *,
+    confidence: float = 0.7,
+    config: CrfConfig | None = None,
+) -> np.ndarray:
+    """Bring a coarse label map to an image's size and edges.
+
+    Args:
+        labels: (h, w) integers >= 0 on any grid.
+        image: RGB, (H, W, 3) uint8.
+        confidence: How far the labels are believed, in (0, 1); the rest is shared by all labels.
+        config: Kernels of the dense CRF.
+
+    Returns:
+        (H, W) int64 with the same meaning of labels; a label may vanish.
+    """
+    import cv2
+
+    height, width = np.asarray(image).shape[:2]
+    classes = int(labels.max()) + 1
+    maps = np.stack([(labels == label).astype(np.float32) for label in range(classes)])
+    large = np.stack([cv2.resize(one, (width, height)) for one in maps])  # (C, H, W) bilinear
+    probabilities = confidence * large + (1 - confidence) / classes
+    return dense_crf(probabilities, image, config).argmax(axis=0)
+
+
 def check_probabilities(probabilities: np.ndarray) -> np.ndarray:
     """Return class probabilities as (C, H, W) float32 in (0, 1].
 

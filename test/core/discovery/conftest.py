@@ -31,9 +31,7 @@ def blip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = [*specials, *dict.fromkeys(WORDS.split()), "[DEC]"]
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
-    tokenizer = BertTokenizerFast(
-        str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"]
-    )
+    tokenizer = BertTokenizerFast(str(folder / "vocab.txt"), additional_special_tokens=["[DEC]"])
     config = BlipConfig(
         text_config={
             "vocab_size": len(vocabulary),

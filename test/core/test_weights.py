@@ -1,0 +1,31 @@
+"""Where weights are looked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ovseg_ros import weights
+
+
+def test_folder_is_itself(tmp_path: Path) -> None:
+    assert weights.resolve_weights(str(tmp_path)) == str(tmp_path)
+
+
+def test_public_name_is_itself() -> None:
+    name = "Salesforce/blip-image-captioning-base"
+    assert weights.resolve_weights(name) == name
+
+
+def test_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "ASSETS", tmp_path)
+    (tmp_path / "blip").mkdir()
+    assert weights.resolve_weights("robot_cell/blip") == str(tmp_path / "blip")
+    with pytest.raises(FileNotFoundError, match="ovseg train other"):
+        weights.resolve_weights("robot_cell/other")
+
+
+def test_empty() -> None:
+    with pytest.raises(ValueError, match="weights: expected"):
+        weights.resolve_weights(" ")
