@@ -55,12 +55,15 @@ class Option:
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
     """Build a configuration tree from nested (or dotted) keys; missing keys keep their defaults.
 
+    Where an option comes twice, nested and dotted, the later one wins: ``{**preset, **overrides}``.
+
     Raises:
         ValueError: naming the full dotted key, what was expected and what came.
     """
     if not isinstance(mapping, Mapping):
-        raise ValueError(f"{where or cls.__name__}: expected a mapping, got {mapping!r}")
-    nested = _nest(mapping)
+        name = where.rstrip(".") or cls.__name__
+        raise ValueError(f"{name}: expected a mapping, got {mapping!r}")
+    nested = _nest(mapping, where)
     hints = get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(nested) - known)
@@ -103,25 +106,39 @@ def flatten(config: Any) -> dict[str, Any]:
     return {leaf.name: leaf.value for leaf in describe(config)}
 
 
-def _nest(mapping: Mapping[str, Any]) -> dict[str, Any]:
+def _nest(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Unfold dotted keys: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``; later values win."""
     nested: dict[str, Any] = {}
     for key, value in mapping.items():
         head, _, tail = str(key).partition(".")
         if tail:
             value = {tail: value}
-        if head in nested and isinstance(nested[head], dict) and isinstance(value, Mapping):
-            value = {**nested[head], **value}
-        nested[head] = dict(value) if isinstance(value, Mapping) else value
+        if head in nested and isinstance(nested[head], dict) != isinstance(value, Mapping):
+            raise ValueError(f"{where}{head}: expected a mapping or a value, got both")
+        if isinstance(value, Mapping):
+            inside = f"{where}{head}."
+            value = _merge(nested.get(head, {}), _nest(value, inside))
+        nested[head] = value
     return nested
 
 
+def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    merged = {**old, **new}
+    for key in old.keys() & new.keys():
+        if isinstance(old[key], dict) and isinstance(new[key], dict):
+            merged[key] = _merge(old[key], new[key])
+    return merged
+
+
 def _check(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
-    if dataclasses.is_dataclass(hint):
-        return value
     name, meta = field.name, field.metadata
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, hint):  # type: ignore[arg-type]
+            raise ValueError(f"{name}: expected {getattr(hint, '__name__', hint)}, got {value!r}")
+        return value
     kind = getattr(hint, "__origin__", hint)
     if kind is tuple:
-        if isinstance(value, (str, bytes)) or not hasattr(value, "__iter__"):
+        if isinstance(value, (str, bytes, Mapping)) or not hasattr(value, "__iter__"):
             raise ValueError(f"{name}: expected a list, got {value!r}")
         item = hint.__args__[0]
         value = tuple(_cast(name, item, entry) for entry in value)
@@ -129,12 +146,18 @@ def _check(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         value = _cast(name, hint, value)
     for entry in value if kind is tuple else (value,):
         low, high, choices = meta.get("low"), meta.get("high"), meta.get("choices")
-        if low is not None and entry < low or high is not None and entry > high:
-            raise ValueError(f"{name}: expected a value in [{low}, {high}], got {entry!r}")
+        if (low is not None and not entry >= low) or (high is not None and not entry <= high):
+            raise ValueError(f"{name}: expected {_range(low, high)}, got {entry!r}")
         if choices is not None and entry not in choices:
             allowed = ", ".join(map(repr, choices))
             raise ValueError(f"{name}: expected one of {allowed}, got {entry!r}")
     return value
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if high is None:
+        return f"at least {low}"
+    return f"at most {high}" if low is None else f"a value in [{low}, {high}]"
 
 
 def _cast(name: str, hint: Any, value: Any) -> Any:

@@ -6,6 +6,7 @@ which exists is a value which is right.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -41,14 +42,14 @@ class Mode(str, Enum):
 
 
 def normalise_name(name: str) -> str:
-    """Return a category name in its one written form: lower case, single spaces.
+    """Return a category name in its one written form: lower case, single spaces, NFC.
 
     Raises:
         ValueError: if the name is empty, not printable or longer than ``MAX_NAME_LENGTH``.
     """
     if not isinstance(name, str):
         raise ValueError(f"name: expected a string, got {type(name).__name__}")
-    clean = " ".join(name.lower().split())
+    clean = unicodedata.normalize("NFC", " ".join(name.lower().split()))
     if not clean:
         raise ValueError(f"name: expected at least one visible character, got {name!r}")
     if len(clean) > MAX_NAME_LENGTH:
@@ -89,10 +90,8 @@ class Category:
         """Validate."""
         if not 1 <= self.id <= MAX_ID:
             raise ValueError(f"id: expected 1..{MAX_ID}, got {self.id}")
-        if self.name != normalise_name(self.name):
-            raise ValueError(f"name: expected a normalised name, got {self.name!r}")
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"score: expected 0..1, got {self.score}")
+        _check_names(self.name, self.synonyms)
+        _check_score(self.score)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +115,9 @@ class Vocabulary:
         ids = [category.id for category in self.categories]
         if ids != sorted(set(ids)):
             raise ValueError(f"categories: expected ascending ids without repeats, got {ids}")
-        names = [category.name for category in self.categories]
+        names = [name for c in self.categories for name in (c.name, *c.synonyms)]
         if len(names) != len(set(names)):
-            raise ValueError(f"categories: expected distinct names, got {names}")
+            raise ValueError(f"categories: expected distinct names and synonyms, got {names}")
 
     @classmethod
     def of(cls, *names: str, version: int = 1) -> Vocabulary:
@@ -168,10 +167,8 @@ class Proposal:
 
     def __post_init__(self) -> None:
         """Validate."""
-        if self.name != normalise_name(self.name):
-            raise ValueError(f"name: expected a normalised name, got {self.name!r}")
-        if not 0.0 <= self.score <= 1.0:
-            raise ValueError(f"score: expected 0..1, got {self.score}")
+        _check_names(self.name, self.synonyms)
+        _check_score(self.score)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -222,6 +219,19 @@ class Segmentation:
                 f"confidence: expected {self.labels.shape} uint8, "
                 f"got {self.confidence.shape} {self.confidence.dtype}"
             )
+
+
+def _check_names(name: str, synonyms: tuple[str, ...]) -> None:
+    for text in (name, *synonyms):
+        if text != normalise_name(text):
+            raise ValueError(f"name: expected a normalised name, got {text!r}")
+    if len({name, *synonyms}) != 1 + len(synonyms):
+        raise ValueError(f"synonyms: expected other names than {name!r}, each once, got {synonyms}")
+
+
+def _check_score(score: float) -> None:
+    if not 0.0 <= score <= 1.0:
+        raise ValueError(f"score: expected 0..1, got {score}")
 
 
 def check_images(images: np.ndarray) -> np.ndarray:
