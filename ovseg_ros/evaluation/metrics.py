@@ -162,7 +162,7 @@ def vocabulary_score(
     Args:
         names: Discovered names.
         mapping: For every name its class, or None (see :mod:`ovseg_ros.evaluation.lexical`).
-        shares: For every class in the image its share of the image's labelled pixels, in [0, 1].
+        shares: For every class in the image its share of the image, in [0, 1].
         visible: A name is right if its class covers at least this share.
         asked: A class must be found if it covers at least this share.
     """

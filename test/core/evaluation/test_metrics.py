@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.metrics import confusion_matrix, jaccard_score
@@ -72,6 +72,7 @@ def masks(top):
     return arrays(np.uint8, (6, 7), elements=st.integers(0, top))
 
 
+@settings(max_examples=40, deadline=None)
 @given(masks(5), masks(6))
 def test_confusion_agrees_with_scikit_learn(truth, guess):
     """Classes 0..4; truth 5 is void, predictions 5 and 6 are "no class"."""
@@ -82,6 +83,7 @@ def test_confusion_agrees_with_scikit_learn(truth, guess):
     assert (confusion(truth, guess, 5) == expected).all()
 
 
+@settings(max_examples=40, deadline=None)
 @given(masks(4), masks(4))
 def test_iou_agrees_with_scikit_learn_and_torchmetrics(truth, guess):
     matrix = confusion(truth, guess, 5)
@@ -95,6 +97,7 @@ def test_iou_agrees_with_scikit_learn_and_torchmetrics(truth, guess):
     assert mean_iou(matrix, "mmseg") == pytest.approx(macro, abs=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(masks(4), masks(4))
 def test_matrices_of_parts_add_up(truth, guess):
     parts = confusion(truth[:2], guess[:2], 4) + confusion(truth[2:], guess[2:], 4)
@@ -114,6 +117,7 @@ def test_class_agnostic_iou_does_not_count_the_unlabelled_as_a_segment():
     assert class_agnostic_iou(truth, np.zeros_like(truth)) == 0
 
 
+@settings(max_examples=40, deadline=None)
 @given(masks(3), masks(3), st.permutations(range(1, 5)))
 def test_class_agnostic_iou_ignores_names_and_agrees_with_its_definition(truth, guess, names):
     guess = guess + 1

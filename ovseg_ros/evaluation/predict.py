@@ -1,0 +1,116 @@
+"""One image through the parts of a pipeline, as an evaluation needs it: nothing is remembered."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from ovseg_ros.evaluation.datasets import Dataset
+from ovseg_ros.evaluation.lexical import NameMapper
+from ovseg_ros.evaluation.protocol import EvaluationConfig
+from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.types import UNLABELLED, Discovery, Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """What a pipeline says about one image.
+
+    Attributes:
+        segments: Labels as segmented, (H, W) integer: 1..K as in ``names``, then nameless
+            segments; 0 is unlabelled.
+        classes: The same mapped to the data set's classes, (H, W) uint16; 0 where there is none.
+        names: Names of the segments.
+        mapping: For every name its class, or None.
+        seconds: Time of ``discover`` and ``segment``.
+    """
+
+    segments: np.ndarray
+    classes: np.ndarray
+    names: tuple[str, ...]
+    mapping: dict[str, str | None] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Predictor:
+    """Predicts images of a data set under a protocol."""
+
+    def __init__(self, pipeline: Pipeline, dataset: Dataset, config: EvaluationConfig) -> None:
+        """Check that the pipeline can do what the protocol asks.
+
+        Raises:
+            ValueError: if names are to be discovered by a pipeline without discoverer.
+        """
+        if config.vocabulary == "auto" and pipeline.discoverer is None:
+            raise ValueError("vocabulary: expected gt, this pipeline has no discovery for auto")
+        self._pipeline, self._config = pipeline, config
+        self._classes = Vocabulary.of(*dataset.classes)
+        self._ids = {name: label for label, name in enumerate(dataset.classes, start=1)}
+        self._mapper = NameMapper(dataset.classes, synonyms=dataset.synonyms)
+
+    def predict(self, image: np.ndarray, index: int) -> Prediction:
+        """Predict one image, RGB (H, W, 3) uint8; ``index`` chooses the seed."""
+        start = time.perf_counter()
+        if self._config.vocabulary == "gt":
+            labels = self._segment(image, self._classes)
+            return Prediction(
+                segments=labels,
+                classes=labels.astype(np.uint16),
+                names=self._classes.names,
+                mapping={name: name for name in self._classes.names},
+                seconds={"segment": time.perf_counter() - start},
+            )
+        assert self._pipeline.discoverer is not None
+        found = self._pipeline.discoverer.discover(image, seed=self._config.seed + index)
+        seconds = {"discover": time.perf_counter() - start}
+        if self._config.segmentation == "clusters":
+            names, segments = clusters_as_segments(found, image.shape[:2])
+        else:
+            names = found.names
+            start = time.perf_counter()
+            segments = self._segment(image, Vocabulary.of(*names))
+            seconds["segment"] = time.perf_counter() - start
+        mapping = {name: self._mapper.match(name).category for name in names}
+        lookup = np.zeros(max(int(segments.max()), len(names)) + 1, np.uint16)
+        for label, name in enumerate(names, start=1):
+            lookup[label] = self._ids.get(mapping[name] or "", UNLABELLED)
+        return Prediction(
+            segments=segments,
+            classes=lookup[segments],
+            names=names,
+            mapping=mapping,
+            seconds=seconds,
+        )
+
+    def _segment(self, image: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
+        return self._pipeline.segmenter.segment(image[None], vocabulary).labels[0]
+
+
+def clusters_as_segments(
+    found: Discovery, size_hw: tuple[int, int]
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return discovery's clusters as a segmentation: names, and labels (H, W) int64.
+
+    Clusters of the same name become one segment (label 1.. in the order of the names); clusters
+    without a name stay segments of their own behind them.
+
+    Raises:
+        ValueError: if the discoverer does not cluster.
+    """
+    if found.clusters is None:
+        raise ValueError("segmentation: this discovery makes no clusters; choose bboost")
+    names = tuple(dict.fromkeys(name for name in found.cluster_names if name))
+    ids = {name: label for label, name in enumerate(names, start=1)}
+    lookup = np.array(
+        [
+            ids.get(name, len(names) + 1 + cluster)
+            for cluster, name in enumerate(found.cluster_names)
+        ],
+        dtype=np.int64,
+    )
+    small = lookup[found.clusters].astype(np.int32)
+    large = cv2.resize(small, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return names, large.astype(np.int64)

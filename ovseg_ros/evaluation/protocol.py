@@ -1,0 +1,125 @@
+"""What was measured and how: everything a number needs so that somebody else gets it too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ovseg_ros.config import Config, flatten, option
+from ovseg_ros.evaluation import lexical
+from ovseg_ros.weights import resolve_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(Config):
+    """How an evaluation goes."""
+
+    vocabulary: str = option(
+        "gt",
+        "gt: the data set's class names; auto: each image's discovered names, mapped afterwards",
+        choices=("gt", "auto"),
+    )
+    segmentation: str = option(
+        "segmenter",
+        "segmenter, or clusters: discovery's own clusters with their names (embeddings only)",
+        choices=("segmenter", "clusters"),
+    )
+    averaging: str = option(
+        "detectron2",
+        "classes that mIoU averages: in the ground truth (detectron2), or non-zero union (mmseg)",
+        choices=("detectron2", "mmseg"),
+    )
+    visible_share: float = option(
+        0.001, "a name is right if its class covers this share of the image", low=0.0, high=1.0
+    )
+    asked_share: float = option(
+        0.005, "a class must be found if it covers this share of the image", low=0.0, high=1.0
+    )
+    seed: int = option(0, "image i is discovered with seed + i", low=0)
+
+    def __post_init__(self) -> None:
+        """Validate the options against each other."""
+        super().__post_init__()
+        if self.segmentation == "clusters" and self.vocabulary != "auto":
+            raise ValueError("segmentation: clusters have discovered names, so vocabulary is auto")
+
+
+def describe(
+    config: EvaluationConfig, *, dataset: str, classes: tuple[str, ...], options: Config | None
+) -> dict[str, Any]:
+    """Return the protocol of an evaluation, as it stands in its report.
+
+    Args:
+        config: How the evaluation goes.
+        dataset: Name of the data set.
+        classes: Its classes.
+        options: The options of the pipeline, or None where it was not made from options.
+    """
+    flat = flatten(options) if options is not None else {}
+    return {
+        "dataset": dataset,
+        "classes": list(classes),
+        **asdict(config),
+        "scored_at": "original size",
+        "ground_truth_void": "excluded; unlabelled or unmapped predictions are wrong",
+        "mapping": lexical.RULE if config.vocabulary == "auto" else "names are the classes",
+        "vocabulary_rule": (
+            "precision: discovered names whose class covers at least visible_share of the image; "
+            "recall: classes covering at least asked_share that a discovered name maps to; "
+            "counted over all images, *_per_image averaged over images"
+        ),
+        "c_miou_rule": (
+            "per image and true label the best IoU over predicted segments of any name, "
+            "averaged over labels, then images; unlabelled pixels are no segment"
+        ),
+        "options": flat,
+        "weights": {
+            name: fingerprint(str(value))
+            for name, value in flat.items()
+            if name.rpartition(".")[2] == "weights" and value
+        },
+        "versions": versions(),
+    }
+
+
+def digest(protocol: Mapping[str, Any]) -> str:
+    """Return a short name for a protocol: equal protocols, and only they, have equal names."""
+    text = json.dumps(protocol, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def fingerprint(weights: str) -> str:
+    """Return what tells weights apart: their name, and for local files a hash of their contents.
+
+    Weights that are missing keep their name alone; loading them says what is wrong.
+    """
+    try:
+        path = Path(resolve_weights(weights))
+    except (ValueError, FileNotFoundError):
+        return weights
+    if not path.exists():
+        return weights  # a public name
+    files = sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
+    total = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    return f"{weights} sha256:{total.hexdigest()[:16]}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the numbers."""
+    found = {"python": platform.python_version()}
+    for package in ("ovseg_ros", "torch", "transformers", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,80 @@
+"""Photographs from disk: whatever people have, as RGB."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
+"""Suffixes of files that are taken for images in a folder."""
+
+
+def find_images(paths: Iterable[Path]) -> list[Path]:
+    """Return the files among ``paths`` and the images in the folders among them, sorted.
+
+    Raises:
+        FileNotFoundError: if a path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise FileNotFoundError(f"{path}: expected images in this folder, found none")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise FileNotFoundError(f"{path}: no such file or folder")
+    return found
+
+
+def read_image(path: Path, *, oriented: bool = True) -> np.ndarray:
+    """Read an image of any kind as RGB, (H, W, 3) uint8.
+
+    Alpha is laid over white, 16-bit images are scaled to 8 bit, of animations the first frame is
+    taken.
+
+    Args:
+        path: The file.
+        oriented: Turn the image upright as its EXIF says.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no image, or a damaged one; the message names the path.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, not too large
+            with Image.open(path) as opened:
+                opened.load()
+                return _to_rgb(ImageOps.exif_transpose(opened) if oriented else opened)
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        detail = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise ValueError(f"{path}: not an image, or a damaged one{detail}") from None
+
+
+def _to_rgb(image: Image.Image) -> np.ndarray:
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        return _from_deep(np.asarray(image))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image)
+    return np.asarray(image.convert("RGB"))
+
+
+def _from_deep(pixels: np.ndarray) -> np.ndarray:
+    """Return grey pixels of more than 8 bit as RGB: 16 bit as they are, others stretched."""
+    deep = pixels.astype(np.float64)
+    if pixels.dtype == np.uint16 or (deep.min() >= 0 and 255 < deep.max() <= 65_535):
+        gray = deep / 257
+    else:
+        gray = (deep - deep.min()) * (255 / max(deep.max() - deep.min(), 1e-12))
+    return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,0 +1,138 @@
+"""Reading people's own folders and the robot cell."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ovseg_ros.evaluation import datasets
+from ovseg_ros.evaluation.datasets import (
+    FolderDataset,
+    RobotCellDataset,
+    Sample,
+    open_dataset,
+    robot_cell_root,
+)
+from ovseg_ros.robot_cell.objects import category_names
+
+
+def test_folder_reads_what_was_written(toy_folder, toy_data):
+    data = FolderDataset(toy_folder)
+    assert (data.name, data.classes, len(data)) == ("mine", ("floor", "mug", "duck"), 3)
+    assert data.synonyms == {"floor": ("ground",), "mug": (), "duck": ()}
+    for index in range(3):
+        assert data[index].id == toy_data[index].id
+        assert (data[index].image == toy_data[index].image).all()
+        assert (data[index].labels == toy_data[index].labels).all()
+
+
+def test_lines_without_a_value_are_numbered(toy_folder):
+    (toy_folder / "classes.txt").write_text("Floor\n\nmug, cup\n")
+    data = FolderDataset(toy_folder)
+    assert data.classes == ("floor", "mug")
+    cv2.imwrite(str(toy_folder / "masks" / "image0.png"), np.full((20, 30), 2, np.uint8))
+    assert (data[0].labels == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1: mug\n1: duck\n", "a mask value of its own"),
+        ("one: mug\n", "a mask value of its own"),
+        ("70000: mug\n", "a mask value of its own"),
+        ("1: mug\n2: mug\n", "distinct classes, got 'mug' twice"),
+        ("\n", "at least one class"),
+    ],
+)
+def test_a_bad_class_list_is_refused_with_its_path(toy_folder, text, message):
+    (toy_folder / "classes.txt").write_text(text)
+    with pytest.raises(ValueError, match=f"classes.txt: expected {message}"):
+        FolderDataset(toy_folder)
+
+
+def test_missing_parts_are_named(toy_folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="expected images/, masks/ and"):
+        FolderDataset(tmp_path)
+    data = FolderDataset(toy_folder)
+    (toy_folder / "masks" / "image1.png").unlink()
+    with pytest.raises(FileNotFoundError, match=r"image1\.png is missing or damaged"):
+        data[1]
+    cv2.imwrite(str(toy_folder / "masks" / "image1.png"), np.zeros((5, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"image1: the image is \(20, 30, 3\)"):
+        data[1]
+    cv2.imwrite(str(toy_folder / "masks" / "image1.png"), np.zeros((20, 30, 3), np.uint8))
+    with pytest.raises(ValueError, match="expected one channel"):
+        data[1]
+
+
+def test_an_empty_folder_is_refused(toy_folder):
+    for path in (toy_folder / "images").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="at least one image"):
+        FolderDataset(toy_folder)
+
+
+def test_unknown_data_sets_are_refused():
+    with pytest.raises(ValueError, match="dataset: expected robot_cell or an existing folder"):
+        open_dataset("imagenet")
+
+
+def write_split(root, split, values):
+    """Write a robot cell split of one frame whose label mask has the given columns."""
+    folder = root / split
+    for part in ("rgb", "labels", "instances"):
+        (folder / part).mkdir(parents=True)
+    labels = np.tile(np.array(values, np.uint8), (8, 1))
+    cv2.imwrite(str(folder / "rgb" / "0_0.jpg"), np.zeros((8, len(values), 3), np.uint8))
+    cv2.imwrite(str(folder / "labels" / "0_0.png"), labels)
+    cv2.imwrite(str(folder / "instances" / "0_0.png"), labels)
+    classes = {"categories": list(category_names()), "synonyms": {}}
+    (folder / "classes.json").write_text(json.dumps(classes))
+    frame = {"name": "0_0", "captions": [], "instances": [], "depth": False}
+    frame |= {"intrinsics": np.eye(3).tolist(), "camera_to_world": np.eye(4).tolist()}
+    (folder / "frames.jsonl").write_text(json.dumps(frame) + "\n")
+
+
+def test_robot_cell_has_the_classes_of_its_split(tmp_path):
+    names = category_names()
+    values = [names.index(name) for name in ("floor", "robot arm", "bunny")]
+    for split in ("test", "novel"):
+        write_split(tmp_path, split, values)
+    test, novel = (RobotCellDataset(tmp_path, split) for split in ("test", "novel"))
+    assert "bunny" in novel.classes
+    assert "bunny" not in test.classes
+    for data in (test, novel):
+        found = [data.classes[v - 1] if v else "void" for v in data[0].labels[0]]
+        expected = ["floor", "robot arm", "bunny" if data is novel else "void"]
+        assert found == expected
+    assert test.name == "robot_cell/test"
+    assert "cup" in test.synonyms["mug"]
+
+
+def test_robot_cell_says_when_frames_are_missing(tmp_path, caplog):
+    write_split(tmp_path, "test", [1, 2])
+    assert len(open_dataset("robot_cell", split="test", root=tmp_path)) == 1
+    assert "has 1 of 200 frames" in caplog.text
+
+
+def test_robot_cell_that_cannot_be_rendered_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "pybullet", None)
+    with pytest.raises(FileNotFoundError, match="ovseg render robot_cell --split val --root"):
+        open_dataset("robot_cell", split="val", root=tmp_path)
+    with pytest.raises(ValueError, match="split: expected one of train, val, test, novel"):
+        open_dataset("robot_cell", split="tset", root=tmp_path)
+
+
+def test_robot_cell_is_looked_for_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("OVSEG_DATA", str(tmp_path))
+    assert robot_cell_root() == tmp_path / "robot_cell"
+    monkeypatch.delenv("OVSEG_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert robot_cell_root() == tmp_path / "ovseg_ros" / "robot_cell"
+
+
+def test_samples_are_checked():
+    with pytest.raises(ValueError, match="x: the image is"):
+        Sample(id="x", image=np.zeros((2, 2, 3), np.uint8), labels=np.zeros((2, 3), np.uint8))
+    assert datasets.VOID == 0
