@@ -14,9 +14,11 @@ def resolve_device(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        resolved = torch.device(device)
+        resolved: torch.device | None = torch.device(device)
     except RuntimeError:
-        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}") from None
+        resolved = None
+    if resolved is None or resolved.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}")
     if resolved.type == "cuda":
         count = torch.cuda.device_count()
         if (resolved.index or 0) >= count:
@@ -28,15 +30,19 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """Return the dtype of the models: ``auto`` is the fastest that the device computes natively.
 
     float16 on CUDA; on a CPU bfloat16 where it has bfloat16 instructions, else float32.
+
+    Raises:
+        ValueError: listing the valid names if ``dtype`` is none of them.
     """
+    named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if dtype in named:
+        return named[dtype]
     if dtype != "auto":
-        return {
-            "float32": torch.float32,
-            "bfloat16": torch.bfloat16,
-            "float16": torch.float16,
-        }[dtype]
+        raise ValueError(f"dtype: expected auto, {', '.join(named)}, got {dtype!r}")
     if device.type == "cuda":
         return torch.float16
+    if not hasattr(torch.cpu, "get_capabilities"):  # an older torch, as robots may have
+        return torch.float32
     native = torch.cpu.get_capabilities()
     fast = native.get("avx512_bf16") or native.get("amx_bf16")
     return torch.bfloat16 if fast else torch.float32

@@ -47,8 +47,12 @@ class VocabularyConfig(Config):
         super().__post_init__()
         if self.admit > self.window:
             raise ValueError(f"admit: expected at most window ({self.window}), got {self.admit}")
-        if self.mode != "auto" and not self.names:
-            raise ValueError(f"names: expected at least one name in mode {self.mode!r}, got none")
+        if len(distinct(self.names)) > self.max_categories:
+            raise ValueError(
+                f"names: expected at most max_categories ({self.max_categories}), "
+                f"got {len(self.names)}"
+            )
+        _check_mode(Mode(self.mode), self.names)
         parse_groups(self.groups)
 
 
@@ -64,6 +68,32 @@ def parse_groups(lines: Iterable[str]) -> dict[str, str]:
     return groups
 
 
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return normalised names.
+
+    Raises:
+        ValueError: if one is bad or comes twice.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"names: expected a list of names, got {names!r}")
+    clean = [normalise_name(name) for name in names]
+    repeats = sorted({name for name in clean if clean.count(name) > 1})
+    if repeats:
+        raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
+    return clean
+
+
+def _check_mode(mode: Mode, names: Sequence[str]) -> None:
+    if mode is Mode.AUTO and names:
+        raise ValueError(f"names: expected none in mode 'auto', got {len(names)}")
+    if mode is not Mode.AUTO and not names:
+        raise ValueError(f"names: expected at least one name in mode {mode.value!r}, got none")
+
+
+_Same = set[str]
+"""All names under which one thing was proposed."""
+
+
 class LivingVocabulary:
     """The words in force, and every id that was ever given out.
 
@@ -76,14 +106,16 @@ class LivingVocabulary:
         self._config = config or VocabularyConfig()
         self._groups = parse_groups(self._config.groups)
         self._lock = threading.RLock()
-        self._known: dict[str, Category] = {}
-        self._operator: tuple[str, ...] = ()
-        self._automatic: list[str] = []
-        self._recent: deque[frozenset[str]] = deque(maxlen=self._config.window)
-        self._misses: dict[str, int] = {}
+        self._known: dict[str, Category] = {}  # by name; never shrinks
+        self._meanings: dict[str, str] = {}  # every name and synonym -> its category's name
+        self._operator: dict[str, str] = {}  # the operator's names -> their groups
+        self._automatic: dict[str, int] = {}  # admitted names -> discoveries since last proposed
+        # What each discovery of the window found: names -> all names of the same thing.
+        self._recent: deque[dict[str, _Same]] = deque(maxlen=self._config.window)
         self._mode = Mode.AUTO
         self._vocabulary = Vocabulary()
         self.refused: tuple[str, ...] = ()
+        """Discovered names that got no id, because ``max_categories`` were given out."""
         if self._config.names:
             self.set(self._config.names, mode=Mode(self._config.mode))
 
@@ -95,32 +127,33 @@ class LivingVocabulary:
     def observe(self, proposals: Sequence[Proposal], *, stamp: float = 0.0) -> Vocabulary:
         """Learn from one discovery.
 
-        A name is admitted once ``admit`` of the last ``window`` discoveries proposed it (at the
-        very first discovery at once: a robot should not start blind) and leaves after ``forget``
-        discoveries without it. Proposals are remembered in mode ``fixed`` too, but not used.
+        A name is admitted once ``admit`` of the last ``window`` discoveries proposed it (at once
+        while no discovered name is in force: a robot should not start blind) and leaves after
+        ``forget`` discoveries without it. In mode ``fixed`` proposals are remembered, not used.
 
         Args:
             proposals: What the discovery found.
             stamp: Time of the discovered image in seconds.
         """
         with self._lock:
-            names = {}
+            found: dict[str, _Same] = {}
             for proposal in proposals:
-                names.setdefault(self._canonical(proposal), proposal)
-            first = not self._recent
-            self._recent.append(frozenset(names))
-            for name, proposal in names.items():
-                votes = sum(name in seen for seen in self._recent)
-                if name not in self._automatic and (first or votes >= self._config.admit):
-                    self._automatic.append(name)
-                if name in self._automatic and self._register(name, Source.AUTO, stamp):
-                    self._update(name, proposal, stamp)
-                self._misses[name] = 0
-            for name in list(self._automatic):
-                if name not in names:
-                    self._misses[name] = self._misses.get(name, 0) + 1
-                    if self._misses[name] >= self._config.forget:
-                        self._automatic.remove(name)
+                names = {proposal.name, *proposal.synonyms}
+                found.setdefault(self._canonical(proposal, found), set()).update(names)
+            blind = not self._automatic
+            self._recent.append(found)
+            for name, names in found.items():
+                name = self._meanings.get(name, name)  # a synonym since the entry before it
+                admitted = blind or name in self._automatic
+                if not admitted and self._votes(name) < self._config.admit:
+                    continue
+                if self._register(name, stamp):
+                    self._automatic[name] = -1
+                    self._update(name, names, stamp)
+            for name, misses in list(self._automatic.items()):
+                self._automatic[name] = misses + 1
+                if self._automatic[name] >= self._config.forget:
+                    del self._automatic[name]
             return self._publish()
 
     def set(
@@ -136,26 +169,20 @@ class LivingVocabulary:
         Args:
             names: The operator's names; must be empty in mode ``auto``, which forgets them.
             mode: ``fixed`` (only these), ``extend`` (these and the discovered) or ``auto``.
-            groups: For each name the operator's class, or empty.
+            groups: For each name the operator's class; empty for the configuration's, if any.
             stamp: Time of the request in seconds.
 
         Raises:
             ValueError: on a bad name, a repeat, no names, or too many; nothing is changed then.
         """
-        clean = [normalise_name(name) for name in names]
-        if mode is Mode.AUTO and clean:
-            raise ValueError(f"names: expected none in mode 'auto', got {len(clean)}")
-        if mode is not Mode.AUTO and not clean:
-            raise ValueError(f"names: expected at least one name in mode {mode.value!r}, got none")
-        repeats = sorted({name for name in clean if clean.count(name) > 1})
-        if repeats:
-            raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
-        if groups and len(groups) != len(clean):
+        clean, classes = distinct(names), [" ".join(group.split()) for group in groups]
+        _check_mode(mode, clean)
+        if classes and len(classes) != len(clean):
             raise ValueError(
-                f"groups: expected none or one per name ({len(clean)}), got {len(groups)}"
+                f"groups: expected none or one per name ({len(clean)}), got {len(classes)}"
             )
         with self._lock:
-            resolved = [self._resolve(name) for name in clean]
+            resolved = [self._meanings.get(name, name) for name in clean]
             if len(set(resolved)) < len(resolved):
                 twice = next(n for n in resolved if resolved.count(n) > 1)
                 raise ValueError(f"names: expected no synonyms, two of them mean {twice!r}")
@@ -165,30 +192,29 @@ class LivingVocabulary:
                     f"names: {len(new)} new ones do not fit, {len(self._known)} of "
                     f"{self._config.max_categories} ids are taken (vocabulary.max_categories)"
                 )
-            source = Source.FIXED if mode is Mode.FIXED else Source.QUERY
-            for name, group in zip(resolved, groups or [""] * len(resolved), strict=True):
-                self._register(name, source, stamp)
-                category = self._known[name]
-                self._known[name] = replace(
-                    category, source=source, score=1.0, group=group.strip() or category.group
-                )
-            self._operator, self._mode = tuple(resolved), mode
+            for name in resolved:
+                self._register(name, stamp)
+            classes = classes or [""] * len(resolved)
+            self._operator = dict(zip(resolved, classes, strict=True))
+            self._mode = mode
             return self._publish()
 
-    def _resolve(self, name: str) -> str:
-        """Return the known name that ``name`` is a synonym of, or ``name`` itself."""
-        if name in self._known:
-            return name
-        return next((c.name for c in self._known.values() if name in c.synonyms), name)
-
-    def _canonical(self, proposal: Proposal) -> str:
-        for name in (proposal.name, *proposal.synonyms):
-            known = self._resolve(name)
-            if known in self._known:
-                return known
+    def _canonical(self, proposal: Proposal, found: dict[str, _Same]) -> str:
+        """Return the name that stands for a proposal: a known one, else one of the window."""
+        names = (proposal.name, *proposal.synonyms)
+        for name in names:
+            if name in self._meanings:
+                return self._meanings[name]
+        for seen in (found, *reversed(self._recent)):
+            for name, same in seen.items():
+                if not same.isdisjoint(names):
+                    return self._meanings.get(name, name)
         return proposal.name
 
-    def _register(self, name: str, source: Source, stamp: float) -> bool:
+    def _votes(self, name: str) -> int:
+        return sum(name in seen for seen in self._recent)
+
+    def _register(self, name: str, stamp: float) -> bool:
         """Give ``name`` an id if it has none; return False if no id is left."""
         if name in self._known:
             return True
@@ -196,34 +222,38 @@ class LivingVocabulary:
             if name not in self.refused:
                 self.refused = (*self.refused, name)
             return False
+        self._meanings[name] = name
         self._known[name] = Category(
-            id=len(self._known) + 1,
-            name=name,
-            source=source,
-            first_seen=stamp,
-            last_seen=stamp,
-            group=self._groups.get(name, ""),
+            id=len(self._known) + 1, name=name, first_seen=stamp, last_seen=stamp
         )
         return True
 
-    def _update(self, name: str, proposal: Proposal, stamp: float) -> None:
-        category = self._known[name]
-        merged = {*category.synonyms, *proposal.synonyms, proposal.name} - set(self._known)
-        self._known[name] = replace(category, synonyms=tuple(sorted(merged)), last_seen=stamp)
+    def _update(self, name: str, names: _Same, stamp: float) -> None:
+        """Note that ``name`` was proposed, under these names; a fixed vocabulary stays as it is."""
+        category = replace(self._known[name], last_seen=stamp)
+        if self._mode is not Mode.FIXED:  # a synonym of something else stays that
+            same = {n for n in names if self._meanings.setdefault(n, name) == name} - {name}
+            category = replace(category, synonyms=tuple(sorted({*category.synonyms, *same})))
+        self._known[name] = category
 
-    def _score(self, category: Category) -> Category:
-        if category.name in self._operator or not self._recent:
-            return replace(category, score=1.0)
-        votes = sum(category.name in seen for seen in self._recent)
-        return replace(category, score=votes / len(self._recent), source=Source.AUTO)
+    def _in_force(self, category: Category) -> Category:
+        """Return a known category as the operator or the discoveries want it now."""
+        names = (category.name, *category.synonyms)
+        group = next((self._groups[name] for name in names if name in self._groups), "")
+        if category.name in self._operator:
+            source = Source.FIXED if self._mode is Mode.FIXED else Source.QUERY
+            group = self._operator[category.name] or group
+            return replace(category, source=source, score=1.0, group=group)
+        score = self._votes(category.name) / len(self._recent)
+        return replace(category, source=Source.AUTO, score=score, group=group)
 
     def _publish(self) -> Vocabulary:
-        """Put the words in force into a new vocabulary if they, or the mode, have changed."""
+        """Put the words in force into a new vocabulary; a change of meaning is a new version."""
         names = set(self._operator)
         if self._mode is not Mode.FIXED:
-            names |= {name for name in self._automatic if name in self._known}
+            names |= set(self._automatic)
         categories = tuple(
-            self._score(category) for name, category in self._known.items() if name in names
+            self._in_force(category) for name, category in self._known.items() if name in names
         )
         old = self._vocabulary
 

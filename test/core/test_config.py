@@ -140,12 +140,12 @@ def test_a_wrong_option_is_named_in_full(mapping: Mapping[str, Any], message: st
 
 
 def test_a_mapping_is_expected_at_the_top():
-    with pytest.raises(ValueError, match="^Camera: expected a mapping, got 3"):
+    with pytest.raises(ValueError, match=r"^Camera: expected a mapping, got 3"):
         from_mapping(Camera, 3)  # type: ignore[arg-type]
 
 
 def test_sections_are_sections():
-    with pytest.raises(ValueError, match="^mount: expected Mount, got {}"):
+    with pytest.raises(ValueError, match=r"^mount: expected Mount, got \{\}"):
         Camera(mount={})  # type: ignore[arg-type]
 
 
