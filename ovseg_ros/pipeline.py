@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,8 @@ from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
 from ovseg_ros.segmenters.base import Segmenter
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
-from ovseg_ros.types import Discovery, Segmentation, Vocabulary, check_images, normalise_name
-from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig
+from ovseg_ros.types import Discovery, Segmentation, Vocabulary, check_images
+from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig, distinct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,7 @@ class Pipeline:
         """
         if self.discoverer is None:
             raise ValueError("discovery.name: expected a discoverer, this pipeline has none")
+        check_images(np.asarray(image)[None])
         found = self.discoverer.discover(image, seed=seed)
         self.vocabulary.observe(found.proposals, stamp=stamp)
         return found
@@ -79,7 +81,7 @@ class Pipeline:
         return self.segmenter.segment(check_images(images), self.vocabulary.snapshot())
 
     def query(
-        self, image: np.ndarray, names: tuple[str, ...]
+        self, image: np.ndarray, names: Sequence[str]
     ) -> tuple[Segmentation, tuple[QueryAnswer, ...]]:
         """Segment one image (H, W, 3) with a query's own names beside the words in force.
 
@@ -87,8 +89,15 @@ class Pipeline:
         where every pixel is better called something else. The vocabulary itself stays untouched.
         Labels 1..K of the returned mask are the names of the query in their order; everything
         else is 0.
+
+        Args:
+            image: RGB, (H, W, 3) uint8.
+            names: What to look for.
+
+        Raises:
+            ValueError: if there is no name, a bad one or a repeat, or ``image`` is no such image.
         """
-        asked = tuple(dict.fromkeys(normalise_name(name) for name in names))
+        asked = distinct(names)
         if not asked:
             raise ValueError("names: expected at least one name, got none")
         rivals = [
@@ -96,7 +105,8 @@ class Pipeline:
             for category in self.vocabulary.snapshot().categories
             if not {category.name, *category.synonyms} & set(asked)
         ]
-        result = self.segmenter.segment(check_images(image[None]), Vocabulary.of(*asked, *rivals))
+        images = check_images(np.asarray(image)[None])
+        result = self.segmenter.segment(images, Vocabulary.of(*asked, *rivals))
         labels = np.where(result.labels <= len(asked), result.labels, 0)
         found = Segmentation(
             labels=labels,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,9 +48,12 @@ def cache_directory() -> Path:
     """Return the directory of the text cache: ``$OVSEG_CACHE`` or the user's cache folder."""
     root = os.environ.get("OVSEG_CACHE")
     if root:
-        return Path(root) / "text"
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "ovseg_ros" / "text"
+        return Path(root).expanduser() / "text"
+    home = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(home or Path.home() / ".cache") / "ovseg_ros" / "text"
+    except RuntimeError:  # a container's user without a home
+        return Path(tempfile.gettempdir()) / "ovseg_ros" / "text"
 
 
 class TextCache:
@@ -84,7 +89,13 @@ class TextCache:
         """How many phrases had to be encoded since the start; the rest came from the cache."""
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
-        """Return the class embeddings of ``names``, (K, D) float32, each of unit length."""
+        """Return the class embeddings of ``names``, (K, D) float32, each of unit length.
+
+        Raises:
+            ValueError: if there are no names.
+        """
+        if not names:
+            raise ValueError("names: expected at least one name, got none")
         missing = [name for name in dict.fromkeys(names) if self._recall(name) is None]
         if missing:
             prompts = [template.format(name) for name in missing for template in self._templates]
@@ -105,20 +116,23 @@ class TextCache:
                 vector = np.load(self._path(name), allow_pickle=False)
             except (OSError, ValueError, EOFError):
                 return None  # absent, or cut short by a crash: encode it again
+            if vector.ndim != 1 or not np.isclose(np.linalg.norm(vector), 1, atol=1e-3):
+                return None  # a power cut can leave a file of zeros
             self._memory[name] = vector
         return self._memory[name]
 
     def _store(self, name: str, vector: np.ndarray) -> None:
         """Write atomically: a reader sees a whole embedding or none; a full disk costs nothing."""
+        path = self._path(name)
+        unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                dir=self._directory, suffix=".tmp", delete=False
-            ) as file:
+            with unfinished.open("xb") as file:
                 np.save(file, vector)
-            os.replace(file.name, self._path(name))
+            unfinished.replace(path)
         except OSError:
-            pass
+            with contextlib.suppress(OSError):
+                unfinished.unlink(missing_ok=True)
 
 
 def _normalise(vectors: np.ndarray) -> np.ndarray:
