@@ -99,7 +99,7 @@ create() {
     elif "$python" -c 'import ensurepip' 2>/dev/null; then
         logged create "$python" -m venv "${site_packages[@]}" "$VENV"
         say "Installing uv into .venv"
-        logged uv "$VENV/bin/python" -m pip install --disable-pip-version-check --retries 1 --constraint constraints.txt uv
+        logged uv "$VENV/bin/python" -m pip install --disable-pip-version-check --retries 1 --ignore-installed --constraint constraints.txt uv
     else
         fail "$python cannot make virtual environments (on Debian and Ubuntu the package python3-venv), and uv is not there"
     fi
