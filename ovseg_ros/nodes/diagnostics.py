@@ -47,6 +47,11 @@ class Meter:
             seconds = min(self._window_s, time.monotonic() - self._started)
             return len(self._events) / max(seconds, 1e-3)
 
+    @property
+    def mean_hz(self) -> float:
+        """Events per second since the start."""
+        return self.count / max(time.monotonic() - self._started, 1e-3)
+
     def age_ms(self, *percentiles: float) -> tuple[float, ...]:
         """Return percentiles of the age in milliseconds, NaN if nothing happened."""
         with self._lock:

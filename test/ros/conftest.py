@@ -32,9 +32,10 @@ class Graph:
 
     def __init__(self) -> None:
         """Start to spin."""
-        rclpy.init()
-        self.executor = MultiThreadedExecutor(num_threads=4)
-        self.client = Node("client")
+        self.context = rclpy.Context()  # tests of one process do not share one
+        rclpy.init(context=self.context)
+        self.executor = MultiThreadedExecutor(num_threads=4, context=self.context)
+        self.client = Node("client", context=self.context)
         self.executor.add_node(self.client)
         self.nodes: list[BaseNode] = []
         self._thread = threading.Thread(target=self._spin, daemon=True)
@@ -51,7 +52,7 @@ class Graph:
         overrides = [
             Parameter(name.replace("__", "."), value=value) for name, value in values.items()
         ]
-        node = make(*build, parameter_overrides=overrides)
+        node = make(*build, parameter_overrides=overrides, context=self.context)
         self.nodes.append(node)
         if up:
             assert node.bring_up()
@@ -64,18 +65,37 @@ class Graph:
         self.client.create_subscription(kind, topic, heard.append, LATCHED_QOS if latched else 10)
         return heard
 
+    def header(self) -> Header:
+        """Return a header with the time of now."""
+        return Header(stamp=self.client.get_clock().now().to_msg(), frame_id="camera")
+
     def camera(self, topic: str = "/image") -> Callable[..., Image]:
         """Return a function that publishes an RGB image and returns its message."""
         publisher = self.client.create_publisher(Image, topic, 5)
         self.wait(lambda: publisher.get_subscription_count() > 0)
 
-        def publish(image: np.ndarray) -> Image:
-            header = Header(stamp=self.client.get_clock().now().to_msg(), frame_id="camera")
-            message = image_to_msg(image, "rgb8", header)
+        def publish(
+            image: np.ndarray, header: Header | None = None, corrupt: bool = False
+        ) -> Image:
+            message = image_to_msg(image, "rgb8", header or self.header())
+            if corrupt:
+                message.data = message.data[:100]
             publisher.publish(message)
             return message
 
         return publish
+
+    def until(
+        self, act: Callable[[], Any], condition: Callable[[], Any], period_s: float = 0.03
+    ) -> list[Any]:
+        """Act again and again until a condition holds; return what the acts gave."""
+        given = []
+        end = time.monotonic() + 10.0
+        while not condition():
+            assert time.monotonic() < end, "waited in vain"
+            given.append(act())
+            time.sleep(period_s)
+        return given
 
     def call(self, kind: type, name: str, **fields: Any) -> Any:
         """Call a service and return its reply."""
@@ -98,7 +118,7 @@ class Graph:
         """Stop everything."""
         for node in self.nodes:
             node.close()
-        rclpy.try_shutdown()
+        self.context.try_shutdown()
         self._thread.join(5.0)
         self.executor.shutdown()
         for node in (*self.nodes, self.client):
@@ -108,6 +128,14 @@ class Graph:
 @pytest.fixture
 def graph() -> Iterator[Graph]:
     """Provide a graph that is empty but for a client."""
+    graph = Graph()
+    yield graph
+    graph.close()
+
+
+@pytest.fixture(scope="module")
+def shared_graph() -> Iterator[Graph]:
+    """Provide one graph to all tests of a file."""
     graph = Graph()
     yield graph
     graph.close()

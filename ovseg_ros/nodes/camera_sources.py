@@ -1,0 +1,184 @@
+"""Where the camera node's pictures come from: the robot cell, a folder, a video or a bag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from ovseg_ros.nodes.images import image_from_msg
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+BAGS = (".mcap", ".db3", ".bag")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """What a camera sees at one moment.
+
+    Attributes:
+        image: RGB, (H, W, 3) uint8.
+        jpeg: The same as a JPEG if there is one already.
+        depth_m: Metres along the optical axis, (H, W) float32.
+        intrinsics: Camera matrix K, (3, 3) float64.
+        labels: Ground truth, (H, W) uint8 ids; 0 is unlabelled.
+    """
+
+    image: np.ndarray
+    jpeg: bytes | None = None
+    depth_m: np.ndarray | None = None
+    intrinsics: np.ndarray | None = None
+    labels: np.ndarray | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Pictures at a rate, and what their ground truth's ids mean.
+
+    Attributes:
+        shots: Starts from the first picture; one run is one round.
+        rate_hz: Pictures per second it was taken with.
+        categories: (name, synonyms) for the ids 1, 2, ...; empty without ground truth.
+    """
+
+    shots: Callable[[], Iterator[Shot]]
+    rate_hz: float
+    categories: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+def build_source(name: str) -> Source:
+    """Open a source by name: ``sim``, ``live`` or ``replay:PATH``.
+
+    Raises:
+        ValueError: if the name is none of these or the path holds no pictures.
+        ImportError: if ``live`` or a bag is asked for and the package for it is missing.
+    """
+    if name == "sim":
+        return _recorded()
+    if name == "live":
+        return _rendered()
+    kind, _, path = name.partition(":")
+    if kind != "replay" or not path:
+        raise ValueError(f"source: expected sim, live or replay:PATH, got {name!r}")
+    return _replayed(Path(path).expanduser())
+
+
+def _cell_categories() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    from ovseg_ros.robot_cell.objects import CATALOGUE
+
+    return tuple((kind.name, tuple(kind.synonyms)) for kind in CATALOGUE)
+
+
+def _recorded() -> Source:
+    from ovseg_ros.robot_cell.recording import RecordedSequence
+
+    recording = RecordedSequence()
+
+    def shots() -> Iterator[Shot]:
+        for frame in recording:
+            yield Shot(
+                image=frame.image,
+                jpeg=recording.jpeg(frame.index),
+                depth_m=frame.depth_m,
+                intrinsics=frame.intrinsics,
+                labels=frame.labels,
+            )
+
+    return Source(shots=shots, rate_hz=recording.fps, categories=_cell_categories())
+
+
+def _rendered() -> Source:
+    try:
+        from ovseg_ros.robot_cell.sequence import sequence
+    except ImportError as error:
+        raise ImportError(
+            f"source: 'live' needs pybullet (make render-deps), 'sim' plays a recording: {error}"
+        ) from error
+
+    def shots() -> Iterator[Shot]:
+        for frame in sequence():
+            yield Shot(
+                image=frame.image,
+                depth_m=frame.depth_m,
+                intrinsics=frame.intrinsics,
+                labels=frame.labels,
+            )
+
+    return Source(shots=shots, rate_hz=10.0, categories=_cell_categories())
+
+
+def _replayed(path: Path) -> Source:
+    if not path.exists():
+        raise ValueError(f"source: expected a folder, video or bag, {path} does not exist")
+    suffix = path.suffix.lower()
+    if suffix in BAGS or (path / "metadata.yaml").is_file():
+        return _bag(path)
+    if suffix in VIDEOS:
+        return _video(path)
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    files = [file for file in files if file.suffix.lower() in PICTURES]
+    if not files:
+        raise ValueError(
+            f"source: expected pictures ({' '.join(PICTURES)}), a video ({' '.join(VIDEOS)}) or "
+            f"a bag ({' '.join(BAGS)}), found none in {path}"
+        )
+    return Source(shots=lambda: _pictures(files), rate_hz=10.0)
+
+
+def _pictures(files: list[Path]) -> Iterator[Shot]:
+    for file in files:
+        # np.fromfile instead of cv2.imread: that one takes no path with unusual letters.
+        picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError(f"source: {file} is not a picture that OpenCV can read")
+        yield Shot(image=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+
+
+def _video(path: Path) -> Source:
+    def shots() -> Iterator[Shot]:
+        video = cv2.VideoCapture(str(path))
+        try:
+            while True:
+                more, picture = video.read()
+                if not more:
+                    return
+                yield Shot(image=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+        finally:
+            video.release()
+
+    video = cv2.VideoCapture(str(path))
+    rate_hz = float(video.get(cv2.CAP_PROP_FPS))
+    opened = video.isOpened()
+    video.release()
+    if not opened:
+        raise ValueError(f"source: {path} is not a video that OpenCV can read")
+    return Source(shots=shots, rate_hz=rate_hz or 10.0)
+
+
+def _bag(path: Path) -> Source:
+    try:
+        from rosbags.highlevel import AnyReader
+    except ImportError as error:
+        raise ImportError(f"source: reading the bag {path} needs `pip install rosbags`") from error
+    folder = path if path.is_dir() or path.suffix == ".bag" else path.parent
+    kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+
+    def shots() -> Iterator[Shot]:
+        with AnyReader([folder]) as reader:
+            connection = next(c for c in reader.connections if c.msgtype in kinds)
+            for _, _, data in reader.messages([connection]):
+                message = deserialize_message(bytes(data), kinds[connection.msgtype])
+                yield Shot(image=image_from_msg(message))
+
+    with AnyReader([folder]) as reader:
+        cameras = [c for c in reader.connections if c.msgtype in kinds]
+        seconds = max(reader.duration / 1e9, 1e-3)
+    if not cameras:
+        raise ValueError(f"source: expected an image topic in the bag {path}, found none")
+    return Source(shots=shots, rate_hz=max(cameras[0].msgcount / seconds, 0.1))

@@ -1,0 +1,231 @@
+"""Compares label masks with the camera's ground truth while the graph runs.
+
+Run: ``ros2 run ovseg_ros evaluation_node --ros-args -p report_path:=report.json``
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import Image
+
+from ovseg_ros.config import option
+from ovseg_ros.evaluation.lexical import map_names
+from ovseg_ros.msg import FrameCategories
+from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.nodes import diagnostics
+from ovseg_ros.nodes.base import INPUT_QOS, LATCHED_QOS, OUTPUT_QOS, BaseNode, NodeConfig, spin
+from ovseg_ros.nodes.conversions import stamp_from_msg, vocabulary_from_msg
+from ovseg_ros.nodes.images import labels_from_msg
+from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
+from ovseg_ros.types import Source
+
+_KEPT_FRAMES = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationNodeConfig(NodeConfig):
+    """Parameters of the evaluation node."""
+
+    segmentation: str = option("segmentation_node", "name of the segmentation node")
+    discovery: str = option("discovery_node", "name of the discovery node")
+    camera: str = option("camera", "namespace of the camera's ground truth")
+    rate_hz: float = option(2.0, "most frames scored per second", low=0.01, high=1000.0)
+    report_path: str = option("", "JSON file written on shutdown; empty: none")
+
+
+class EvaluationNode(BaseNode):
+    """Matches masks, names and ground truth by stamp; publishes ``~/report`` once a second."""
+
+    config_type = EvaluationNodeConfig
+
+    def __init__(self, mapping: NameMapping = map_names, **options: Any) -> None:
+        """Advertise the report; ``mapping`` says which class a word means."""
+        super().__init__("evaluation_node", **options)
+        self._mapping = mapping
+        self._report = self.create_publisher(DiagnosticArray, "~/report", OUTPUT_QOS)
+        self._subscriptions_made: list[Any] = []
+        self._report_timer: Any = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._names, self._score = NameCheck(), None
+        self._frames: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._input, self._masks = diagnostics.Meter(), diagnostics.Meter()
+        self._discoveries = diagnostics.Meter()
+        self._ages: list[float] = []
+        self._timeline: list[dict[str, Any]] = []
+        self._discovered: dict[str, None] = {}
+        self._due, self._first_mask, self._last_mask = 0.0, math.nan, math.nan
+
+    def load(self) -> None:
+        """Forget what was counted before."""
+        self._reset()
+
+    def start(self) -> None:
+        """Subscribe to masks, names and ground truth."""
+        own, other, camera = self.config.segmentation, self.config.discovery, self.config.camera
+        group = MutuallyExclusiveCallbackGroup()
+
+        def subscribe(
+            kind: type, topic: str, callback: Callable[..., None], qos: QoSProfile
+        ) -> None:
+            self._subscriptions_made.append(
+                self.create_subscription(kind, topic, callback, qos, callback_group=group)
+            )
+
+        truth_names = f"{camera}/ground_truth_vocabulary"
+        subscribe(VocabularyMsg, truth_names, self._on_truth_names, LATCHED_QOS)
+        # The callback with two arguments is told when the message left its sender.
+        subscribe(VocabularyMsg, f"{own}/vocabulary", self._on_vocabulary, LATCHED_QOS)
+        subscribe(VocabularyMsg, f"{other}/proposals", self._on_proposals, LATCHED_QOS)
+        subscribe(FrameCategories, f"{own}/categories", self._on_categories, OUTPUT_QOS)
+        subscribe(Image, f"{camera}/ground_truth", self._on_truth, INPUT_QOS)
+        subscribe(Image, f"{own}/label_mask", self._on_mask, OUTPUT_QOS)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._report_timer = self.create_timer(
+            1.0, self._on_timer, callback_group=group, clock=steady
+        )
+
+    def stop(self) -> None:
+        """Unsubscribe and write the report."""
+        for subscription in self._subscriptions_made:
+            self.destroy_subscription(subscription)
+        self._subscriptions_made = []
+        if self._report_timer is not None:
+            self.destroy_timer(self._report_timer)
+            self._report_timer = None
+        self._names.finish()
+        if self.config.report_path:
+            path = Path(self.config.report_path).expanduser()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(_finite(self.report()), indent=2) + "\n")
+
+    def report(self) -> dict[str, Any]:
+        """Return what was measured since ``configure``; numbers that are not known are NaN."""
+        with self._lock:
+            p50, p95 = np.percentile(self._ages, (50, 95)) if self._ages else (math.nan, math.nan)
+            seconds = self._last_mask - self._first_mask
+            return {
+                "frames_in": self._input.count,
+                "frames_segmented": self._masks.count,
+                "segmentation_hz": (self._masks.count - 1) / seconds if seconds > 0 else math.nan,
+                "discovery_hz": self._discoveries.mean_hz,
+                "age_ms": {"p50": float(p50), "p95": float(p95)},
+                "stale_name_masks": self._names.stale,
+                "name_checked_masks": self._names.checked,
+                "vocabulary": list(self._timeline),
+                **(self._score.report(tuple(self._discovered)) if self._score else {}),
+            }
+
+    def _on_truth_names(self, message: VocabularyMsg) -> None:
+        with self._lock:
+            self._score = LiveScore(vocabulary_from_msg(message), self._mapping)
+
+    def _on_vocabulary(self, message: VocabularyMsg, info: Any) -> None:
+        vocabulary = vocabulary_from_msg(message)
+        with self._lock:
+            self._names.announce(vocabulary, info["source_timestamp"])
+            self._timeline.append(
+                {
+                    "stamp": stamp_from_msg(message.header.stamp) / 1e9,
+                    "version": vocabulary.version,
+                    "mode": vocabulary.mode.value,
+                    "names": list(vocabulary.names),
+                }
+            )
+            automatic = [c.name for c in vocabulary.categories if c.source is Source.AUTO]
+            self._discovered.update(dict.fromkeys(automatic))
+
+    def _on_proposals(self, message: VocabularyMsg) -> None:
+        self._discoveries.add()
+
+    def _on_truth(self, message: Image) -> None:
+        self._input.add()
+        self._join(message, truth=message)
+
+    def _on_categories(self, message: FrameCategories) -> None:
+        self._join(message, version=message.vocabulary_version)
+
+    def _on_mask(self, message: Image, info: Any) -> None:
+        self._masks.add()
+        age = self.get_clock().now().nanoseconds - stamp_from_msg(message.header.stamp)
+        with self._lock:
+            self._ages.append(age / 1e6)
+            self._last_mask = time.monotonic()
+            if math.isnan(self._first_mask):
+                self._first_mask = self._last_mask
+        self._join(message, labels=labels_from_msg(message), sent=info["source_timestamp"])
+
+    def _join(self, message: Any, **parts: Any) -> None:
+        """Keep the parts of a frame until all of them are there."""
+        with self._lock:
+            frame = self._frames.setdefault(stamp_from_msg(message.header.stamp), {})
+            frame.update(parts)
+            if {"labels", "version"} <= set(frame) and "checked" not in frame:
+                ids = np.flatnonzero(np.bincount(frame["labels"].ravel()))
+                self._names.mask(frame["version"], frozenset(ids.tolist()) - {0}, frame["sent"])
+                frame["checked"] = True
+            if {"labels", "version", "truth"} <= set(frame):
+                self._score_frame(frame)
+            while len(self._frames) > _KEPT_FRAMES:
+                self._frames.popitem(last=False)
+
+    def _score_frame(self, frame: dict[str, Any]) -> None:
+        vocabulary = self._names.version(frame["version"])
+        if self._score is None or vocabulary is None or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + 1 / self.config.rate_hz
+        truth = labels_from_msg(frame["truth"])
+        if truth.shape == frame["labels"].shape:
+            self._score.add(frame["labels"], truth, vocabulary)
+
+    def _on_timer(self) -> None:
+        report = self.report()
+        values = {
+            key: f"{value:.4g}" if isinstance(value, float) else str(value)
+            for key, value in report.items()
+            if not isinstance(value, (dict, list))
+        }
+        values |= {f"age_{key}_ms": f"{value:.1f}" for key, value in report["age_ms"].items()}
+        stale = report["stale_name_masks"]
+        judgement = (
+            (diagnostics.ERROR, f"{stale} masks with names that were not announced before them")
+            if stale
+            else (diagnostics.OK, f"{report['frames_segmented']} masks compared")
+        )
+        stamp = self.get_clock().now().to_msg()
+        name = self.get_fully_qualified_name().lstrip("/")
+        self._report.publish(diagnostics.to_msg(name, "", judgement, values, stamp))
+
+
+def _finite(value: Any) -> Any:
+    """Return ``value`` with None for NaN, which JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def main() -> int:
+    """Run the node."""
+    return spin(EvaluationNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,159 @@
+"""Starts the graph of ``launch/ovseg.launch.py`` where there is no ``ros2 launch``.
+
+Same parameter files, node names and remappings; every node is a process of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ovseg_ros.presets import DEFAULT, find_preset
+
+_STOP_S = 10.0
+
+
+def node_commands(
+    *,
+    preset: str | Path = DEFAULT,
+    overrides: Iterable[str] = (),
+    image: str = "/camera/image_raw",
+    image_transport: str = "raw",
+    device: str = "",
+    separate_processes: bool = False,
+    camera: str = "",
+    evaluate: bool = False,
+    report_path: str | Path = "",
+) -> dict[str, list[str]]:
+    """Return the command line of each process of the graph.
+
+    Args:
+        preset: Name of a preset, or a parameter file.
+        overrides: Parameters ``name:=value``, or ``node:name:=value`` for one node only.
+        image: Camera topic.
+        image_transport: raw or compressed.
+        device: Overrides the preset's device if given.
+        separate_processes: Segmentation and discovery in a process each, instead of one for both.
+        camera: Source of a camera node to start as well (sim, live, replay:PATH); empty: none.
+        evaluate: Start the evaluation node as well.
+        report_path: Where the evaluation node writes its report on shutdown.
+
+    Raises:
+        ValueError: if there is no such preset, or an override is not written like that.
+    """
+    path = find_preset(preset)
+    given = [_override(entry) for entry in overrides]
+    shared = {"image_transport": image_transport, **({"device": device} if device else {})}
+    remapping = ["-r", f"image:={image}"]
+
+    def command(module: str, parameters: dict[str, Any], *more: str) -> list[str]:
+        # A parameter without a node reaches every node of the process, one with a node its own.
+        words = [f"{name}:={_yaml(value)}" for name, value in parameters.items()]
+        words += [
+            f"{node}:{name}:={value}" if node else f"{name}:={value}" for node, name, value in given
+        ]
+        arguments = ["--ros-args", "--params-file", str(path), *more]
+        for word in words:
+            arguments += ["-p", word]
+        return [sys.executable, "-m", f"ovseg_ros.nodes.{module}", *arguments]
+
+    commands = {}
+    if camera:
+        commands["camera_node"] = command("camera_node", {"source": camera})
+    if evaluate:
+        parameters = {"report_path": str(report_path)} if report_path else {}
+        commands["evaluation_node"] = command("evaluation_node", parameters)
+    modules = ("segmentation_node", "discovery_node") if separate_processes else ("ovseg_node",)
+    for module in modules:
+        commands[module] = command(module, shared, *remapping)
+    return commands
+
+
+def _override(entry: str) -> tuple[str, str, str]:
+    name, assigned, value = entry.partition(":=")
+    node, _, parameter = name.rpartition(":")
+    if not assigned or not parameter:
+        raise ValueError(f"override: expected name:=value or node:name:=value, got {entry!r}")
+    return node, parameter, value
+
+
+def _yaml(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+
+
+@contextmanager
+def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
+    """Start processes, give them to the body as ``{name: Popen}``, and stop them cleanly after it.
+
+    Args:
+        commands: What :func:`node_commands` returns.
+        options: What :class:`subprocess.Popen` takes.
+    """
+    processes: dict[str, subprocess.Popen[Any]] = {}
+    environment = {**os.environ, **options.pop("env", {})}
+    try:
+        for name, command in commands.items():
+            # A session of its own: ctrl-C reaches us alone, and we stop the nodes once.
+            processes[name] = subprocess.Popen(
+                command, start_new_session=True, env=environment, **options
+            )
+        yield processes
+    finally:
+        stop(processes.values())
+
+
+def stop(processes: Iterable[subprocess.Popen[Any]]) -> None:
+    """End processes with SIGINT, and those that do not end in time with SIGKILL."""
+    processes = list(processes)
+    for process in processes:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    end = time.monotonic() + _STOP_S
+    for process in processes:
+        try:
+            process.wait(max(end - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **options: Any) -> int:
+    """Run the graph until ctrl-C, SIGTERM, or the end of one of its nodes (`ovseg up`).
+
+    Args:
+        preset: Name of a preset, or a parameter file.
+        overrides: Parameters ``name:=value``, or ``node:name:=value`` for one node only.
+        options: What else :func:`node_commands` takes.
+
+    Returns:
+        0 after a signal; the exit code of the first node that ended by itself.
+    """
+    commands = node_commands(preset=preset, overrides=overrides, **options)
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    code = 0
+    try:
+        with running_graph(commands) as processes:
+            ended = None
+            while ended is None:
+                time.sleep(0.1)
+                ended = next((n for n, p in processes.items() if p.poll() is not None), None)
+            code = processes[ended].returncode
+            print(f"{ended} ended with exit code {code}, stopping the others", file=sys.stderr)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

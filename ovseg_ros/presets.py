@@ -1,0 +1,88 @@
+"""Presets: ROS parameter files that say which models and words a robot runs with.
+
+Below ``/**`` a preset holds options of :class:`~ovseg_ros.pipeline.PipelineConfig` only, the same
+for every node and for the library. What only one node knows is in a section of its own, such as
+``/**/discovery_node``, which the library does not read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ovseg_ros.config import from_mapping
+
+if TYPE_CHECKING:
+    from ovseg_ros.pipeline import PipelineConfig
+
+DEFAULT = "robot_cell"
+"""The preset that runs with nothing but what the package ships."""
+
+
+def preset_folders() -> Iterator[Path]:
+    """Yield the folders with presets: the source tree's, those of ROS, the environment's."""
+    yield Path(__file__).resolve().parents[1] / "config"
+    for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep):
+        if prefix:
+            yield Path(prefix) / "share" / "ovseg_ros" / "config"
+    yield Path(sys.prefix) / "share" / "ovseg_ros" / "config"
+
+
+def list_presets() -> dict[str, Path]:
+    """Return the files of all presets by name, sorted."""
+    found: dict[str, Path] = {}
+    for folder in preset_folders():
+        for path in folder.glob("*.yaml"):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def find_preset(name_or_path: str | Path) -> Path:
+    """Return the file of a preset given by name or by path.
+
+    Raises:
+        ValueError: if there is none; lists those there are.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        return path.resolve()
+    presets = list_presets()
+    if str(name_or_path) not in presets:
+        names = ", ".join(presets) or "none is installed"
+        raise ValueError(f"preset: expected a YAML file or one of {names}; got {name_or_path}")
+    return presets[str(name_or_path)]
+
+
+def load_preset(name_or_path: str | Path) -> PipelineConfig:
+    """Read the models and words of a preset.
+
+    Raises:
+        ValueError: if there is no such preset, or an option in it is unknown or wrong.
+    """
+    from ovseg_ros.pipeline import PipelineConfig
+
+    path = find_preset(name_or_path)
+    try:
+        return from_mapping(PipelineConfig, _parameters(path))
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _parameters(path: Path) -> dict[str, Any]:
+    try:
+        sections = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"expected YAML, {error}") from None
+    if not isinstance(sections, dict):
+        raise ValueError(f"expected a ROS parameter file, got {type(sections).__name__}")
+    for name, section in sections.items():
+        if not isinstance(section, dict) or set(section) != {"ros__parameters"}:
+            raise ValueError(f"{name}: expected 'ros__parameters' and nothing else")
+    if "/**" not in sections:
+        raise ValueError(f"expected a section '/**', got {', '.join(map(str, sections)) or 'none'}")
+    return sections["/**"]["ros__parameters"] or {}
