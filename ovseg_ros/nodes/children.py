@@ -1,0 +1,90 @@
+"""Programs that one program starts and never leaves behind."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_TAIL_LINES = 15
+
+
+class ChildError(RuntimeError):
+    """A program ended by itself; the text says which one and what it said last."""
+
+
+class Children:
+    """Starts programs with their output in files, watches and stops them.
+
+    They are in sessions of their own, so that Ctrl-C reaches them through :meth:`stop` alone, and
+    the kernel (Linux) stops them should this program be killed.
+    """
+
+    def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
+        """Start none yet.
+
+        Args:
+            logs: Folder for a file of output for each program.
+            env: Environment variables beside our own.
+        """
+        self._logs, self._env = logs, {**os.environ, **env}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        logs.mkdir(parents=True, exist_ok=True)
+
+    def start(self, name: str, command: Sequence[str]) -> None:
+        """Start a program."""
+        with self.log(name).open("wb") as output:
+            self._running[name] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=self._env,
+                start_new_session=True,
+                preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+            )
+
+    def log(self, name: str) -> Path:
+        """Return the file with a program's output."""
+        return self._logs / f"{name}.log"
+
+    def check(self) -> None:
+        """Raise ChildError if a program has ended."""
+        for name, process in self._running.items():
+            code = process.poll()
+            if code is not None:
+                raise ChildError(f"{name} ended with code {code}; it said last:\n{self.tail(name)}")
+
+    def tail(self, name: str) -> str:
+        """Return the last lines of a program's output."""
+        lines = self.log(name).read_text(errors="replace").splitlines()[-_TAIL_LINES:]
+        return "\n".join(f"    {line}" for line in lines) or "    (nothing)"
+
+    def stop(self, grace_s: float) -> dict[str, int]:
+        """Interrupt all programs, kill what still runs after ``grace_s``, and return exit codes."""
+        for process in self._running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+        end = time.monotonic() + grace_s
+        codes = {}
+        for name, process in self._running.items():
+            try:
+                codes[name] = process.wait(max(0.0, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes[name] = process.wait()
+        self._running.clear()
+        return codes
+
+
+_LIBC = ctypes.CDLL(None)  # loaded before any fork
+
+
+def _stop_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,82 @@
+"""What a program that runs a whole graph has around it: a ROS domain of its own, and signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from ovseg_ros.presets import preset_folders
+
+_DOMAINS, _GUARD_PORT = range(1, 101), 27400
+
+
+@contextmanager
+def ros_domain() -> Iterator[tuple[int, dict[str, str]]]:
+    """Claim a ROS domain that no other demo or test here uses, heard on this machine only.
+
+    Yields:
+        The domain, and the environment variables that put a program into it.
+
+    Raises:
+        OSError: if all domains are taken.
+    """
+    start = os.getpid() % len(_DOMAINS)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guard:
+        for domain in (*_DOMAINS[start:], *_DOMAINS[:start]):
+            with suppress(OSError):
+                guard.bind(("127.0.0.1", _GUARD_PORT + domain))
+                break
+        else:
+            raise OSError("every ROS domain from 1 to 100 is taken by another demo or test")
+        env = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+        env |= _dds_profile()
+        before = dict(os.environ)
+        os.environ.update(env)  # our own node reads it as well
+        os.environ.pop("ROS_LOCALHOST_ONLY", None)
+        try:
+            yield domain, env
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _dds_profile() -> dict[str, str]:
+    """Return what makes Fast DDS carry whole pictures, unless the user has a profile."""
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    if any(name in os.environ for name in names):
+        return {}
+    files = (folder / "fastdds.xml" for folder in preset_folders())
+    found = next((file for file in files if file.is_file()), None)
+    return dict.fromkeys(names, str(found)) if found else {}
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    with _handlers(interrupt):
+        yield
+
+
+@contextmanager
+def signals_ignored() -> Iterator[None]:
+    """Let nothing come between us and the end of the nodes."""
+    with _handlers(signal.SIG_IGN):
+        yield
+
+
+@contextmanager
+def _handlers(handler: Any) -> Iterator[None]:
+    before = {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
