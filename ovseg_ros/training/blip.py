@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.captioner import honour_memory_masks
 from ovseg_ros.robot_cell.captions import frame_captions, region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
@@ -47,10 +48,10 @@ class BlipRecipe(Config):
     width: int = option(192, "width of the text decoder", low=64)
     layers: int = option(3, "blocks of the text decoder", low=1)
     sizes: tuple[int, ...] = option((320, 240), "sides of the square images in pixels")
-    patches: int = option(200, "patches of a region at most", low=8)
+    patches: int = option(120, "patches of a region at most", low=8)
     whole: float = option(0.2, "share of steps that caption whole images", low=0.0, high=1.0)
     names: int = option(4, "names in the caption of a region at most", low=1)
-    loop: LoopConfig = LoopConfig(steps=3000, batch=64, lr=1e-3)
+    loop: LoopConfig = LoopConfig(steps=1500, batch=32, lr=1e-3)
 
 
 def train(config: BlipRecipe) -> None:
@@ -61,14 +62,15 @@ def train(config: BlipRecipe) -> None:
     model = BlipForConditionalGeneration(blip_config(config, visual, tokenizer))
     model.vision_model.load_state_dict(vision_state(weights))
     model.vision_model.requires_grad_(False)
+    honour_memory_masks(model)
     tower = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **visual)
     tower.load_state_dict(weights)
     tower.requires_grad_(False).eval()
-    patch = int(model.config.vision_config.patch_size)
+    patch = int(visual["patch_size"])
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
         whole = float(torch.rand(1, generator=generator)) < config.whole
-        count = config.loop.batch // 4 if whole else config.loop.batch
+        count = max(1, config.loop.batch // 4) if whole else config.loop.batch
         pick = torch.randint(len(config.sizes), (1,), generator=generator)
         size = config.sizes[int(pick)]
         batch = frames.crop(frames.draw(count, generator), (size, size), generator)
@@ -174,7 +176,7 @@ def decode_loss(
         return_tensors="pt",
     )
     ids = text.input_ids
-    ids[:, 0] = model.config.text_config.bos_token_id
+    ids[:, 0] = tokenizer.convert_tokens_to_ids("[DEC]")
     labels = ids.masked_fill(text.attention_mask == 0, -100)
     labels[:, : 1 + len(_words(PROMPT))] = -100
     logits = model.text_decoder(

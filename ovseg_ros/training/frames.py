@@ -47,6 +47,11 @@ class Frames:
     def __init__(self, cell: RobotCell) -> None:
         """Read every frame (about 0.4 MB each at 320x240)."""
         self.categories = tuple(kind.name for kind in CATALOGUE if not kind.novel)
+        if cell.categories[1 : 1 + len(self.categories)] != self.categories:
+            raise ValueError(
+                f"data: expected the categories of this version, {', '.join(self.categories)}; "
+                f"got {', '.join(cell.categories[1:])}; render the split again"
+            )
         self.colours = ATTRIBUTES
         self.split, self.captions = cell.split, [list(cell.captions(i)) for i in range(len(cell))]
         self.visible = [cell.instances(i) for i in range(len(cell))]

@@ -34,16 +34,16 @@ class SimZSSRecipe(Config):
     data: str = option("", "directory of the rendered robot cell")
     tower: str = option("out/tower", "directory of the frozen vision tower")
     out: str = option("out/simzss", "directory of the result")
-    views: int = option(3, "views of every frame: itself, then zoomed crops", low=1)
+    views: int = option(2, "views of every frame: itself, then zoomed crops", low=1)
     width: int = option(192, "width of the text tower", low=64)
-    layers: int = option(4, "blocks of the text tower", low=1)
+    layers: int = option(3, "blocks of the text tower", low=1)
     vocab_size: int = option(1024, "size of the tokenizer", low=300)
     context_length: int = option(48, "tokens of a caption at most", low=8)
     concept_weight: float = option(0.5, "weight of the concept loss (published: 0.05)", low=0.0)
     attribute_weight: float = option(
         0.25, "weight of the same loss for coloured concepts such as 'red mug'", low=0.0
     )
-    loop: LoopConfig = LoopConfig(steps=3000, batch=64, lr=1e-3, weight_decay=0.2)
+    loop: LoopConfig = LoopConfig(steps=1200, batch=64, lr=1e-3, weight_decay=0.2)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class FeatureBank:
 def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> FeatureBank:
     """Encode every frame and its crops once."""
     generator = torch.Generator().manual_seed(config.loop.seed)
-    images, patches, captions = [], [], []
+    images, patches = [], []
+    captions: list[list[str]] = []
     order = torch.arange(len(frames))
     for view in range(config.views):
         for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):

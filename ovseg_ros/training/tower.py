@@ -14,7 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from timm.layers import resample_abs_pos_embed
+from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -22,8 +22,10 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 
-SIZES_HW = ((240, 320), (320, 320), (240, 240))
-"""Input sizes of training: the segmenter's, and BBoost's two squares."""
+SIZES_HW = ((240, 320), (240, 320), (320, 320), (240, 240))
+"""Input sizes of training: the segmenter's (half of the steps), and BBoost's two squares."""
+
+PATCH = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +36,17 @@ class TowerConfig(Config):
     out: str = option("out/tower", "directory of the result")
     width: int = option(192, "width of the ViT", low=64)
     depth: int = option(6, "blocks of the ViT", low=1)
-    patch: int = option(10, "side of a patch in pixels", low=4)
-    keep: float = option(0.5, "share of the patches that a step encodes", low=0.1, high=1.0)
-    loop: LoopConfig = LoopConfig(steps=3000, batch=32, lr=1e-3)
+    partial: float = option(
+        0.25, "share of the steps that see only 30 to 70 % of the patches", low=0.0, high=1.0
+    )
+    loop: LoopConfig = LoopConfig(steps=2400, batch=8, lr=1e-3, muon_lr=0.02, warmup=0.02)
 
 
 def visual_arguments(config: TowerConfig) -> dict[str, Any]:
     """Return the keyword arguments of timm's ``VisionTransformer`` for a configuration."""
     return {
-        "img_size": 32 * config.patch,
-        "patch_size": config.patch,
+        "img_size": 320,
+        "patch_size": PATCH,
         "embed_dim": config.width,
         "depth": config.depth,
         "num_heads": config.width // 64,
@@ -59,6 +62,10 @@ class TowerTrainer(nn.Module):
         self.vit = VisionTransformer(
             num_classes=0, global_pool="", dynamic_img_size=True, **visual_arguments(config)
         )
+        side = self.vit.patch_embed.grid_size[0]
+        with torch.no_grad():  # neighbours are similar from the start, which saves many steps
+            code = build_sincos2d_pos_embed([side, side], dim=config.width, temperature=100.0)
+            self.vit.pos_embed[:, 1:] = 0.3 * code
         self.category = nn.Linear(config.width, categories)
         self.colour = nn.Linear(config.width, colours)
 
@@ -99,18 +106,16 @@ def train(config: TowerConfig) -> None:
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
         size = SIZES_HW[int(torch.randint(len(SIZES_HW), (1,), generator=generator))]
         batch = frames.crop(frames.draw(config.loop.batch, generator), size, generator)
-        count = (size[0] // config.patch) * (size[1] // config.patch)
-        kept = draw_regions(
-            config.loop.batch,
-            (size[0] // config.patch, size[1] // config.patch),
-            round(count * config.keep),
-            generator,
-        )
+        grid = (size[0] // PATCH, size[1] // PATCH)
+        share = 1.0
+        if float(torch.rand(1, generator=generator)) < config.partial:
+            share = float(torch.empty(1).uniform_(0.3, 0.7, generator=generator))
+        kept = draw_regions(config.loop.batch, grid, round(grid[0] * grid[1] * share), generator)
         with torch.autocast("cpu", torch.bfloat16):
             tokens = encode_patches(model.vit, frames.normalise(batch.images), kept)
         first, patches = tokens[:, 0], tokens[:, 1:]
-        where = patch_shares(batch.labels, config.patch, len(frames.categories) + 1)
-        paint = patch_shares(batch.colours, config.patch, len(frames.colours) + 1)
+        where = patch_shares(batch.labels, PATCH, len(frames.categories) + 1)
+        paint = patch_shares(batch.colours, PATCH, len(frames.colours) + 1)
         where, paint = (
             shares.gather(1, kept[..., None].expand(-1, -1, shares.shape[-1]))
             for shares in (where, paint)
