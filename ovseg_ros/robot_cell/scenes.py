@@ -44,7 +44,8 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
         seed: seed of the whole data set.
 
     Returns:
-        The scene. Only split "novel" holds novel objects and held-out pairs, at least one of each.
+        The scene. Only split "novel" holds novel objects and held-out pairs, nearly always both
+        (a chosen object is left out when the table has no room for it).
 
     Raises:
         ValueError: if `split` is unknown.
