@@ -1,0 +1,66 @@
+"""The `ovseg` command: every part of the package from a shell.
+
+Commands live in ``commands/``, one file each, and import what they need when they run, so that
+``ovseg --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from ovseg_ros.commands import bench, evaluation, graph, images, presets, render, train
+
+app = typer.Typer(
+    name="ovseg",
+    help="Open-vocabulary segmentation for robots that finds its own words.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _everywhere(
+    debug: bool = typer.Option(False, help="Show the traceback of an error. Goes anywhere."),
+) -> None:
+    pass  # `main` takes --debug out of the arguments, wherever it stands
+
+
+app.command("demo")(graph.demo)
+app.command("up")(graph.up)
+app.command("segment")(images.segment)
+app.command("discover")(images.discover)
+app.command("eval")(evaluation.evaluate)
+app.command("bench")(bench.bench)
+app.command("render")(render.render)
+app.command("train")(train.train)
+app.command("presets")(presets.presets)
+app.command("pull")(presets.pull)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0 fine, 1 some inputs failed, 2 a mistake, 130 Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    try:
+        app([word for word in words if word != "--debug"], prog_name="ovseg")
+    except (ValueError, OSError, ImportError) as error:
+        if debug:
+            raise
+        complain(str(error) or type(error).__name__)
+        raise SystemExit(2) from None
+
+
+def complain(message: str) -> None:
+    """Print an error as one red line."""
+    typer.secho("ovseg: " + " ".join(message.split()), fg="red", err=True)
+
+
+if __name__ == "__main__":
+    main()

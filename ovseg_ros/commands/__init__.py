@@ -1,0 +1,1 @@
+"""The commands of `ovseg`, one file per theme; importing them is cheap, running them may not be."""

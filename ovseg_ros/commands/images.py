@@ -1,0 +1,135 @@
+"""`ovseg segment` and `ovseg discover`: photographs in, words and masks out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+
+if TYPE_CHECKING:
+    from ovseg_ros.types import Discovery
+
+IMAGES = typer.Argument(..., help="Images, or folders of images.", show_default=False)
+
+
+def segment(
+    images: list[Path] = IMAGES,
+    names: str = typer.Option("", help="Words to look for, with commas; discovered by default."),
+    out: Path = typer.Option(Path("out/segment"), help="Folder of the results."),
+    preset: str = PRESET,
+    device: str = DEVICE,
+    sets: list[str] = SET,
+    seed: int = typer.Option(0, min=0, help="Seed of the discovery."),
+    max_side: int = typer.Option(
+        2048, min=16, help="Larger images are segmented at this size; masks keep the image's."
+    ),
+) -> None:
+    """Segment images, with given or found words.
+
+    Writes NAME.overlay.png, NAME.labels.png (category ids) and NAME.json for every image.
+    """
+    from ovseg_ros.photographs import find_images
+    from ovseg_ros.pipeline import build_pipeline
+
+    files = find_images(images)
+    words = [word.strip() for word in names.split(",") if word.strip()]
+    if names and not words:
+        raise ValueError(f"--names: expected words with commas between them, got {names!r}")
+    config = pipeline_options(
+        preset, sets, device=device, **({"discovery__name": "none"} if words else {})
+    )
+    if not words and config.discovery.name == "none":
+        raise ValueError("--names: expected words, as this preset discovers none")
+    pipeline = build_pipeline(config)
+    stems = _stems(files)
+    out.mkdir(parents=True, exist_ok=True)
+
+    def run(path: Path) -> str:
+        from ovseg_ros.commands.segmenting import segment_photograph
+
+        found = segment_photograph(pipeline, path, words, seed=seed, max_side=max_side)
+        found.write(out, stems[path])
+        shown = ", ".join(f"{c['name']} {c['share']:.0%}" for c in found.categories)
+        return shown or "nothing"
+
+    _each(files, run)
+
+
+def discover(
+    images: list[Path] = IMAGES,
+    preset: str = PRESET,
+    device: str = DEVICE,
+    sets: list[str] = SET,
+    seed: int = typer.Option(0, min=0, help="Same image and seed give the same words."),
+    captions: bool = typer.Option(False, help="Also print the captions the words come from."),
+    as_json: bool = typer.Option(False, "--json", help="Print one JSON object per image."),
+) -> None:
+    """Find the words of images, with scores."""
+    from ovseg_ros.discovery.build import build_discoverer
+    from ovseg_ros.photographs import find_images, read_image
+
+    files = find_images(images)
+    config = pipeline_options(preset, sets, device=device)
+    discoverer = build_discoverer(config.discovery, device=config.device, dtype=config.dtype)
+    if discoverer is None:
+        raise ValueError("--preset: expected one with discovery, this one has discovery.name none")
+
+    def run(path: Path) -> str:
+        found = discoverer.discover(read_image(path), seed=seed)
+        if as_json:
+            return json.dumps(_as_data(path, found))
+        lines = [f"  {p.score:4.2f}  {', '.join((p.name, *p.synonyms))}" for p in found.proposals]
+        if captions:
+            lines += [f"        {caption!r}" for caption in found.captions]
+        return "\n".join(["", *lines]) if lines else "nothing"
+
+    _each(files, run, with_name=not as_json)
+
+
+def _as_data(path: Path, found: Discovery) -> dict[str, Any]:
+    return {
+        "image": str(path),
+        "names": [
+            {"name": p.name, "score": round(p.score, 4), "synonyms": list(p.synonyms)}
+            for p in found.proposals
+        ],
+        "captions": list(found.captions),
+    }
+
+
+def _each(files: Sequence[Path], run: Callable[[Path], str], *, with_name: bool = True) -> None:
+    """Run every file; one that fails is named and the others go on, but the exit code is 1."""
+    from ovseg_ros.cli import complain
+
+    failed = 0
+    for path in files:
+        try:
+            text = run(path)
+        except (ValueError, OSError, RuntimeError, MemoryError) as error:
+            if "--debug" in sys.argv:
+                raise
+            failed += 1
+            said = str(error) or type(error).__name__
+            complain(said if str(path) in said else f"{path}: {said}")
+        else:
+            typer.echo(f"{path}: {text}" if with_name else text)
+    if failed:
+        complain(f"{failed} of {len(files)} images failed")
+        raise typer.Exit(1)
+
+
+def _stems(files: Sequence[Path]) -> dict[Path, str]:
+    """Return a name for the results of every file; equal stems get numbers."""
+    stems: dict[Path, str] = {}
+    for path in files:
+        stem, number = path.stem, 2
+        while stem in stems.values():
+            stem, number = f"{path.stem}_{number}", number + 1
+        stems[path] = stem
+    return stems

@@ -1,0 +1,85 @@
+"""`ovseg presets` and `ovseg pull`: what there is, and having it before the robot goes offline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ovseg_ros.commands.options import SET, pipeline_options
+from ovseg_ros.config import flatten
+
+if TYPE_CHECKING:
+    from ovseg_ros.pipeline import PipelineConfig
+
+_OTHER_FORMATS = ["*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.tflite", "*.pt", "*.ckpt"]
+
+
+def presets() -> None:
+    """List the presets."""
+    from ovseg_ros.presets import DEFAULT, list_presets
+
+    for name, path in list_presets().items():
+        first = path.read_text().partition("\n")[0]
+        about = first.lstrip("# ") if first.startswith("#") else ""
+        typer.echo(f"{name:16} {'(default) ' if name == DEFAULT else ''}{about}")
+
+
+def pull(
+    preset: str = typer.Argument(..., help="Preset by name, or a YAML file."),
+    sets: list[str] = SET,
+) -> None:
+    """Download the weights of a preset.
+
+    Afterwards the robot can be offline.
+    """
+    from ovseg_ros.weights import resolve_weights
+
+    for key, weights in weights_of(pipeline_options(preset, sets)):
+        found = resolve_weights(weights)
+        if Path(found).exists():
+            typer.echo(f"{key}: {weights} is here")
+            continue
+        typer.echo(f"{key}: {weights} ...")
+        typer.echo(f"{key}: {weights} is in {download(found)}")
+
+
+def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
+    """Yield option and weights of the models that a configuration uses."""
+    for key, value in flatten(config).items():
+        part, _, rest = key.partition(".")
+        model, _, leaf = rest.rpartition(".")
+        used = {
+            "segmenter": model.partition(".")[0] == config.segmenter.name,
+            "discovery": config.discovery.name != "none",
+        }
+        if leaf == "weights" and value and used.get(part, True):
+            yield key, str(value)
+
+
+def download(name: str) -> str:
+    """Download a public repository into the Hugging Face cache; return where it lies.
+
+    Of several formats of the same weights only safetensors are taken.
+
+    Raises:
+        ValueError: if there is no such repository.
+        ConnectionError: if it cannot be reached and is not in the cache either.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+
+    try:
+        safe = any(f.endswith(".safetensors") for f in HfApi().list_repo_files(name))
+        ignore = _OTHER_FORMATS if safe else None
+        return str(snapshot_download(name, ignore_patterns=ignore))
+    except (RepositoryNotFoundError, HFValidationError):
+        raise ValueError(
+            f"{name}: neither a folder here nor a public model of that name (private ones need "
+            "`hf auth login`)"
+        ) from None
+    except Exception as error:  # the hub's client raises its transport's errors as they are
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConnectionError(f"{name}: cannot be downloaded ({reason})") from None

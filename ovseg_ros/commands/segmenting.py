@@ -1,0 +1,103 @@
+"""One photograph segmented, and what `ovseg segment` writes about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from ovseg_ros.drawing import overlay, with_legend
+from ovseg_ros.photographs import read_image
+from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.types import Vocabulary
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Segmented:
+    """A segmented photograph.
+
+    Attributes:
+        path: Where the photograph came from.
+        image: RGB, (H, W, 3) uint8.
+        labels: Ids as in ``categories``, (H, W) uint8 or uint16; 0 is unlabelled.
+        categories: What the mask shows, most pixels first: id, name, score, pixels, share of the
+            image, mean confidence.
+        captions: Captions the names came from; empty for given names.
+    """
+
+    path: Path
+    image: np.ndarray
+    labels: np.ndarray
+    categories: tuple[dict[str, Any], ...]
+    captions: tuple[str, ...]
+
+    def write(self, folder: Path, stem: str) -> None:
+        """Write STEM.overlay.png, STEM.labels.png and STEM.json into a folder."""
+        legend = {entry["id"]: entry["name"] for entry in self.categories}
+        picture = with_legend(overlay(self.image, self.labels), legend)
+        Image.fromarray(picture).save(folder / f"{stem}.overlay.png")
+        Image.fromarray(self.labels).save(folder / f"{stem}.labels.png")
+        data = {
+            "image": str(self.path),
+            "width": self.image.shape[1],
+            "height": self.image.shape[0],
+            "categories": list(self.categories),
+            "captions": list(self.captions),
+        }
+        (folder / f"{stem}.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+def segment_photograph(
+    pipeline: Pipeline, path: Path, names: Sequence[str], *, seed: int, max_side: int
+) -> Segmented:
+    """Segment one photograph with given names, or with those discovered in it.
+
+    Args:
+        pipeline: The pipeline; its living vocabulary is not used.
+        path: The photograph.
+        names: Names; none means discover.
+        seed: Seed of the discovery.
+        max_side: The longer side at which a larger image is segmented.
+
+    Raises:
+        ValueError: if the file is no image, or a name is wrong.
+    """
+    image = read_image(path)
+    captions: tuple[str, ...] = ()
+    scores = dict.fromkeys(names, 1.0)
+    if not names:
+        assert pipeline.discoverer is not None
+        found = pipeline.discoverer.discover(image, seed=seed)
+        captions = found.captions
+        scores = {proposal.name: proposal.score for proposal in found.proposals}
+    vocabulary = Vocabulary.of(*scores)
+    height, width = image.shape[:2]
+    scale = min(1.0, max_side / max(height, width))
+    small = image
+    if scale < 1:
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    result = pipeline.segmenter.segment(small[None], vocabulary)
+    labels, confidence = result.labels[0], result.confidence[0]
+    if scale < 1:
+        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
+    categories: list[dict[str, Any]] = []
+    for category, score in zip(vocabulary.categories, scores.values(), strict=True):
+        mask = labels == category.id
+        pixels = int(mask.sum())
+        if pixels:
+            entry = {"id": category.id, "name": category.name, "score": round(score, 4)}
+            entry |= {"pixels": pixels, "share": round(pixels / labels.size, 6)}
+            entry |= {"confidence": round(float(confidence[mask].mean()) / 255, 4)}
+            categories.append(entry)
+    categories.sort(key=lambda entry: -entry["pixels"])
+    return Segmented(
+        path=path, image=image, labels=labels, categories=tuple(categories), captions=captions
+    )
