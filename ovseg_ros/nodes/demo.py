@@ -42,6 +42,7 @@ _AUTOMATIC, _FIXED, _AGAIN = 25 / 45, 10 / 45, 10 / 45  # shares of the measured
 _START_S, _ANSWER_S = 180.0, 20.0
 _STOP_S, _INTERRUPTED_STOP_S = 15.0, 4.0
 _QUERY_SHARE = 0.005  # of the picture: what is smaller is not asked for
+_SCORES = "evaluation.json"
 
 
 class DemoError(RuntimeError):
@@ -90,6 +91,21 @@ def run_demo(
     return 1 if holes else 0
 
 
+def demo_commands(out: Path, preset: str) -> dict[str, list[str]]:
+    """Return the command line of each process of the demo.
+
+    Raises:
+        ValueError: if there is no such preset.
+    """
+    return node_commands(
+        preset=preset,
+        camera="sim",
+        evaluate=True,
+        report_path=(out / _SCORES).resolve(),
+        overrides=[f"{EVALUATION}:autostart:=false"],  # start-up is not scored
+    )
+
+
 class Demo:
     """One run of the graph: starts it, goes through the phases, stops it."""
 
@@ -109,15 +125,9 @@ class Demo:
         self.log = DemoLog()
         self.start_up_s: dict[str, float] = {}
         self._out, self._seconds, self._console = out, seconds, console
-        self._scores = out / "evaluation.json"
+        self._scores = out / _SCORES
         self._recording = RecordedSequence()
-        self._commands = commands or node_commands(
-            preset=preset,
-            camera="sim",
-            evaluate=True,
-            report_path=self._scores.resolve(),
-            overrides=[f"{EVALUATION}:autostart:=false"],  # start-up is not scored
-        )
+        self._commands = commands or demo_commands(out, preset)
 
     def run(self) -> dict[str, Any]:
         """Run the graph through all phases and return the evaluation node's report."""

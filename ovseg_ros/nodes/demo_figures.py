@@ -127,8 +127,9 @@ def figures(log: DemoLog, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     arrivals = [mask.arrival for mask in log.masks]
     # A discovery takes the newest picture, so that its stamp is when it began.
     busy = [(note.stamp, note.arrival) for note in log.discoveries]
-    running = rate_hz(arrivals, overlap(busy, spans))
-    idle = rate_hz(arrivals, rest(busy, spans))
+    alike = [(phase.start, phase.end) for phase in log.phases if phase is not again]
+    running = rate_hz(arrivals, overlap(busy, alike))  # without the part that draws overlays
+    idle = rate_hz(arrivals, rest(busy, alike))
     ages = [(mask.arrival - mask.stamp) / 1e6 for mask in masks]
     words = log.automatic()
     status = log.status.get("segmentation_node", {})

@@ -48,7 +48,4 @@ def build(config: PipelineConfig) -> Pipeline:
 
 
 if __name__ == "__main__":
-    if "--die" in sys.argv:
-        print("no such thing as luck")
-        sys.exit(3)
     sys.exit(spin(lambda: SegmentationNode(build), lambda: DiscoveryNode(lambda config: Words())))
