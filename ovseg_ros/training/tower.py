@@ -65,7 +65,7 @@ class TowerTrainer(nn.Module):
         side = self.vit.patch_embed.grid_size[0]
         with torch.no_grad():  # neighbours are similar from the start, which saves many steps
             code = build_sincos2d_pos_embed([side, side], dim=config.width, temperature=100.0)
-            self.vit.pos_embed[:, 1:] = 0.3 * code
+            self.vit.get_parameter("pos_embed")[:, 1:] = 0.3 * code
         self.category = nn.Linear(config.width, categories)
         self.colour = nn.Linear(config.width, colours)
 
