@@ -10,7 +10,7 @@ from torch import Tensor
 from ovseg_ros.types import MAX_MONO8_ID
 
 WINNERS = 16
-"""How many categories are brought to image size at most: those that win the most patches."""
+"""How many categories of an image are brought to its size at most: those that win most patches."""
 
 
 @torch.inference_mode()
@@ -24,8 +24,9 @@ def label_pixels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return label masks and confidences.
 
-    A category that wins no patch cannot win many pixels, so only the winners (at most
-    ``WINNERS`` of the batch) are up-sampled: the cost does not grow with the vocabulary.
+    A category that wins no patch cannot win many pixels, so only the winners (at most ``WINNERS``
+    of an image) are up-sampled: the cost does not grow with the vocabulary. Every image of a batch
+    is labelled as it would be alone.
 
     Args:
         logits: Similarity of every category, (B, K, h, w) float.
@@ -38,18 +39,22 @@ def label_pixels(
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
         uint8, 0..255 for a softmax probability of 0..1.
     """
-    _, categories = logits.shape[:2]
-    wins = torch.bincount(logits.argmax(1).flatten(), minlength=categories)
-    winners = wins.topk(min(WINNERS, categories)).indices
-    winners = winners[wins[winners] > 0].sort().values  # in order of id, for stable ties
-    maps = F.interpolate(logits[:, winners], size=size_hw, mode="bilinear")  # (B, n, H, W)
-    chosen = torch.from_numpy(ids.astype(np.int64)).to(logits.device)[winners]
+    first = logits.argmax(1).flatten(1)  # (B, h * w)
+    wins = logits.new_zeros(logits.shape[:2], dtype=torch.int64)
+    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
+    count = min(WINNERS, int((wins > 0).sum(1).max()))
+    winners = wins.topk(count, dim=1).indices.sort(1).values  # (B, n), by id for stable ties
+    maps = logits.gather(1, winners[..., None, None].expand(-1, -1, *logits.shape[2:]))
+    maps = F.interpolate(maps, size=size_hw, mode="bilinear")  # (B, n, H, W)
+    if len(logits) > 1:  # an image with fewer winners than another has losers among its n
+        maps.masked_fill_((wins.gather(1, winners) == 0)[..., None, None], -torch.inf)
+    chosen = torch.from_numpy(ids.astype(np.int64)).to(logits.device)[winners]  # (B, n)
     if background is not None:
         maps = torch.cat([torch.full_like(maps[:, :1], background), maps], 1)
         chosen = F.pad(chosen, (1, 0))
     best, index = maps.max(1)  # (B, H, W)
     odds = (maps - best[:, None]).div_(temperature).exp_().sum(1)
     kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
-    labels = chosen.to(kind)[index].cpu().numpy()
+    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index).cpu().numpy()
     confidence = (255 / odds).round_().to(torch.uint8).cpu().numpy()
     return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence

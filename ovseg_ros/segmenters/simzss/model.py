@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
@@ -43,15 +45,22 @@ class Architecture:
     std: tuple[float, ...] = field(default=OPENAI_STD)
 
 
+class _Vit(nn.Module):
+    """Holds the ViT: one level more, so that the keys of weights are those of the authors."""
+
+    def __init__(self, model: VisionTransformer) -> None:
+        super().__init__()
+        self.model = model
+
+
 class VisionTower(nn.Module):
     """A ViT whose patches may be cleaned by one more transformer block (the denoiser)."""
 
     def __init__(self, config: Architecture) -> None:
         """Build from shapes, with random weights."""
         super().__init__()
-        self.vit = nn.Module()  # one level more, so that keys are those of the authors
-        self.vit.model = VisionTransformer(
-            num_classes=0, global_pool="", dynamic_img_size=True, **config.visual
+        self.vit = _Vit(
+            VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **config.visual)
         )
         width = self.vit.model.embed_dim
         if config.denoiser:
@@ -60,7 +69,7 @@ class VisionTower(nn.Module):
                 width,
                 num_heads=config.visual.get("num_heads", 12),
                 qkv_bias=True,
-                norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6),
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
             )
         self.has_denoiser = bool(config.denoiser)
         self.patch = self.vit.model.patch_embed.patch_size
@@ -88,6 +97,9 @@ class VisionTower(nn.Module):
 class SimZSS(nn.Module):
     """Vision tower, text tower and the learned temperature of the global loss."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, config: Architecture) -> None:
         """Build from shapes, with random weights."""
         super().__init__()
@@ -97,6 +109,8 @@ class SimZSS(nn.Module):
             output_dim=self.visual.vit.model.embed_dim, output_tokens=True, **config.text
         )
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
+        self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(config.std)[:, None, None], persistent=False)
 
     def encode_image(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return class tokens (B, D) and patches (B, h, w, D) of normalised images (B, 3, H, W)."""
@@ -110,9 +124,7 @@ class SimZSS(nn.Module):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in [0, 1], normalised with the channel statistics."""
-        mean = torch.tensor(self.config.mean, device=images.device)[:, None, None]
-        std = torch.tensor(self.config.std, device=images.device)[:, None, None]
-        return (images - mean) / std
+        return (images - self.mean) / self.std
 
 
 def save_simzss(model: SimZSS, tokenizer: Tokenizer, directory: Path) -> None:
@@ -136,18 +148,19 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
         if not (directory / name).is_file():
             raise FileNotFoundError(f"weights: expected {name} in {directory}, it is not there")
     raw = json.loads((directory / "config.json").read_text())
-    raw["image_hw"], raw["mean"], raw["std"] = (
-        tuple(raw[key]) for key in ("image_hw", "mean", "std")
-    )
+    raw.update({key: tuple(value) for key, value in raw.items() if isinstance(value, list)})
     model = SimZSS(Architecture(**raw))
-    weights = load_file(directory / "model.safetensors")
-    report = model.load_state_dict(weights, strict=False)
-    if report.missing_keys or report.unexpected_keys:
+    try:
+        model.load_state_dict(load_file(directory / "model.safetensors"))
+    except (RuntimeError, SafetensorError) as error:  # names missing, unexpected, misshapen keys
+        raise ValueError(f"weights: {directory} does not fit its config.json: {error}") from None
+    tokenizer = load_tokenizer(directory)
+    if tokenizer.vocab_size > model.text.vocab_size:
         raise ValueError(
-            f"weights: {directory} does not fit its config.json; "
-            f"missing {report.missing_keys}, unexpected {report.unexpected_keys}"
+            f"weights: expected a tokenizer of at most {model.text.vocab_size} ids in "
+            f"{directory}, got {tokenizer.vocab_size}"
         )
-    return model.eval(), load_tokenizer(directory)
+    return model.eval(), tokenizer
 
 
 def unit(x: Tensor) -> Tensor:

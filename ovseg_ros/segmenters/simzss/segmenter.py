@@ -17,6 +17,7 @@ from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.simzss.model import load_simzss, unit
+from ovseg_ros.segmenters.simzss.tokenizer import FILE as TOKENIZER_FILE
 from ovseg_ros.text import TextCache, templates
 from ovseg_ros.types import Segmentation, Vocabulary, check_images
 from ovseg_ros.weights import resolve_weights
@@ -68,9 +69,10 @@ class SimZSSSegmenter:
         model, self._tokenizer = load_simzss(directory)
         self._model = model.to(self._device)
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
-        digest = hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
         self.text = TextCache(
-            self._encode, model=f"simzss-{digest}", templates=templates(config.templates)
+            self._encode,
+            model=f"simzss-{_digest(directory)}",
+            templates=templates(config.templates),
         )
         self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
@@ -78,8 +80,8 @@ class SimZSSSegmenter:
         """Segment a batch (B, H, W, 3) uint8 RGB; see :class:`segmenters.base.Segmenter`."""
         check_images(images)
         if not len(vocabulary):
-            empty = np.zeros(images.shape[:3], dtype=np.uint8)
-            return Segmentation(labels=empty, confidence=empty, vocabulary=vocabulary)
+            labels, confidence = np.zeros((2, *images.shape[:3]), dtype=np.uint8)
+            return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
         logits = self.similarity(images, vocabulary.names)
         labels, confidence = label_pixels(
             logits,
@@ -98,7 +100,9 @@ class SimZSSSegmenter:
             images: RGB, (B, H, W, 3) uint8.
             names: K names.
         """
-        pixels = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        # Copies only what torch cannot wrap: flipped views and frames that are read-only.
+        owned = np.require(images, requirements=["C", "W"])
+        pixels = torch.from_numpy(owned).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
         pixels = self._model.normalise(
             F.interpolate(
                 pixels.float(), size=self._input_hw(images), mode="bilinear", antialias=True
@@ -161,6 +165,15 @@ class SimZSSSegmenter:
         ]
         stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
         return stacked
+
+
+def _digest(directory: Path) -> str:
+    """Return a digest of everything the meaning of text depends on."""
+    found = hashlib.sha256()
+    for name in ("config.json", "model.safetensors", TOKENIZER_FILE):
+        path = directory / name
+        found.update(hashlib.sha256(path.read_bytes() if path.is_file() else b"").digest())
+    return found.hexdigest()
 
 
 def _starts(length: int, side: int, stride: int, patch: int) -> list[int]:

@@ -23,7 +23,7 @@ class Tokenizer:
         """Wrap a tokenizer of the ``tokenizers`` library.
 
         Args:
-            fast: Tokenizer without padding or truncation, which adds the start and end marks.
+            fast: Tokenizer without padding, which adds the start and end marks.
             context_length: Length L of every encoded text, start and end marks included.
         """
         self._fast = fast
