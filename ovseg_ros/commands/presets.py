@@ -14,7 +14,7 @@ from ovseg_ros.config import flatten
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import PipelineConfig
 
-_OTHER_FORMATS = ["*.bin", "*.h5", "*.msgpack", "*.ot", "*.onnx", "*.tflite", "*.pt", "*.ckpt"]
+_OTHER_FORMATS = ["*.bin", "*.h5", "*.msgpack", "*.onnx", "*.tflite", "*.pt", "*.ckpt"]
 
 
 def presets() -> None:

@@ -262,7 +262,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["segment", "nowhere.jpg"], "nowhere.jpg: no such file or folder"),
         (["segment", "{images}", "--names", " , "], "--names: expected words with commas"),
         (["segment", "{images}", "--set", "discovery.name=none"], "this preset discovers none"),
-        (["segment", "{images}", "--set", "segmenter.nam=x"], "segmenter.nam: no such option"),
+        (["segment", "{images}", "--set", "segmenter.title=x"], "segmenter.title: no such option"),
         (["segment", "{images}", "--set", "device"], "--set: expected KEY=VALUE, got 'device'"),
         (["eval", "--vocabulary", "all"], "vocabulary: expected one of 'gt', 'auto', got 'all'"),
         (["eval", "--dataset", "imagenet"], "dataset: expected robot_cell or an existing folder"),
