@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -11,8 +12,10 @@ from std_msgs.msg import Header
 from ovseg_ros.msg import Category as CategoryMsg
 from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
-from ovseg_ros.pipeline import QueryAnswer
 from ovseg_ros.types import Category, Discovery, Mode, Proposal, Source, Vocabulary, normalise_name
+
+if TYPE_CHECKING:  # brings torch and the models along
+    from ovseg_ros.pipeline import QueryAnswer
 
 try:  # only where a ROS installation brings it; there is no wheel
     from vision_msgs.msg import LabelInfo, VisionClass

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Mapping
 
 import numpy as np
-import torch
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
@@ -72,6 +71,8 @@ class Meter:
 def device_status(asked: str, device: str) -> tuple[Level, str]:
     """Judge the device that models run on against the one that was asked for."""
     if device.startswith("cuda"):
+        import torch
+
         return OK, f"running on {torch.cuda.get_device_name(device)}"
     if asked.startswith("cuda"):
         return ERROR, f"device {asked!r} was asked for, but the models run on {device}"
@@ -84,6 +85,8 @@ def gpu_memory(device: str) -> dict[str, str]:
     """Return the GPU memory that torch uses, empty for a CPU."""
     if not device.startswith("cuda"):
         return {}
+    import torch
+
     mib = 2**20
     return {
         "gpu_memory_mib": f"{torch.cuda.memory_allocated(device) / mib:.0f}",
@@ -114,6 +117,8 @@ def to_msg(
 
 def free_gpu_memory() -> None:
     """Give the GPU memory of models that are gone back to the driver."""
+    import torch
+
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -71,3 +71,16 @@ def build_fake_pipeline(config: PipelineConfig) -> Pipeline:
 def build_fake_discoverer(config: PipelineConfig) -> ColourDiscoverer:
     """Build a discoverer that needs no weights."""
     return ColourDiscoverer()
+
+
+if __name__ == "__main__":  # the program of both nodes, as ovseg_node is
+    from ovseg_ros.nodes.base import spin
+    from ovseg_ros.nodes.discovery_node import DiscoveryNode
+    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+
+    raise SystemExit(
+        spin(
+            lambda: SegmentationNode(build_fake_pipeline),
+            lambda: DiscoveryNode(build_fake_discoverer),
+        )
+    )

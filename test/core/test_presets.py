@@ -1,0 +1,68 @@
+"""Presets are found, read and refused with a reason."""
+
+import pytest
+
+from ovseg_ros.presets import DEFAULT, find_preset, list_presets, load_preset
+
+GOOD = """
+/**:
+  ros__parameters:
+    device: cpu
+    segmenter.simzss.templates: photo
+    vocabulary:
+      mode: extend
+      names: [mug]
+/**/discovery_node:
+  ros__parameters:
+    discovery_period_s: 9.0
+"""
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_every_preset_is_right(name):
+    assert load_preset(name).segmenter.name
+
+
+def test_the_default_is_there():
+    assert DEFAULT in list_presets()
+
+
+def test_a_preset_by_path(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD)
+    config = load_preset(path)
+    assert config.device == "cpu"
+    assert config.segmenter.simzss.templates == "photo"
+    assert config.vocabulary.names == ("mug",)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GOOD.replace("device", "devise"), "devise: no such option; expected one of .*device"),
+        (GOOD.replace("photo", "video"), "segmenter.simzss.templates: expected one of"),
+        (GOOD.replace("/**:", "/node:"), r"expected a section '/\*\*'"),
+        (GOOD.replace("ros__parameters", "parameters"), "expected 'ros__parameters'"),
+        ("- a\n- b\n", "expected a ROS parameter file, got list"),
+        ("a: [", "expected YAML"),
+    ],
+)
+def test_a_wrong_preset_is_refused(tmp_path, text, reason):
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=reason) as error:
+        load_preset(path)
+    assert str(path) in str(error.value)
+
+
+def test_an_unknown_preset_lists_those_there_are():
+    with pytest.raises(ValueError, match=r"one of .*robot_cell.* got nowhere"):
+        find_preset("nowhere")
+
+
+def test_presets_of_a_ros_installation(tmp_path, monkeypatch):
+    folder = tmp_path / "share" / "ovseg_ros" / "config"
+    folder.mkdir(parents=True)
+    (folder / "installed.yaml").write_text(GOOD)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", f"/nowhere:{tmp_path}")
+    assert find_preset("installed") == folder / "installed.yaml"

@@ -1,0 +1,186 @@
+"""Discovery, segmentation, camera and evaluation together, with colours instead of models."""
+
+import itertools
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from fakes import COLOURS, build_fake_discoverer, build_fake_pipeline, picture
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from ovseg_ros.msg import Vocabulary
+from ovseg_ros.nodes.camera_node import CameraNode
+from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
+from ovseg_ros.nodes.conversions import vocabulary_from_msg
+from ovseg_ros.nodes.discovery_node import DiscoveryNode
+from ovseg_ros.nodes.evaluation_node import EvaluationNode
+from ovseg_ros.nodes.images import image_from_msg, image_to_msg, labels_from_msg
+from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.srv import DiscoverVocabulary, SetVocabulary
+
+STRIPES = picture("red block", "green block")
+CAMERA = {"image_topics": ["/camera/image_raw"]}
+QUICK = {**CAMERA, "discovery_period_s": 0.1}
+
+
+def source(name=""):
+    """Return stripes of two colours with ground truth; "blue block" is never to be seen."""
+    labels = np.zeros(STRIPES.shape[:2], np.uint8)
+    for i, colour in enumerate(COLOURS.values(), start=1):
+        labels[(colour == STRIPES).all(-1)] = i
+    shot = Shot(
+        image=STRIPES,
+        labels=labels,
+        intrinsics=np.array([[50.0, 0, 32], [0, 50, 24], [0, 0, 1]]),
+        depth_m=np.full(STRIPES.shape[:2], 1.5, np.float32),
+    )
+    categories = tuple((name, ()) for name in COLOURS)
+    return Source(shots=lambda: itertools.repeat(shot, 5), rate_hz=20.0, categories=categories)
+
+
+def test_the_whole_graph(graph, tmp_path):
+    """The camera's words are discovered, segmented and found right; no name is stale."""
+    path = tmp_path / "report.json"
+    score = graph.add(EvaluationNode, report_path=str(path), rate_hz=50.0)
+    graph.add(SegmentationNode, build_fake_pipeline, **CAMERA)
+    graph.add(DiscoveryNode, build_fake_discoverer, **QUICK)
+    graph.add(CameraNode, source)
+    reports = graph.listen(DiagnosticArray, "/evaluation_node/report")
+
+    graph.wait(lambda: score.report().get("miou_auto") and score.report()["frames_evaluated"] > 8)
+    reply = graph.call(
+        SetVocabulary,
+        "/segmentation_node/set_vocabulary",
+        names=["green block"],
+        mode=SetVocabulary.Request.MODE_FIXED,
+    )
+    assert reply.success
+    graph.wait(lambda: score.report().get("miou_fixed") is not None)
+    graph.wait(lambda: reports)
+    assert score.trigger_deactivate().name == "SUCCESS"
+
+    report = json.loads(path.read_text())
+    assert report["stale_name_masks"] == 0
+    assert report["name_checked_masks"] > 8
+    assert report["miou_fixed"] == 0.5
+    assert report["vocabulary_precision"] == report["vocabulary_recall"] == 1.0
+    assert report["vocabulary"][-1]["names"] == ["green block"]
+    assert report["frames_in"] >= report["frames_segmented"] * 0.9 > 0
+    assert 0 < report["age_ms"]["p50"] <= report["age_ms"]["p95"]
+    assert report["segmentation_hz"] > 1
+    values = {entry.key: entry.value for entry in reports[0].status[0].values}
+    assert values["stale_name_masks"] == "0"
+
+
+def test_discovery_rests_while_the_vocabulary_is_fixed(graph):
+    graph.add(
+        SegmentationNode,
+        build_fake_pipeline,
+        vocabulary__mode="fixed",
+        vocabulary__names=["red block"],
+    )
+    node = graph.add(DiscoveryNode, build_fake_discoverer, discovery_period_s=0.05)
+    graph.wait(lambda: node._known.version == 1)
+    proposals = graph.listen(Vocabulary, "/discovery_node/proposals", latched=True)
+    publish = graph.camera()
+    for _ in range(10):
+        publish(STRIPES)
+        graph.wait(lambda: not node.worker._pending)
+    assert proposals == []
+    reply = graph.call(SetVocabulary, "/segmentation_node/set_vocabulary", names=[], mode=0)
+    assert reply.success
+    graph.until(lambda: publish(STRIPES), lambda: proposals)
+    assert {c.name for c in proposals[0].categories} == {"red block", "green block"}
+
+
+def test_discover_service(graph):
+    graph.add(DiscoveryNode, build_fake_discoverer)
+    name = "/discovery_node/discover"
+    reply = graph.call(DiscoverVocabulary, name)
+    assert (reply.success, "no frame has come" in reply.message) == (False, True)
+    corrupt = image_to_msg(STRIPES, "rgb8", graph.header())
+    corrupt.data = corrupt.data[:9]
+    reply = graph.call(DiscoverVocabulary, name, image=corrupt)
+    assert (reply.success, reply.message[:12]) == (False, "image: data:")
+    image = image_to_msg(picture("blue block"), "rgb8", graph.header())
+    reply = graph.call(DiscoverVocabulary, name, image=image)
+    assert reply.success
+    assert [(c.name, c.id, c.score) for c in reply.categories] == [("blue block", 0, 1.0)]
+    assert reply.header == image.header
+    assert reply.duration > 0
+
+
+def test_camera(graph):
+    images = graph.listen(Image, "/camera/image_raw")
+    jpegs = graph.listen(CompressedImage, "/camera/image_raw/compressed")
+    infos = graph.listen(CameraInfo, "/camera/camera_info")
+    depths = graph.listen(Image, "/camera/depth/image_raw")
+    truths = graph.listen(Image, "/camera/ground_truth")
+    graph.add(CameraNode, source, rate_hz=50.0)
+    names = graph.listen(Vocabulary, "/camera/ground_truth_vocabulary", latched=True)
+    graph.wait(lambda: len(images) > 6 and jpegs and infos and depths and truths and names)
+    np.testing.assert_array_equal(image_from_msg(images[-1]), STRIPES)
+    assert image_from_msg(jpegs[-1]).shape == STRIPES.shape
+    assert set(np.unique(labels_from_msg(truths[-1]))) == {1, 2}
+    assert vocabulary_from_msg(names[0]).names == tuple(COLOURS)
+    assert (infos[-1].width, infos[-1].height, infos[-1].k[0]) == (64, 48, 50.0)
+    assert (depths[-1].encoding, depths[-1].data[0] + 256 * depths[-1].data[1]) == ("16UC1", 1500)
+    stamps = {(image.header.stamp.sec, image.header.stamp.nanosec) for image in images}
+    assert len(stamps) == len(images)
+
+
+def test_replay_of_a_folder_and_a_video(tmp_path):
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((32, 32, 3), 10 * i, np.uint8))
+    (tmp_path / "notes.txt").write_text("no picture")
+    shots = list(build_source(f"replay:{tmp_path}").shots())
+    assert [int(shot.image[0, 0, 0]) for shot in shots] == [0, 10, 20]
+
+    video = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*"MJPG"), 12.0, (32, 32))
+    for _ in range(4):
+        writer.write(np.full((32, 32, 3), (0, 0, 200), np.uint8))
+    writer.release()
+    film = build_source(f"replay:{video}")
+    shots = list(film.shots())
+    assert (len(shots), film.rate_hz) == (4, 12.0)
+    assert abs(int(shots[0].image[16, 16, 0]) - 200) < 10
+
+
+def test_replay_of_a_bag(tmp_path):
+    rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
+    from rclpy.serialization import serialize_message
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with rosbag2.Writer(tmp_path / "bag", version=9) as writer:
+        topic = writer.add_connection("/camera", "sensor_msgs/msg/Image", typestore=store)
+        for i in range(3):
+            message = image_to_msg(STRIPES, "rgb8", Image().header)
+            writer.write(topic, i * 10**9, serialize_message(message))
+    shots = list(build_source(f"replay:{tmp_path / 'bag'}").shots())
+    assert len(shots) == 3
+    np.testing.assert_array_equal(shots[0].image, STRIPES)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("webcam", "expected sim, live or replay:PATH, got 'webcam'"),
+        ("replay:", "expected sim, live or replay:PATH"),
+        ("replay:/nowhere", "/nowhere does not exist"),
+    ],
+)
+def test_a_wrong_source_is_refused(name, reason):
+    with pytest.raises(ValueError, match=reason):
+        build_source(name)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="found none"):
+        build_source(f"replay:{tmp_path}")

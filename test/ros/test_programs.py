@@ -1,0 +1,149 @@
+"""Nodes as programs: parameter files, remappings, signals and exit codes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from fakes import picture
+from rcl_interfaces.srv import GetParameters
+from sensor_msgs.msg import Image
+
+from ovseg_ros.nodes.up import node_commands, run_graph, running_graph
+from ovseg_ros.presets import find_preset
+
+FAKES = str(Path(__file__).with_name("fakes.py"))
+SOURCES = str(Path(__file__).parents[2])
+
+
+def start(*command):
+    path = os.pathsep.join(filter(None, [SOURCES, os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_one_program_for_both_nodes(graph):
+    masks = graph.listen(Image, "/segmentation_node/label_mask")
+    preset = str(find_preset("robot_cell"))
+    remapping = ("-r", "image:=/head/image_raw", "-p", "discovery_node:seed:=7")
+    node = start(FAKES, "--ros-args", "--params-file", preset, "--log-level", "warn", *remapping)
+    try:
+        graph.wait(lambda: graph.client.count_subscribers("/head/image_raw") == 2, 120.0)
+        publish = graph.camera("/head/image_raw")
+        graph.until(lambda: publish(picture("red block")), lambda: masks)
+        for name in ("segmentation_node", "discovery_node"):
+            names = ["segmenter.simzss.templates"]
+            reply = graph.call(GetParameters, f"/{name}/get_parameters", names=names)
+            assert reply.values[0].string_value == "cell"
+        names = ["seed", "discovery_period_s"]
+        reply = graph.call(GetParameters, "/discovery_node/get_parameters", names=names)
+        assert reply.values[0].integer_value == 7
+        assert reply.values[1].double_value == 2.0  # from the node's own section of the preset
+        node.send_signal(signal.SIGINT)
+        assert node.wait(20.0) == 0, node.stderr.read()
+        assert "Traceback" not in node.stderr.read()
+    finally:
+        node.kill()
+        node.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_end_a_program_with_0(graph, tmp_path, number):
+    cv2.imwrite(str(tmp_path / "only.png"), picture("red block"))
+    images = graph.listen(Image, "/camera/image_raw")
+    replay = f"source:=replay:{tmp_path}"
+    node = start("-m", "ovseg_ros.nodes.camera_node", "--ros-args", "-p", replay)
+    try:
+        graph.wait(lambda: images, 60.0)
+        node.send_signal(number)
+        assert node.wait(20.0) == 0, node.stderr.read()
+        assert "Traceback" not in node.stderr.read()
+    finally:
+        node.kill()
+        node.communicate()
+
+
+@pytest.mark.parametrize(
+    ("module", "parameter", "reason"),
+    [
+        ("camera_node", "rate_hz:=-3.0", "rate_hz: expected a value in"),
+        ("camera_node", "source:=replay:/nowhere", "could not configure: source: expected"),
+    ],
+)
+def test_a_program_that_cannot_start_says_why_and_exits_with_1(module, parameter, reason):
+    node = start("-m", f"ovseg_ros.nodes.{module}", "--ros-args", "-p", parameter)
+    _, said = node.communicate(timeout=90)
+    assert node.returncode == 1
+    assert reason in said
+    assert "Traceback" not in said
+
+
+def test_commands_are_those_of_the_launch_file():
+    commands = node_commands(
+        preset="robot_cell",
+        overrides=["device:=cpu", "discovery_node:seed:=3"],
+        image="/front/image",
+        image_transport="compressed",
+    )
+    (command,) = commands.values()
+    assert command[1:4] == ["-m", "ovseg_ros.nodes.ovseg_node", "--ros-args"]
+    assert command[5] == str(find_preset("robot_cell"))
+    for word in (
+        "image:=/front/image",
+        "image_transport:=compressed",
+        "device:=cpu",
+        "discovery_node:seed:=3",
+    ):
+        assert word in command
+    commands = node_commands(separate_processes=True, camera="sim", evaluate=True)
+    expected = {"camera_node", "evaluation_node", "segmentation_node", "discovery_node"}
+    assert set(commands) == expected
+    assert "source:=sim" in commands["camera_node"]
+
+
+@pytest.mark.parametrize("override", ["device=cpu", ":=cpu", "device"])
+def test_a_wrong_override_is_refused(override):
+    with pytest.raises(ValueError, match="expected name:=value"):
+        node_commands(overrides=[override])
+
+
+def test_all_processes_are_stopped_once(tmp_path):
+    program = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        "    open(sys.argv[1], 'a').write('x')\n"
+        "    sys.exit(0)\n"
+        "signal.signal(signal.SIGINT, end)\n"
+        "open(sys.argv[1], 'w').close()\n"
+        "time.sleep(60)\n"
+    )
+    files = [tmp_path / "a", tmp_path / "b"]
+    commands = {file.name: [sys.executable, "-c", program, str(file)] for file in files}
+    with running_graph(commands) as processes:
+        while not all(file.exists() for file in files):
+            time.sleep(0.01)
+    assert [process.returncode for process in processes.values()] == [0, 0]
+    assert [file.read_text() for file in files] == ["x", "x"]
+
+
+def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
+    commands = {
+        "sleeper": [sys.executable, "-c", "import time; time.sleep(60)"],
+        "failer": [sys.executable, "-c", "raise SystemExit(5)"],
+    }
+    monkeypatch.setattr("ovseg_ros.nodes.up.node_commands", lambda **_: commands)
+    start = time.monotonic()
+    assert run_graph() == 5
+    assert time.monotonic() - start < 30
