@@ -66,7 +66,7 @@ def run_demo(
     Returns:
         0 if every figure was measured, 1 if not, 130 after Ctrl-C or SIGTERM.
     """
-    console = Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False)
     began = time.monotonic()
     try:
         with signals_interrupt():
@@ -84,11 +84,13 @@ def run_demo(
         console.print("Stopped; every node has ended.")
         return 130
     except (ChildError, DemoError, ValueError, OSError) as error:
-        console.print(f"[red]error:[/red] {error}", markup=True)
+        console.print(f"error: {error}", markup=False, style="red", soft_wrap=True)
         return 1
-    for hole in holes:
-        console.print(f"[red]not measured:[/red] {hole}")
-    return 1 if holes else 0
+    problems = [f"not measured: {hole}" for hole in holes]
+    problems += [f"did not end cleanly: {node}" for node in demo.unclean]
+    for problem in problems:
+        console.print(f"error: {problem}", markup=False, style="red", soft_wrap=True)
+    return 1 if problems else 0
 
 
 def demo_commands(out: Path, preset: str) -> dict[str, list[str]]:
@@ -124,6 +126,7 @@ class Demo:
         """
         self.log = DemoLog()
         self.start_up_s: dict[str, float] = {}
+        self.unclean: list[str] = []
         self._out, self._seconds, self._console = out, seconds, console
         self._scores = out / _SCORES
         self._recording = RecordedSequence()
@@ -148,9 +151,7 @@ class Demo:
             finally:
                 with signals_ignored():
                     codes = self._children.stop(grace_s)
-        failed = [f"{name} ({code})" for name, code in codes.items() if code]
-        if failed:
-            raise DemoError(f"did not end cleanly: {', '.join(failed)}; see {self._out / 'logs'}")
+        self.unclean = [f"{name} ({code})" for name, code in codes.items() if code]
         with suppress(FileNotFoundError):
             return json.loads(self._scores.read_text())
         raise DemoError(f"{EVALUATION} has left no report in {self._scores}")
