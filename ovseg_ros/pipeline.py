@@ -103,7 +103,7 @@ class Pipeline:
         rivals = [
             category.name
             for category in self.vocabulary.snapshot().categories
-            if not {category.name, *category.synonyms} & set(asked)
+            if not any(_covers({category.name, *category.synonyms}, name) for name in asked)
         ]
         images = check_images(np.asarray(image)[None])
         result = self.segmenter.segment(images, Vocabulary.of(*asked, *rivals))
@@ -116,6 +116,11 @@ class Pipeline:
         return found, tuple(
             _answer(name, label, found) for label, name in enumerate(asked, start=1)
         )
+
+
+def _covers(words: set[str], asked: str) -> bool:
+    """Return whether a category means what is asked, or more: a red mug is a mug, no rival of it."""
+    return any(asked == word or asked.endswith(f" {word}") for word in words)
 
 
 def _answer(name: str, label: int, found: Segmentation) -> QueryAnswer:

@@ -138,6 +138,13 @@ def test_words_in_force_do_not_compete_with_themselves(image: np.ndarray):
     assert flow.segmenter.asked[-1].names == ("cup",)  # type: ignore[attr-defined]
 
 
+def test_a_wider_word_in_force_is_no_rival_of_a_query(image: np.ndarray):
+    flow = pipeline()
+    flow.vocabulary.observe([Proposal(name="mug", score=1.0), Proposal(name="table", score=1.0)])
+    flow.query(image, ["red mug"])
+    assert flow.segmenter.asked[-1].names == ("red mug", "table")  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("names", "why"),
     [
