@@ -135,7 +135,8 @@ def build_tokenizer(frames: Frames) -> BertTokenizer:
     words = {word for captions in frames.captions for text in captions for word in _words(text)}
     letters = [chr(code) for code in range(33, 127)]
     pieces = sorted({*words, *_words(PROMPT), *letters} | {f"##{letter}" for letter in letters})
-    return BertTokenizer(vocab={piece: i for i, piece in enumerate((*SPECIAL, *pieces))})
+    vocabulary = {piece: i for i, piece in enumerate((*SPECIAL, *pieces))}
+    return BertTokenizer(vocab=vocabulary, bos_token="[DEC]")  # special: no part of captions
 
 
 def vision_state(tower: dict[str, Tensor]) -> dict[str, Tensor]:
