@@ -16,6 +16,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -27,7 +28,8 @@ OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
-INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +229,10 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except RCLError:
+        # A signal may invalidate the context while the executor prepares to wait.
+        if rclpy.ok():
+            raise
     finally:
         for node in nodes:
             node.close()

@@ -21,10 +21,11 @@ from std_srvs.srv import SetBool
 
 from ovseg_ros.config import option
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import INPUT_QOS, OUTPUT_QOS, BaseNode, NodeConfig
+from ovseg_ros.nodes.base import OUTPUT_QOS, BaseNode, NodeConfig
 from ovseg_ros.nodes.conversions import stamp_from_msg
 from ovseg_ros.nodes.image_worker import Frames, ImageWorker
 from ovseg_ros.nodes.images import image_from_msg
+from ovseg_ros.nodes.sensor_input import SensorInput
 from ovseg_ros.pipeline import PipelineConfig
 
 _SILENT_S = 2.0
@@ -77,7 +78,7 @@ class ImageNode(BaseNode):
         self._arrivals = diagnostics.Meter()
         self.refused = 0
         self._enabled = True
-        self._inputs: list[Any] = []
+        self._inputs: list[SensorInput] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
         self._timer: Any = None
         self.create_service(SetBool, "~/enable", self._on_enable, callback_group=self.service_group)
@@ -125,7 +126,11 @@ class ImageNode(BaseNode):
         topic = self.resolve_topic_name(self.config.image_topics[camera])
         return f"{topic}/compressed" if self.config.image_transport == "compressed" else topic
 
-    def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile = INPUT_QOS) -> Any:
+    def sensor(self, kind: type, topic: str, callback: Any) -> SensorInput:
+        """Subscribe to a sensor."""
+        return SensorInput(self, kind, topic, callback, self._image_group)
+
+    def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile) -> Any:
         """Subscribe with QoS that parameters may override."""
         return self.create_subscription(
             kind,
@@ -162,13 +167,13 @@ class ImageNode(BaseNode):
     def _subscribe(self) -> None:
         kind = CompressedImage if self.config.image_transport == "compressed" else Image
         self._inputs = [
-            self.subscribe(kind, self.topic(camera), partial(self._on_image, camera))
+            self.sensor(kind, self.topic(camera), partial(self._on_image, camera))
             for camera in range(len(self.config.image_topics))
         ]
 
     def _unsubscribe(self) -> None:
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
+        for sensor in self._inputs:
+            sensor.close()
         self._inputs = []
 
     def _on_image(self, camera: int, message: Image | CompressedImage) -> None:

@@ -69,10 +69,8 @@ def labelled_points(
     points["y"] = (z * ((v - cy) / fy)[:, None].astype(np.float32))[known]
     points["z"] = z[known]
     points["label"] = labels[label_rows[:, None], label_columns[None]][known]
-    ids, inverse = np.unique(points["label"], return_inverse=True)
-    points["rgb"] = (palette(ids).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32))[
-        inverse
-    ]
+    colours = palette(np.arange(int(labels.max()) + 1)).astype(np.uint32)
+    points["rgb"] = (colours @ np.array([1 << 16, 1 << 8, 1], np.uint32))[points["label"]]
     return points
 
 
@@ -107,16 +105,16 @@ class CloudInput:
         self._depths: deque[Image] = deque(maxlen=10)
         self._camera: CameraInfo | None = None
         config = node.config
-        self._subscriptions = [
-            node.subscribe(Image, config.depth_topic, self._on_depth),
-            node.subscribe(CameraInfo, config.camera_info_topic, self._on_camera_info),
+        self._sensors = [
+            node.sensor(Image, config.depth_topic, self._on_depth),
+            node.sensor(CameraInfo, config.camera_info_topic, self._on_camera_info),
         ]
         self._points = node.publisher(PointCloud2, "~/points")
 
     def destroy(self) -> None:
         """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+        for sensor in self._sensors:
+            sensor.close()
         self._node.destroy_publisher(self._points)
 
     def publish(self, picture: Picture, labels: np.ndarray) -> None:

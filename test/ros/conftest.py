@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import threading
 import time
@@ -17,7 +16,7 @@ rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`
 
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
@@ -38,12 +37,16 @@ class Graph:
         self.client = Node("client", context=self.context)
         self.executor.add_node(self.client)
         self.nodes: list[BaseNode] = []
+        self._closing = False
         self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
+        try:
             self.executor.spin()
+        except Exception:  # rclpy's executor may stumble over what is being destroyed
+            if not self._closing:
+                raise
 
     def add(
         self, make: Callable[..., BaseNode], *build: Any, up: bool = True, **values: Any
@@ -116,13 +119,14 @@ class Graph:
 
     def close(self) -> None:
         """Stop everything."""
+        self._closing = True
         for node in self.nodes:
             node.close()
-        self.context.try_shutdown()
+        self.executor.shutdown(timeout_sec=5.0)
         self._thread.join(5.0)
-        self.executor.shutdown()
         for node in (*self.nodes, self.client):
             node.destroy_node()
+        self.context.try_shutdown()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from diagnostic_msgs.msg import DiagnosticArray
 from fakes import ColourSegmenter, build_fake_pipeline, picture
 from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import SetBool
 
@@ -93,6 +94,19 @@ def test_a_bad_frame_is_counted_and_the_next_one_segmented(graph):
     graph.wait(lambda: node.refused == 1)
     graph.until(lambda: publish(STRIPES), lambda: masks)
     assert node.refused == 1
+
+
+@pytest.mark.parametrize("reliability", list(ReliabilityPolicy)[1:3])
+def test_cameras_of_either_reliability(graph, reliability):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    qos = QoSProfile(depth=1, reliability=reliability)
+    publisher = graph.client.create_publisher(Image, "/image", qos)
+    graph.until(
+        lambda: publisher.publish(image_to_msg(STRIPES, "rgb8", graph.header())), lambda: masks
+    )
+    (info,) = graph.client.get_subscriptions_info_by_topic("/image")
+    assert info.qos_profile.reliability is reliability
 
 
 def test_compressed_input(graph):
