@@ -136,7 +136,7 @@ def _read_log(path: Path, before: int) -> list[dict[str, float]]:
             {key: float(value) for key, value in row.items() if value}
             for row in csv.DictReader(file)
         ]
-    return [row for row in rows if row["step"] < before]
+    return [{**row, "step": int(row["step"])} for row in rows if row["step"] < before]
 
 
 def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
