@@ -119,7 +119,7 @@ class Pipeline:
 
 
 def _covers(words: set[str], asked: str) -> bool:
-    """Return whether a category means what is asked, or more: a red mug is a mug, no rival of it."""
+    """Return whether a category means what is asked, or more: a red mug is a mug as well."""
     return any(asked == word or asked.endswith(f" {word}") for word in words)
 
 
