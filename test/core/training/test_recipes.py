@@ -1,0 +1,153 @@
+"""Each recipe from data to weights in a few steps, and the weights where they are used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from transformers import BlipForConditionalGeneration, BlipProcessor
+
+from ovseg_ros.discovery.captioner import CaptionerConfig, load_captioner
+from ovseg_ros.robot_cell.dataset import RobotCell
+from ovseg_ros.segmenters.simzss.model import load_simzss
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
+from ovseg_ros.training import blip, simzss, tower
+from ovseg_ros.training.frames import Frames
+from ovseg_ros.training.loop import LoopConfig
+from ovseg_ros.training.tower import encode_patches, load_tower
+from ovseg_ros.types import Vocabulary
+
+
+@pytest.fixture(scope="module")
+def out(cell: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the results of all three recipes, made by the recipes."""
+    out = tmp_path_factory.mktemp("out")
+    places = {"data": str(cell), "tower": str(out / "tower")}
+    tower.train(
+        tower.TowerConfig(
+            data=str(cell),
+            out=str(out / "tower"),
+            width=64,
+            depth=1,
+            partial=0.5,
+            loop=LoopConfig(steps=3, batch=2, muon_lr=0.02),
+        )
+    )
+    simzss.train(
+        simzss.SimZSSRecipe(
+            **places,
+            out=str(out / "simzss"),
+            views=2,
+            width=64,
+            layers=1,
+            vocab_size=300,
+            loop=LoopConfig(steps=2, batch=4),
+        )
+    )
+    blip.train(
+        blip.BlipRecipe(
+            **places,
+            out=str(out / "blip"),
+            width=64,
+            layers=1,
+            patches=20,
+            whole=0.5,
+            loop=LoopConfig(steps=4, batch=2),
+        )
+    )
+    return out
+
+
+@pytest.fixture(scope="module")
+def vit(out: Path) -> VisionTransformer:
+    """The trained tower."""
+    arguments, weights = load_tower(out / "tower")
+    vit = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **arguments)
+    vit.load_state_dict(weights)
+    return vit.eval()
+
+
+@pytest.fixture
+def image(cell: Path) -> np.ndarray:
+    return RobotCell(cell, "train")[2].image
+
+
+@pytest.mark.parametrize("recipe", ["simzss", "blip"])
+def test_results_come_with_card_log_and_curves(out: Path, recipe: str):
+    card = json.loads((out / recipe / "card.json").read_text())
+    assert card["command"] == f"ovseg train {recipe}"
+    assert card["data"] == "robot cell, split train, 4 frames 64x48"
+    assert str(out) not in json.dumps(card)
+    assert (out / recipe / "log.csv").read_text().startswith("step,loss,")
+    assert (out / recipe / "curves.png").is_file()
+
+
+def test_the_tower_is_timms(out: Path, vit: VisionTransformer):
+    _, weights = load_tower(out / "tower")
+    assert {value.dtype for value in weights.values()} == {torch.float16}
+    assert vit.patch_embed.patch_size == (16, 16)
+    assert all(parameter.isfinite().all() for parameter in vit.parameters())
+
+
+def test_simzss_keeps_the_tower_and_segments(
+    out: Path,
+    vit: VisionTransformer,
+    image: np.ndarray,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("OVSEG_CACHE", str(tmp_path))
+    model, tokenizer = load_simzss(out / "simzss")
+    for key, value in vit.state_dict().items():
+        assert torch.equal(value, model.visual.vit.model.state_dict()[key])
+    assert model.config.image_hw == (240, 320)
+    assert tokenizer(["a red mug"]).max() == tokenizer.vocab_size - 1
+    config = SimZSSConfig(weights=str(out / "simzss"))
+    segmenter = SimZSSSegmenter(config, device="cpu", dtype="float32")
+    result = segmenter.segment(image[None], Vocabulary.of("mug", "yellow duck", "wall"))
+    assert result.labels.shape == (1, 48, 64)
+    assert result.labels.min() >= 1
+
+
+def test_blip_opens_in_transformers(out: Path, image: np.ndarray):
+    processor = BlipProcessor.from_pretrained(out / "blip")
+    model = BlipForConditionalGeneration.from_pretrained(out / "blip", dtype=torch.float32).eval()
+    inputs = processor(images=image, return_tensors="pt")
+    assert inputs.pixel_values.shape == (1, 3, 320, 320)
+    tokens = model.generate(**inputs, max_length=8)
+    text = processor.decode(tokens[0], skip_special_tokens=True)
+    assert "[" not in text
+    stored = BlipForConditionalGeneration.from_pretrained(out / "blip")
+    assert stored.dtype == torch.float16
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [320, 240])
+def test_the_captioner_sees_as_it_was_trained(
+    out: Path, vit: VisionTransformer, frames: Frames, image: np.ndarray, size: int
+):
+    config = CaptionerConfig(weights=str(out / "blip"), passes=2, max_length=8)
+    captioner = load_captioner(config, device="cpu", dtype="float32")
+    square = np.repeat(np.repeat(image[:40, :40], 8, 0), 8, 1)[:size, :size]  # needs no resizing
+    pixels = frames.normalise(torch.from_numpy(square.copy()).permute(2, 0, 1)[None] / 255)
+    encoding = captioner.encode(square, size)
+    assert encoding.grid == (size // 16, size // 16)
+    # 240 resizes the positions, which transformers does without antialiasing.
+    close = {"rtol": 0, "atol": 1e-4 if size == 320 else 0.2}
+    torch.testing.assert_close(encoding.features, vit.forward_features(pixels)[0], **close)
+    part = torch.tensor([3, 17, 18, 40])
+    (found,) = captioner.encode_parts(encoding, [part])
+    torch.testing.assert_close(found, encode_patches(vit, pixels, part[None])[0], **close)
+    captions = captioner.caption([found, encoding.features], seed=1)
+    assert [len(lines) for lines in captions] == [2, 2]
+
+
+def test_a_recipe_without_its_tower_says_what_to_do(cell: Path, tmp_path: Path):
+    recipe = simzss.SimZSSRecipe(data=str(cell), tower=str(tmp_path), out=str(tmp_path / "out"))
+    with pytest.raises(FileNotFoundError, match="ovseg train tower"):
+        simzss.train(recipe)
+    assert not (tmp_path / "out").exists()
