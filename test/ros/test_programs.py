@@ -141,7 +141,7 @@ def test_all_processes_are_stopped_once(tmp_path):
 def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
     commands = {
         "sleeper": [sys.executable, "-c", "import time; time.sleep(60)"],
-        "failer": [sys.executable, "-c", "raise SystemExit(5)"],
+        "failing": [sys.executable, "-c", "raise SystemExit(5)"],
     }
     monkeypatch.setattr("ovseg_ros.nodes.up.node_commands", lambda **_: commands)
     start = time.monotonic()

@@ -31,6 +31,12 @@ class SimZSSConfig(Config):
     templates: str = option(
         "cell", "prompt templates of the class text", choices=("none", "photo", "cell", "clip")
     )
+    class_text: str = option(
+        "sentence",
+        "what stands for a name: the prompt's sentence feature (published), or the mean of the "
+        "name's own tokens, which the concept loss trains",
+        choices=("sentence", "concept"),
+    )
     short_side: int = option(
         0, "short side the image is resized to; 0 for the size of training", low=0, high=4096
     )
@@ -71,7 +77,7 @@ class SimZSSSegmenter:
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
         self.text = TextCache(
             self._encode,
-            model=f"simzss-{_digest(directory)}",
+            model=f"simzss-{config.class_text}-{_digest(directory)}",
             templates=templates(config.templates),
         )
         self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
@@ -159,12 +165,29 @@ class SimZSSSegmenter:
 
     @torch.inference_mode()
     def _encode(self, prompts: Sequence[str]) -> np.ndarray:
-        vectors = [
-            self._model.encode_text(self._tokenizer(prompts[i : i + 256]).to(self._device))[0]
-            for i in range(0, len(prompts), 256)
-        ]
+        vectors = []
+        for start in range(0, len(prompts), 256):
+            chunk = prompts[start : start + 256]
+            sentence, tokens = self._model.encode_text(self._tokenizer(chunk).to(self._device))
+            if self._config.class_text == "concept":
+                spans = torch.stack([self._span(prompt) for prompt in chunk]).to(self._device)
+                sentence = torch.einsum("nl,nld->nd", spans, unit(tokens))
+            vectors.append(sentence)
         stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
         return stacked
+
+    def _span(self, prompt: str) -> Tensor:
+        """Return which tokens of a prompt spell its name, (L,) float32 of zeros and ones."""
+        for template in templates(self._config.templates):
+            before, after = template.split("{}")
+            if prompt.startswith(before) and prompt.endswith(after):
+                break
+        first, last = len(before), len(prompt) - len(after)
+        mask = torch.zeros(self._tokenizer.context_length)
+        for index, (start, end) in enumerate(self._tokenizer.offsets(prompt)):
+            if end > first and start < last and end > start:
+                mask[index] = 1.0
+        return mask
 
 
 def _digest(directory: Path) -> str:
