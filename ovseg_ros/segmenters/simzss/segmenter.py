@@ -171,7 +171,7 @@ class SimZSSSegmenter:
             sentence, tokens = self._model.encode_text(self._tokenizer(chunk).to(self._device))
             if self._config.class_text == "concept":
                 spans = torch.stack([self._span(prompt) for prompt in chunk]).to(self._device)
-                sentence = torch.einsum("nl,nld->nd", spans, unit(tokens))
+                sentence = torch.einsum("bl,bld->bd", spans, unit(tokens))
             vectors.append(sentence)
         stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
         return stacked
