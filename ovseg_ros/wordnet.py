@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 from bisect import bisect_left
 from functools import cache, lru_cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 _ENDINGS = (
@@ -35,7 +35,7 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    packed = files("ovseg_ros").joinpath("data/wordnet_nouns.txt.gz").read_bytes()
+    packed = (Path(__file__).parent / "data" / "wordnet_nouns.txt.gz").read_bytes()
     synsets, words, plurals = gzip.decompress(packed).split(b"\n\n")
     by_text = sorted(synsets.split(b"\n"))
     return _Tables(by_text, words.split(b"\n"), plurals.rstrip(b"\n").split(b"\n"))

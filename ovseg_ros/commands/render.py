@@ -30,6 +30,7 @@ def render(
 
     if dataset != "robot_cell":
         raise ValueError(f"dataset: expected robot_cell, got {dataset!r}")
+    pixels = image_size(size) if size else None
     try:
         import pybullet  # noqa: F401
     except ImportError:
@@ -38,7 +39,7 @@ def render(
         root or robot_cell_root(),
         split,
         count,
-        image_size(size) if size else None,
+        pixels,
         workers=workers,
         seed=seed,
     )

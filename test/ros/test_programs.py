@@ -143,7 +143,7 @@ def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
         "sleeper": [sys.executable, "-c", "import time; time.sleep(60)"],
         "failing": [sys.executable, "-c", "raise SystemExit(5)"],
     }
-    monkeypatch.setattr("ovseg_ros.nodes.up.node_commands", lambda **_: commands)
+    monkeypatch.setitem(run_graph.__globals__, "node_commands", lambda **_: commands)
     start = time.monotonic()
     assert run_graph() == 5
     assert time.monotonic() - start < 30
