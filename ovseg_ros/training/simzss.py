@@ -80,27 +80,6 @@ def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> Feature
     return FeatureBank(torch.cat(images), torch.cat(patches), captions)
 
 
-@torch.inference_mode()
-def standardise(model: SimZSS, frames: Frames) -> None:
-    """Give every feature of the tower zero mean and unit variance over patches of some frames.
-
-    What all patches share would dominate their cosines with text. The shift and scale are folded
-    into the tower's final norm, so that nothing else changes.
-    """
-    some = torch.arange(0, len(frames), max(1, len(frames) // 200))
-    batch = frames.crop(some, SIZE_HW, torch.Generator(), zoom=(1.0, 1.0))
-    patches = torch.cat(
-        [
-            model.encode_image(frames.normalise(part))[1].flatten(0, 2)
-            for part in batch.images.split(16)
-        ]
-    )
-    deviation, mean = torch.std_mean(patches, dim=0)
-    norm = model.visual.vit.model.norm
-    norm.bias.copy_((norm.bias - mean) / deviation)
-    norm.weight.div_(deviation)
-
-
 def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
     frames = load_frames(Path(config.data), "train")
@@ -125,7 +104,6 @@ def train(config: SimZSSRecipe) -> None:
     )
     model.visual.vit.model.load_state_dict(weights)
     model.visual.requires_grad_(False).eval()
-    standardise(model, frames)
     bank = encode_views(model, frames, config)
     nouns = ConceptBank(frames.categories)
     painted = ConceptBank([f"{c} {name}" for c in frames.colours for name in frames.categories])
