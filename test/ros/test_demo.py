@@ -30,7 +30,9 @@ def test_a_short_demo_measures_everything(tmp_path: Path, capfd: pytest.CaptureF
     if not real:  # no weights yet: everything else is the real thing
         commands["ovseg_node"] = [sys.executable, str(FAKE), *commands["ovseg_node"][3:]]
     before = dict(os.environ)
-    code = run_demo(tmp_path, 6.0, commands=commands)
+    code = run_demo(
+        tmp_path, 20.0, commands=commands
+    )  # long enough for discoveries beside other tests
     printed = capfd.readouterr().out
     assert code == 0, printed
     assert dict(os.environ) == before
