@@ -139,6 +139,20 @@ def test_rare_categories_weigh_more(frames: Frames):
     assert ratio == pytest.approx((tables / mugs) ** 0.5, rel=1e-5)
 
 
+def test_unlabelled_pixels_weigh_nothing(cell: Path, tmp_path: Path):
+    shutil.copytree(cell / "train", tmp_path / "train")
+    for path in (tmp_path / "train" / "labels").iterdir():
+        labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        labels[:, ::2] = 0
+        labels[:, ::8] = category_id("wall")
+        cv2.imwrite(str(path), labels)
+    frames = load_frames(tmp_path, "train")
+    weights = frames.rarity()
+    assert weights[0] == 0
+    labels = frames._labels[:, ::4, ::4].flatten().long()
+    assert float(weights[labels[labels > 0]].mean()) == pytest.approx(1.0)
+
+
 def test_images_are_normalised_like_clips(frames: Frames):
     images = torch.rand(2, 3, 4, 4)
     expected = torch.stack(
