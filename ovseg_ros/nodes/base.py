@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,11 +19,11 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Config, Option, describe, flatten, from_mapping, option
 
@@ -30,6 +33,9 @@ LATCHED_QOS = QoSProfile(
 )
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+_PATIENCE_S = 3.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,34 +217,68 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
         args: Command line; default ``sys.argv``.
 
     Returns:
-        0 after a signal, 1 if a node has a wrong parameter or does not start by itself.
+        0 after a signal, 1 if a node has a wrong parameter, does not start by itself or fails.
     """
     nodes: list[BaseNode] = []
-    executor = None
+    # Not rclpy's handlers: they end the context while workers still publish.
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    executor = MultiThreadedExecutor(num_threads=2 + 2 * len(makers))
+    # In a thread of its own, because a signal does not wake whoever waits for messages.
+    ended = threading.Event()
+    spinner = threading.Thread(target=_spin, args=(executor, nodes, ended), daemon=True)
+    code = 1
     try:
-        rclpy.init(args=args)
-        executor = MultiThreadedExecutor(num_threads=2 + 2 * len(makers))
+        for number in _SIGNALS:
+            signal.signal(number, _interrupt)
         for make in makers:
             nodes.append(make())
             executor.add_node(nodes[-1])
-        if not all(node.bring_up() for node in nodes if node.config.autostart):
-            return 0 if not rclpy.ok() else 1
-        executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
+        if all(node.bring_up() for node in nodes if node.config.autostart):
+            spinner.start()
+            # Not spinner.join(): interrupted, it takes the thread for ended (Python 3.11).
+            while not ended.wait(1.0):
+                pass
+    except KeyboardInterrupt:
+        code = 0
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    except RCLError:
-        # A signal may invalidate the context while the executor prepares to wait.
+    _close(executor, spinner, nodes, code)
+    return code
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    for other in _SIGNALS:  # once is enough; what follows must not be interrupted
+        signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _spin(
+    executor: MultiThreadedExecutor, nodes: Sequence[BaseNode], ended: threading.Event
+) -> None:
+    try:
+        executor.spin()
+    except Exception:
         if rclpy.ok():
-            raise
+            nodes[0].get_logger().fatal(f"a callback failed:\n{traceback.format_exc()}")
     finally:
-        for node in nodes:
-            node.close()
-        rclpy.try_shutdown()
-        if executor is not None:
-            executor.shutdown(timeout_sec=2.0)
-        for node in nodes:
-            node.destroy_node()
-    return 0
+        ended.set()
+
+
+def _close(
+    executor: MultiThreadedExecutor,
+    spinner: threading.Thread,
+    nodes: Sequence[BaseNode],
+    code: int,
+) -> None:
+    # A discovery cannot be interrupted, and launch kills who is not gone after five seconds.
+    watchdog = threading.Timer(_PATIENCE_S, os._exit, [code])
+    watchdog.daemon = True
+    watchdog.start()
+    executor.shutdown(timeout_sec=1.0)
+    if spinner.is_alive():
+        spinner.join()  # Python cannot end while a thread is inside rcl
+    for node in nodes:
+        node.close()
+        node.destroy_node()
+    rclpy.try_shutdown()
+    watchdog.cancel()
