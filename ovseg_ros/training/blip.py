@@ -51,7 +51,7 @@ class BlipRecipe(Config):
     patches: int = option(120, "patches of a region at most", low=8)
     whole: float = option(0.2, "share of steps that caption whole images", low=0.0, high=1.0)
     names: int = option(4, "names in the caption of a region at most", low=1)
-    loop: LoopConfig = LoopConfig(steps=1500, batch=32, lr=1e-3)
+    loop: LoopConfig = LoopConfig(steps=900, batch=32, lr=1e-3)
 
 
 def train(config: BlipRecipe) -> None:

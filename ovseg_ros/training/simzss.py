@@ -39,11 +39,17 @@ class SimZSSRecipe(Config):
     layers: int = option(3, "blocks of the text tower", low=1)
     vocab_size: int = option(1024, "size of the tokenizer", low=300)
     context_length: int = option(48, "tokens of a caption at most", low=8)
-    concept_weight: float = option(0.5, "weight of the concept loss (published: 0.05)", low=0.0)
+    concept_weight: float = option(1.0, "weight of the concept loss (published: 0.05)", low=0.0)
     attribute_weight: float = option(
         0.25, "weight of the same loss for coloured concepts such as 'red mug'", low=0.0
     )
-    loop: LoopConfig = LoopConfig(steps=1200, batch=64, lr=1e-3, weight_decay=0.2)
+    query_temperature: float = option(
+        0.03,
+        "temperature of the softmax over patches (published: 0.1, for DINOv2's features)",
+        low=1e-3,
+        high=10.0,
+    )
+    loop: LoopConfig = LoopConfig(steps=450, batch=64, lr=1.5e-3, weight_decay=0.2)
 
 
 @dataclass(frozen=True)
@@ -119,10 +125,18 @@ def train(config: SimZSSRecipe) -> None:
         losses = {
             "caption": caption_loss(bank.images[index], pooled, model.logit_scale),
             "concept": concept_loss(
-                patches, tokens, occurrences(captions, nouns, tokenizer), len(nouns.names)
+                patches,
+                tokens,
+                occurrences(captions, nouns, tokenizer),
+                len(nouns.names),
+                query_temperature=config.query_temperature,
             ),
             "attribute": concept_loss(
-                patches, tokens, occurrences(captions, painted, tokenizer), len(painted.names)
+                patches,
+                tokens,
+                occurrences(captions, painted, tokenizer),
+                len(painted.names),
+                query_temperature=config.query_temperature,
             ),
         }
         total = (

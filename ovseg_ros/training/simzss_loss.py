@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 QUERY_TEMPERATURE = 0.1
-"""Temperature of the softmax over patches."""
+"""Published temperature of the softmax over patches."""
 
 CONCEPT_SCALE = 14.286
 """Inverse temperature of the classification of concepts (1 / 0.07)."""
@@ -31,7 +31,12 @@ class Occurrences:
 
 
 def concept_loss(
-    patches: Tensor, tokens: Tensor, occurrences: Occurrences, concepts: int
+    patches: Tensor,
+    tokens: Tensor,
+    occurrences: Occurrences,
+    concepts: int,
+    *,
+    query_temperature: float = QUERY_TEMPERATURE,
 ) -> Tensor:
     """Return the object-level cross-modal loss, a scalar; 0 if no caption names a concept.
 
@@ -40,6 +45,7 @@ def concept_loss(
         tokens: Projected text tokens, (B, L, D).
         occurrences: The M concepts named in the batch.
         concepts: Number K of concepts in the bank.
+        query_temperature: Temperature of the softmax over patches.
     """
     if len(occurrences.label) == 0:
         return tokens.sum() * 0.0
@@ -51,7 +57,7 @@ def concept_loss(
     prototypes = F.normalize(sums, dim=-1)  # (K, D), the linear classifier h
     queries = prototypes[occurrences.label]  # (M, D)
     seen = patches[occurrences.image]  # (M, P, D)
-    attention = (torch.einsum("md,mpd->mp", queries, seen) / QUERY_TEMPERATURE).softmax(-1)
+    attention = (torch.einsum("md,mpd->mp", queries, seen) / query_temperature).softmax(-1)
     pooled = F.normalize(torch.einsum("mp,mpd->md", attention, seen), dim=-1)  # (M, D)
     logits = CONCEPT_SCALE * pooled @ prototypes.T  # (M, K)
     return F.cross_entropy(logits.masked_fill(~present, -torch.inf), occurrences.label)
