@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ovseg_ros.config import Config, describe, flatten, from_mapping, option
@@ -191,6 +191,7 @@ cameras = st.builds(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cameras)
 def test_flat_parameters_give_the_same_tree_back(camera: Camera):
     assert from_mapping(Camera, flatten(camera)) == camera

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ovseg_ros.types import (
@@ -56,6 +56,7 @@ def test_bad_names_are_refused_with_the_reason(name: str, why: str):
         normalise_name(name)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=70))
 def test_normalising_twice_changes_nothing(text: str):
     try:
