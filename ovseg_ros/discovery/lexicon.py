@@ -54,6 +54,7 @@ EXTRA_LEXICON = (
     "toy car",
     "toy robot",
     "toy truck",
+    "traffic cone",
     "trash can",
 )
 """Names WordNet lacks, or that must win over their parts."""
