@@ -6,14 +6,25 @@ The nodes have the same names, topics and parameters as in processes of their ow
 
 from __future__ import annotations
 
-from ovseg_ros.nodes.base import spin
-from ovseg_ros.nodes.discovery_node import DiscoveryNode
-from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.nodes.base import BaseNode, spin
+
+
+# Imported when they are made: that takes seconds, in which a signal should end the program too.
+def _segmentation() -> BaseNode:
+    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+
+    return SegmentationNode()
+
+
+def _discovery() -> BaseNode:
+    from ovseg_ros.nodes.discovery_node import DiscoveryNode
+
+    return DiscoveryNode()
 
 
 def main() -> int:
     """Run both nodes."""
-    return spin(SegmentationNode, DiscoveryNode)
+    return spin(_segmentation, _discovery)
 
 
 if __name__ == "__main__":
