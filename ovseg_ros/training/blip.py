@@ -56,6 +56,7 @@ class BlipRecipe(Config):
 
 def train(config: BlipRecipe) -> None:
     """Train the decoder and write the model, its card and its curves to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train")
     visual, weights = load_tower(Path(config.tower))
     tokenizer = build_tokenizer(frames)

@@ -88,6 +88,7 @@ def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> Feature
 
 def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train")
     visual, weights = load_tower(Path(config.tower))
     tokenizer = train_tokenizer(

@@ -99,6 +99,7 @@ def encode_patches(
 
 def train(config: TowerConfig) -> None:
     """Train the tower and write it to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train")
     model = TowerTrainer(config, len(frames.categories) + 1, len(frames.colours) + 1)
     rarity = frames.rarity()
