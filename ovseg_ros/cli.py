@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import typer
 
-from ovseg_ros.commands import bench, evaluation, graph, images, presets, render, train
+from ovseg_ros.commands import bench, evaluation, graph, images, presets, render, table, train
 
 app = typer.Typer(
     name="ovseg",
@@ -37,6 +37,7 @@ app.command("segment")(images.segment)
 app.command("discover")(images.discover)
 app.command("eval")(evaluation.evaluate)
 app.command("bench")(bench.bench)
+app.command("table")(table.table)
 app.command("render")(render.render)
 app.command("train")(train.train)
 app.command("presets")(presets.presets)

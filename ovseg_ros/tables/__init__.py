@@ -1,0 +1,1 @@
+"""The papers' tables on the robot cell: one file each with a function ``table``."""
