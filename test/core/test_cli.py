@@ -271,7 +271,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
         (["train", "gpt"], "recipe: expected one of tower, simzss, blip, got 'gpt'"),
         (["bench", "all", "--vocabulary-sizes", "x"], "--vocabulary-sizes: expected numbers"),
-        (["bench", "training"], "stage: expected segment, discovery or all"),
+        (["bench", "training"], "name: expected all or one of segment, discovery"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(ovseg, photographs, words, message):
