@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ def write_card(
 ) -> None:
     """Write ``card.json``: how the weights beside it were made.
 
+    The command repeats the run: it names every option that is not the recipe's default, places
+    aside.
+
     Args:
         directory: Where the weights are.
         recipe: Name of the recipe, as in ``ovseg train NAME``.
@@ -24,15 +28,31 @@ def write_card(
         data: One line about the training data.
         **notes: Anything else worth knowing (how the tower was pretrained, ...).
     """
-    options = flatten(config)
     places = ("data", "out", "tower")  # paths of the machine it was trained on
+    options = {key: value for key, value in flatten(config).items() if key not in places}
+    defaults = flatten(type(config)())
     card = {
         "recipe": recipe,
-        "command": f"ovseg train {recipe}",
-        "options": {key: value for key, value in options.items() if key not in places},
+        "command": shlex.join(
+            [
+                *("ovseg", "train", recipe),
+                *(
+                    word
+                    for key, value in options.items()
+                    if value != defaults[key]
+                    for word in ("--set", f"{key}={_text(value)}")
+                ),
+            ]
+        ),
+        "options": options,
         "data": data,
         "seconds": round(seconds),
         "torch": torch.__version__,
         **notes,
     }
     (directory / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+def _text(value: Any) -> str:
+    """Write a value as ``--set`` reads it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,12 +8,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ovseg_ros.config import Config, option
+from ovseg_ros.config import Config, flatten, option
+from ovseg_ros.device import resolve_device
+from ovseg_ros.training.distributed import average_gradients, join, rank
+
+FREE = ("data", "out", "loop.device", "loop.save_every")
+"""Options that may change when a run goes on: places, and what does not touch the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,36 +38,66 @@ class LoopConfig(Config):
     clip: float = option(1.0, "gradient norm is clipped to this", low=0.0)
     save_every: int = option(200, "steps between checkpoints", low=1)
     seed: int = option(0, "seed of everything random", low=0)
+    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    precision: str = option(
+        "bfloat16",
+        "numbers of matrix products (mixed precision); weights are float32",
+        choices=("bfloat16", "float32"),
+    )
+
+    def join(self) -> torch.device:
+        """Return the device to train on; under torchrun, join the other processes first."""
+        return join(resolve_device(self.device))
+
+    def autocast(self) -> torch.autocast:
+        """Return the context of mixed precision on the device."""
+        kind = resolve_device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bfloat16")
 
 
 Step = Callable[[int, torch.Generator], dict[str, Tensor]]
 """Computes the losses of one step; the entry ``loss`` is minimised, the others are logged."""
 
 
-def optimise(model: nn.Module, step: Step, config: LoopConfig, out: Path) -> float:
+def optimise(
+    model: nn.Module, step: Step, config: LoopConfig, out: Path, *, recipe: Config | None = None
+) -> float:
     """Minimise; return the seconds it took, over all resumed runs.
 
     Every step draws from a generator seeded by (seed, step), so a run that was killed and resumes
-    from ``out/checkpoint.pt`` goes through the same steps as one that was not.
+    from ``out/checkpoint.pt`` goes through the same steps as one that was not. With several
+    processes (see ``distributed.py``) gradients are averaged and the first one writes.
 
     Args:
         model: The module whose parameters with ``requires_grad`` are trained.
         step: Computes losses from the step's number and its generator.
         config: Optimisation options.
         out: Directory of ``checkpoint.pt``, ``log.csv`` and ``curves.png``.
+        recipe: All options of the recipe; a run goes on with the same ones only.
+
+    Raises:
+        ValueError: if ``out`` holds a run with other options, or a loss is not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
     optimizers = _optimizers(model, config)
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
+    options = _fixed(recipe, config)
     if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location=_device(model))
+        _check_options(state.get("options", {}), options, out)
         model.load_state_dict(state["model"])
         for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         first, spent = state["step"], state["seconds"]
     rows = _read_log(out / "log.csv", before=first)
     started = time.monotonic()
-    bar = tqdm(range(first, config.steps), initial=first, total=config.steps, desc=out.name)
+    bar = tqdm(
+        range(first, config.steps),
+        initial=first,
+        total=config.steps,
+        desc=out.name,
+        disable=rank() > 0,
+    )
     for number in bar:
         for optimizer in optimizers:
             for group in optimizer.param_groups:
@@ -69,8 +105,10 @@ def optimise(model: nn.Module, step: Step, config: LoopConfig, out: Path) -> flo
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + number)
         torch.manual_seed(config.seed * 1_000_003 + number)  # dropout
         losses = step(number, generator)
+        _check_finite(losses, number)
         model.zero_grad(set_to_none=True)
         losses["loss"].backward()
+        average_gradients(model)
         nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         for optimizer in optimizers:
             optimizer.step()
@@ -78,20 +116,51 @@ def optimise(model: nn.Module, step: Step, config: LoopConfig, out: Path) -> flo
             values = {name: float(value.detach()) for name, value in losses.items()}
             rows.append({"step": number, **values})
             bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
-        if (number + 1) % config.save_every == 0 or number == config.steps - 1:
+        last = number == config.steps - 1
+        if rank() == 0 and ((number + 1) % config.save_every == 0 or last):
             seconds = spent + time.monotonic() - started
             state = {
                 "model": model.state_dict(),
                 "optimizers": [optimizer.state_dict() for optimizer in optimizers],
                 "step": number + 1,
                 "seconds": seconds,
+                "options": options,
             }
             torch.save(state, checkpoint.with_suffix(".tmp"))
             checkpoint.with_suffix(".tmp").replace(checkpoint)
             _write_log(out / "log.csv", rows)
-    if rows:
+    if rows and rank() == 0:
         _draw(rows, out / "curves.png")
     return spent + time.monotonic() - started
+
+
+def _fixed(recipe: Config | None, config: LoopConfig) -> dict[str, Any]:
+    """Return the options that a run must keep, by dotted name."""
+    known = flatten(recipe) if recipe else {f"loop.{k}": v for k, v in flatten(config).items()}
+    return {name: value for name, value in known.items() if name not in FREE}
+
+
+def _check_options(before: dict[str, Any], now: dict[str, Any], out: Path) -> None:
+    """Refuse to go on with other options; a checkpoint without any is of an older version."""
+    changed = [name for name in before if name in now and before[name] != now[name]]
+    if changed:
+        was = ", ".join(f"{name}={before[name]!r} (now {now[name]!r})" for name in changed)
+        raise ValueError(
+            f"out: {out} holds a run with {was}; go on with its options, or choose another folder"
+        )
+
+
+def _check_finite(losses: dict[str, Tensor], number: int) -> None:
+    if not bool(losses["loss"].isfinite()):
+        values = ", ".join(f"{name} {float(value.detach())}" for name, value in losses.items())
+        raise ValueError(
+            f"loss: expected finite numbers, got {values} in step {number}; a lower lr or "
+            "float32 may help, and the run goes on from its last checkpoint"
+        )
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:

@@ -149,7 +149,7 @@ def train(config: SimZSSRecipe) -> None:
 
     out = Path(config.out)
     trained = _Trained(model)
-    seconds = optimise(trained, step, config.loop, out)
+    seconds = optimise(trained, step, config.loop, out, recipe=config)
     save_simzss(model, tokenizer, out)
     write_card(out, recipe="simzss", config=config, seconds=seconds, data=frames.summary())
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.tower import TowerConfig
 
 
 class Toy(nn.Module):
@@ -75,6 +76,53 @@ def test_a_finished_run_is_not_repeated(tmp_path: Path):
     again, _ = run(tmp_path, killed_at=0)
     assert all(map(torch.equal, first.state_dict().values(), again.state_dict().values()))
     assert (tmp_path / "curves.png").is_file()
+
+
+@pytest.mark.parametrize("changed", [{"lr": 0.02}, {"steps": 30}, {"batch": 9}, {"seed": 4}])
+def test_a_run_does_not_go_on_with_other_options(tmp_path: Path, changed: dict[str, float]):
+    with pytest.raises(Killed):
+        run(tmp_path, killed_at=9)
+    (name,) = changed
+    with pytest.raises(ValueError, match=rf"out: .* holds a run with loop.{name}=.* \(now "):
+        run(tmp_path, **changed)
+    run(tmp_path, save_every=5, device="cpu")  # what does not touch the result may change
+
+
+def test_the_options_of_the_recipe_count_too(tmp_path: Path):
+    model, loop = Toy(), LoopConfig(steps=1)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": model(torch.ones(1, 4)).sum()}
+
+    def again(**options: object) -> None:
+        recipe = TowerConfig(loop=loop, **options)  # type: ignore[arg-type]
+        optimise(model, step, loop, tmp_path, recipe=recipe)
+
+    again(width=64, data="a")
+    again(width=64, data="moved")
+    with pytest.raises(ValueError, match=r"width=64 \(now 128\)"):
+        again(width=128)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, bad: float):
+    model = Toy()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        return {"loss": model(torch.ones(1, 4)).sum() * bad}
+
+    with pytest.raises(ValueError, match=r"expected finite numbers, got .* in step 0"):
+        optimise(model, step, LoopConfig(steps=3), tmp_path)
+    assert all(torch.equal(value, model.state_dict()[key]) for key, value in before.items())
+
+
+def test_mixed_precision_is_an_option():
+    x = torch.ones(2, 2)
+    with LoopConfig(device="cpu").autocast():
+        assert (x @ x).dtype == torch.bfloat16
+    with LoopConfig(device="cpu", precision="float32").autocast():
+        assert (x @ x).dtype == torch.float32
 
 
 def test_the_log_has_every_loss_where_it_was_computed(tmp_path: Path):
