@@ -13,9 +13,10 @@ from ovseg_ros.commands.options import override
 from ovseg_ros.config import Config, describe
 
 RECIPES = {
-    "tower": "a small vision tower, with the simulator's masks",
-    "simzss": "a small SimZSS on a tower",
-    "blip": "a small BLIP captioner on a tower",
+    "pyramid": "SimZSS's small visual tower (convolutions), with the simulator's masks",
+    "simzss": "a small SimZSS on such a tower",
+    "tower": "BLIP's small visual tower (a ViT), with the simulator's masks",
+    "blip": "a small BLIP captioner on such a tower",
 }
 _RECIPE_HELP = "; ".join(f"{name}: {what}" for name, what in RECIPES.items())
 

@@ -38,7 +38,7 @@ class SplitPlan:
 
 
 PLANS: dict[str, SplitPlan] = {
-    "train": SplitPlan(3000, (320, 240), 3, False),
+    "train": SplitPlan(3600, (640, 480), 3, False),
     "val": SplitPlan(120, (640, 480), 2, True),
     "test": SplitPlan(200, (640, 480), 2, True),
     "novel": SplitPlan(120, (640, 480), 2, True),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,13 +15,16 @@ from tqdm import tqdm
 
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.colors import COLORS
-from ovseg_ros.robot_cell.dataset import RobotCell
+from ovseg_ros.robot_cell.dataset import Frame, RobotCell
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.robot_cell.objects import CATALOGUE
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 
 ATTRIBUTES = (*COLORS, "wooden")
 """Words before nouns, in the order of attribute labels 1, 2, ...; 0 is none."""
+
+SCENERY = ("floor", "wall", "table", "tray", "robot arm")
+"""Categories that fill much of every frame; windows look at the others."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,13 @@ class Batch:
 class Frames:
     """A split of the robot cell in memory."""
 
-    def __init__(self, cell: RobotCell) -> None:
-        """Read every frame (about 0.4 MB each at 320x240)."""
+    def __init__(self, cell: RobotCell, height: int | None = None) -> None:
+        """Read every frame (about 0.9 MB each at 480x360).
+
+        Args:
+            cell: A split.
+            height: Height in pixels that frames are scaled to; as they are if None.
+        """
         self.categories = tuple(kind.name for kind in CATALOGUE if not kind.novel)
         if cell.categories[1 : 1 + len(self.categories)] != self.categories:
             raise ValueError(
@@ -55,11 +65,18 @@ class Frames:
         self.colours = ATTRIBUTES
         self.split, self.captions = cell.split, [list(cell.captions(i)) for i in range(len(cell))]
         self.visible = [cell.instances(i) for i in range(len(cell))]
-        images, labels, masks = [], [], []
+        images, labels, masks, centres = [], [], [], []
         for frame in tqdm(cell, desc=f"read {cell.split}", total=len(cell)):
-            images.append(torch.from_numpy(frame.image).permute(2, 0, 1))
-            labels.append(torch.from_numpy(frame.labels))
-            masks.append(torch.from_numpy(frame.instance_mask))
+            size_hw = frame.labels.shape
+            if height is not None:
+                size_hw = height, round(frame.labels.shape[1] * height / frame.labels.shape[0])
+            images.append(
+                torch.from_numpy(_resize(frame.image, size_hw, cv2.INTER_AREA)).permute(2, 0, 1)
+            )
+            labels.append(torch.from_numpy(_resize(frame.labels, size_hw, cv2.INTER_NEAREST)))
+            masks.append(torch.from_numpy(_resize(frame.instance_mask, size_hw, cv2.INTER_NEAREST)))
+            centres.append(_centres(frame))
+        self._centres = centres
         self._images = torch.stack(images)  # (N, 3, H, W) uint8
         self._labels = torch.stack(labels)  # (N, H, W) uint8
         self._masks = torch.stack(masks)  # (N, H, W) uint8
@@ -73,9 +90,15 @@ class Frames:
         """Return the number of frames."""
         return len(self._images)
 
+    @property
+    def size_hw(self) -> tuple[int, int]:
+        """Height and width of the frames in pixels."""
+        height, width = self._images.shape[2:]
+        return height, width
+
     def summary(self) -> str:
         """Return one line about the data, for cards."""
-        height, width = self._images.shape[2:]
+        height, width = self.size_hw
         return f"robot cell, split {self.split}, {len(self)} frames {width}x{height}"
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
@@ -112,17 +135,57 @@ class Frames:
             generator: Source of randomness.
             zoom: Range of the crop's side as a share of the frame's.
         """
-        count, whole = len(index), zoom == (1.0, 1.0)
+        draw = _Uniform(len(index), generator)
+        if zoom == (1.0, 1.0):
+            return self._view(index, size_hw, torch.ones(len(index), 2), torch.zeros(len(index), 2))
+        scale = draw(*zoom)
+        side = torch.stack([scale, (scale * draw(0.85, 1.18)).clamp(max=1.0)], 1)  # x, y
+        shift = torch.stack([draw(-1, 1), draw(-1, 1)], 1) * (1 - side)
+        return self._view(index, size_hw, side, shift, draw)
 
-        def uniform(low: float, high: float) -> Tensor:
-            return torch.rand(count, generator=generator) * (high - low) + low
+    def window(
+        self,
+        index: Tensor,
+        size_hw: tuple[int, int],
+        generator: torch.Generator,
+        *,
+        scale: tuple[float, float] = (0.75, 1.33),
+        focus: float = 0.8,
+    ) -> Batch:
+        """Cut windows at about the frames' own scale, most of them around an object; flip, tint.
 
-        scale = uniform(*zoom)
-        side = torch.stack([scale, (scale * uniform(0.85, 1.18)).clamp(max=1.0)], 1)  # x, y
-        if whole:
-            side = torch.ones(count, 2)
-        shift = torch.stack([uniform(-1, 1), uniform(-1, 1)], 1) * (1 - side)
-        flip = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0) if not whole else torch.ones(count)
+        Args:
+            index: Frames, (B,) int64.
+            size_hw: Size of the windows in pixels, at most the frames'.
+            generator: Source of randomness.
+            scale: Range of the magnification.
+            focus: Share of the windows that look at an object.
+        """
+        draw = _Uniform(len(index), generator)
+        height, width = self.size_hw
+        magnified = torch.exp(draw(math.log(scale[0]), math.log(scale[1])))
+        side = torch.tensor([size_hw[1] / width, size_hw[0] / height]) / magnified[:, None]
+        side = side.clamp(max=1.0)  # x, y
+        anywhere = torch.stack([draw(-1, 1), draw(-1, 1)], 1)
+        pick, focused = draw(0, 1), draw(0, 1) < focus
+        wobble = torch.stack([draw(-0.8, 0.8), draw(-0.8, 0.8)], 1)
+        for row, frame in enumerate(index.tolist()):
+            centres = self._centres[frame]
+            if focused[row] and len(centres):
+                anywhere[row] = centres[int(pick[row] * len(centres))] + wobble[row] * side[row]
+        return self._view(index, size_hw, side, anywhere.clamp(side - 1, 1 - side), draw)
+
+    def _view(
+        self,
+        index: Tensor,
+        size_hw: tuple[int, int],
+        side: Tensor,
+        shift: Tensor,
+        draw: _Uniform | None = None,
+    ) -> Batch:
+        """Sample views of a side (B, 2) around a centre (B, 2), as shares of the half frame."""
+        count = len(index)
+        flip = torch.ones(count) if draw is None else torch.where(draw(0, 1) < 0.5, -1.0, 1.0)
         theta = torch.zeros(count, 2, 3)
         theta[:, 0, 0], theta[:, 1, 1] = side[:, 0] * flip, side[:, 1]
         theta[:, :, 2] = shift
@@ -130,12 +193,10 @@ class Frames:
         images = F.grid_sample(
             self._images[index].float() / 255, grid, align_corners=False, padding_mode="reflection"
         )
-        if not whole:
-            gain = uniform(0.8, 1.2)[:, None, None, None] + 0.04 * torch.randn(
-                count, 3, 1, 1, generator=generator
-            )
-            noise = 0.02 * torch.randn(images.shape, generator=generator)
-            images = (images * gain + noise * uniform(0, 1)[:, None, None, None]).clamp(0, 1)
+        if draw is not None:
+            gain = draw(0.8, 1.2)[:, None, None, None] + 0.04 * draw.normal(3, 1, 1)
+            noise = 0.02 * draw.normal(*images.shape[1:])
+            images = (images * gain + noise * draw(0, 1)[:, None, None, None]).clamp(0, 1)
         both = torch.stack([self._labels[index], self._masks[index]], 1).float()
         both = F.grid_sample(
             both, grid, mode="nearest", align_corners=False, padding_mode="reflection"
@@ -168,15 +229,44 @@ class Frames:
         ]
 
 
+class _Uniform:
+    """Draws one number per view."""
+
+    def __init__(self, count: int, generator: torch.Generator) -> None:
+        self._count, self._generator = count, generator
+
+    def __call__(self, low: float, high: float) -> Tensor:
+        """Return uniform numbers, (B,)."""
+        return torch.rand(self._count, generator=self._generator) * (high - low) + low
+
+    def normal(self, *shape: int) -> Tensor:
+        """Return normal numbers, (B, *shape)."""
+        return torch.randn(self._count, *shape, generator=self._generator)
+
+
+def _centres(frame: Frame) -> Tensor:
+    """Return the centres of what stands on the table, (N, 2), x and y in [-1, 1]."""
+    height, width = frame.labels.shape
+    boxes = [i.bbox_xyxy for i in frame.instances if i.category not in SCENERY]
+    box = torch.tensor(boxes, dtype=torch.float32).view(-1, 4)
+    return (box[:, :2] + box[:, 2:]) / torch.tensor([width, height]) - 1
+
+
+def _resize(image: np.ndarray, size_hw: tuple[int, int], interpolation: int) -> np.ndarray:
+    if image.shape[:2] == size_hw:
+        return image
+    return cv2.resize(image, size_hw[::-1], interpolation=interpolation)
+
+
 def _rng(batch: Batch, row: int) -> np.random.Generator:
     """Return a generator that depends on what the view shows only."""
     return np.random.default_rng((int(batch.index[row]), int(batch.instances[row].sum())))
 
 
-def load_frames(root: Path, split: str) -> Frames:
-    """Read a split that ``ovseg render`` made.
+def load_frames(root: Path, split: str, height: int | None = None) -> Frames:
+    """Read a split that ``ovseg render`` made, scaled to a height in pixels if one is given.
 
     Raises:
         ValueError: if it is not there.
     """
-    return Frames(RobotCell(root, split))
+    return Frames(RobotCell(root, split), height)

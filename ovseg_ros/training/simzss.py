@@ -109,7 +109,7 @@ def train(config: SimZSSRecipe) -> None:
             image_hw=SIZE_HW,
         )
     )
-    model.visual.vit.model.load_state_dict(weights)
+    model.visual.trunk.load_state_dict(weights)
     model.visual.requires_grad_(False).eval()
     bank = encode_views(model, frames, config)
     nouns = ConceptBank(frames.categories)

@@ -132,13 +132,16 @@ def train(config: TowerConfig) -> None:
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out)
+    save_tower(out, model.vit, visual_arguments(config), seconds=round(seconds))
+
+
+def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any], **facts: float) -> None:
+    """Write a tower's weights (float16), its arguments and facts about its training."""
     save_file(
-        {key: value.half().contiguous() for key, value in model.vit.state_dict().items()},
+        {key: value.half().contiguous() for key, value in tower.state_dict().items()},
         out / "tower.safetensors",
     )
-    (out / "tower.json").write_text(
-        json.dumps({"visual": visual_arguments(config), "seconds": round(seconds)}, indent=2)
-    )
+    (out / "tower.json").write_text(json.dumps({"visual": visual, **facts}, indent=2))
 
 
 def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

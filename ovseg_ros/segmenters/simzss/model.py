@@ -1,4 +1,4 @@
-"""The towers of SimZSS: a frozen ViT with an optional denoiser, and a causal text transformer."""
+"""The towers of SimZSS: a frozen visual tower, mostly a ViT, and a causal text transformer."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from ovseg_ros.segmenters.simzss.pyramid import PyramidTower
 from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, load_tokenizer
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -29,7 +30,8 @@ class Architecture:
     """Shapes of the two towers, as written to ``config.json`` beside the weights.
 
     Attributes:
-        visual: Keyword arguments of timm's ``VisionTransformer``.
+        visual: Keyword arguments of timm's ``VisionTransformer``, or of ``PyramidTower`` if they
+            name a ``backbone``.
         text: Keyword arguments of open_clip's ``TextTransformer`` (``output_dim`` is the ViT's).
         denoiser: Side of the denoiser's square position table in patches; 0 for no denoiser.
         image_hw: Input size (height, width) in pixels that the model was trained with.
@@ -73,6 +75,12 @@ class VisionTower(nn.Module):
             )
         self.has_denoiser = bool(config.denoiser)
         self.patch = self.vit.model.patch_embed.patch_size
+        self.embed_dim = width
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The part that `ovseg train tower` or others pretrain."""
+        return self.vit.model
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Encode normalised images.
@@ -104,9 +112,9 @@ class SimZSS(nn.Module):
         """Build from shapes, with random weights."""
         super().__init__()
         self.config = config
-        self.visual = VisionTower(config)
+        self.visual = build_tower(config)
         self.text = TextTransformer(
-            output_dim=self.visual.vit.model.embed_dim, output_tokens=True, **config.text
+            output_dim=self.visual.embed_dim, output_tokens=True, **config.text
         )
         self.logit_scale = nn.Parameter(torch.tensor(np.log(1 / 0.07), dtype=torch.float32))
         self.register_buffer("mean", torch.tensor(config.mean)[:, None, None], persistent=False)
@@ -125,6 +133,13 @@ class SimZSS(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in [0, 1], normalised with the channel statistics."""
         return (images - self.mean) / self.std
+
+
+def build_tower(config: Architecture) -> VisionTower | PyramidTower:
+    """Return the visual tower that a configuration describes, with random weights."""
+    if "backbone" in config.visual:
+        return PyramidTower(**config.visual)
+    return VisionTower(config)
 
 
 def save_simzss(model: SimZSS, tokenizer: Tokenizer, directory: Path) -> None:

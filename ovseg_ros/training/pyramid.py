@@ -1,0 +1,115 @@
+"""The robot cell's visual tower: a small convolutional pyramid that learns from simulator masks.
+
+It stands in for DINOv2-scale pretraining, which cannot be downloaded where the package is tested.
+It is frozen afterwards; SimZSS's text tower is trained on top of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.segmenters.simzss.pyramid import STRIDE, PyramidTower
+from ovseg_ros.training.frames import Frames, load_frames
+from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.simzss_loss import CONCEPT_SCALE
+from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
+
+
+@dataclass(frozen=True, kw_only=True)
+class PyramidConfig(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "directory of the rendered robot cell")
+    out: str = option("out/pyramid", "directory of the result")
+    backbone: str = option("resnet18", "convolutional model of timm")
+    channels: tuple[int, ...] = option((64, 128, 224, 224), "widths of its stages")
+    width: int = option(192, "width of the tokens", low=64)
+    height: int = option(360, "height in pixels that frames are scaled to", low=64)
+    window: int = option(192, "side of the training windows in pixels", low=64)
+    loop: LoopConfig = LoopConfig(steps=5000, batch=16, lr=2e-3, warmup=0.01, weight_decay=0.02)
+
+
+class PyramidTrainer(nn.Module):
+    """The tower and the heads that exist only while it is trained.
+
+    The heads are cosine classifiers, as names are for SimZSS later: features gather around
+    directions, so that a text tower has something to point at.
+    """
+
+    def __init__(self, visual: dict[str, Any], categories: int, colours: int) -> None:
+        """Build with random weights."""
+        super().__init__()
+        self.tower = PyramidTower(**visual)
+        width = self.tower.embed_dim
+        self.category = nn.Parameter(torch.randn(categories, width) / width**0.5)
+        self.colour = nn.Parameter(torch.randn(colours, width) / width**0.5)
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of categories (..., C) and colours (..., A) of features (..., D)."""
+        features = F.normalize(features.float(), dim=-1)
+        heads = (F.normalize(head, dim=-1) for head in (self.category, self.colour))
+        category, colour = (CONCEPT_SCALE * features @ head.T for head in heads)
+        return category, colour
+
+
+def train(config: PyramidConfig) -> None:
+    """Train the tower and write it to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
+    frames = load_frames(Path(config.data), "train", config.height)
+    visual = {
+        "backbone": config.backbone,
+        "channels": config.channels,
+        "embed_dim": config.width,
+    }
+    categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
+    model = PyramidTrainer(visual, categories, colours)
+    rarity, size = frames.rarity(), (config.window, config.window)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        batch = frames.window(frames.draw(config.loop.batch, generator), size, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            first, patches = model.tower(frames.normalise(batch.images))
+        category, colour = model.classify(patches.flatten(1, 2))
+        where = patch_shares(batch.labels, STRIDE, categories)
+        paint = patch_shares(batch.colours, STRIDE, colours)
+        shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
+        losses = {
+            "patch": cross_entropy(category, where * rarity),
+            "colour": cross_entropy(colour[..., 1:], paint[..., 1:]),
+            "image": cross_entropy(model.classify(first)[0], shown * rarity),
+        }
+        return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
+
+    seconds = optimise(model, step, config.loop, Path(config.out))
+    miou = probe(model.eval(), load_frames(Path(config.data), "val", config.height))
+    save_tower(Path(config.out), model.tower, visual, seconds=round(seconds), val_miou=miou)
+
+
+@torch.no_grad()
+def probe(model: PyramidTrainer, frames: Frames) -> float:
+    """Return the mIoU of the tower's own classifier over whole frames, at the frames' size."""
+    count = len(frames.categories) + 1
+    confusion = torch.zeros(count, count, dtype=torch.int64)
+    for number in range(len(frames)):
+        size = frames.size_hw
+        batch = frames.crop(
+            torch.tensor([number]), size, torch.Generator().manual_seed(0), zoom=(1.0, 1.0)
+        )
+        with torch.autocast("cpu", torch.bfloat16):
+            _, patches = model.tower(frames.normalise(batch.images))
+        logits = model.classify(patches)[0].permute(0, 3, 1, 2)
+        found = F.interpolate(logits, size=size, mode="bilinear").argmax(1)
+        cells = batch.labels.flatten() * count + found.flatten()
+        confusion += torch.bincount(cells, minlength=count**2).view(count, count)
+    confusion = confusion[1:]  # unlabelled ground truth does not count
+    hits = confusion[:, 1:].diagonal()
+    union = confusion.sum(1) + confusion.sum(0)[1:] - hits
+    present = confusion.sum(1) > 0
+    return round(float((hits / union.clamp_min(1))[present].mean()), 4)
