@@ -149,7 +149,8 @@ class Frames:
         size_hw: tuple[int, int],
         generator: torch.Generator,
         *,
-        scale: tuple[float, float] = (0.75, 1.33),
+        scale: tuple[float, float] = (0.7, 1.4),
+        aspect: tuple[float, float] = (0.75, 1.2),
         focus: float = 0.8,
     ) -> Batch:
         """Cut windows at about the frames' own scale, most of them around an object; flip, tint.
@@ -159,13 +160,18 @@ class Frames:
             size_hw: Size of the windows in pixels, at most the frames'.
             generator: Source of randomness.
             scale: Range of the magnification.
+            aspect: Range of horizontal by vertical magnification; BBoost squeezes frames.
             focus: Share of the windows that look at an object.
         """
         draw = _Uniform(len(index), generator)
         height, width = self.size_hw
-        magnified = torch.exp(draw(math.log(scale[0]), math.log(scale[1])))
-        side = torch.tensor([size_hw[1] / width, size_hw[0] / height]) / magnified[:, None]
-        side = side.clamp(max=1.0)  # x, y
+        magnified, squeezed = (
+            torch.exp(draw(math.log(low), math.log(high)) * power)
+            for (low, high), power in ((scale, 1.0), (aspect, 0.5))
+        )
+        magnification = torch.stack([magnified * squeezed, magnified / squeezed], 1)  # x, y
+        side = torch.tensor([size_hw[1] / width, size_hw[0] / height]) / magnification
+        side = side.clamp(max=1.0)
         anywhere = torch.stack([draw(-1, 1), draw(-1, 1)], 1)
         pick, focused = draw(0, 1), draw(0, 1) < focus
         wobble = torch.stack([draw(-0.8, 0.8), draw(-0.8, 0.8)], 1)
