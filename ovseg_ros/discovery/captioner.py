@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.types import check_images
 from ovseg_ros.weights import resolve_weights
 
@@ -23,6 +25,10 @@ class CaptionerConfig(Config):
 
     weights: str = option(
         "Salesforce/blip-image-captioning-base", "folder, robot_cell/NAME or public name of a BLIP"
+    )
+    tower: str = option(
+        "",
+        "SimZSS whose pyramid the BLIP looks through, folder or robot_cell/NAME; none by default",
     )
     prompt: str = option("a picture of", "how every caption begins")
     passes: int = option(5, "captions per cluster", low=1, high=64)
@@ -57,15 +63,23 @@ class Encoding:
 class Captioner:
     """A BLIP captioning model in eval mode, with its tokenizer and image normalisation."""
 
-    def __init__(self, model: Any, processor: Any, config: CaptionerConfig) -> None:
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        config: CaptionerConfig,
+        tower: PyramidTower | None = None,
+    ) -> None:
         """Wrap a loaded model.
 
         Args:
             model: A ``transformers.BlipForConditionalGeneration``, already on its device.
             processor: The ``transformers.BlipProcessor`` that belongs to it.
             config: How to decode.
+            tower: What the model looks through instead of at pixels, on its device.
         """
         self.model = model.eval()
+        self._tower = tower
         honour_memory_masks(model)
         self.tokenizer = processor.tokenizer
         self.config = config
@@ -98,6 +112,8 @@ class Captioner:
             pixels[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False
         )
         pixels = ((pixels - self._mean) / self._std).to(self.dtype)
+        if self._tower is not None:
+            pixels = self._tower.draw(pixels)
         inputs = self.model.vision_model.embeddings(pixels, interpolate_pos_encoding=True)
         side = size // self.patch_size
         return Encoding(inputs=inputs[0], features=self._transform(inputs)[0], grid=(side, side))
@@ -225,4 +241,7 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
         raise FileNotFoundError(
             f"weights: expected a BLIP captioner, could not load {config.weights!r}: {error}"
         ) from error
-    return Captioner(model.to(place), processor, config)
+    tower = None
+    if config.tower:
+        tower = load_pyramid(Path(resolve_weights(config.tower))).to(place, model.dtype)
+    return Captioner(model.to(place), processor, config, tower)

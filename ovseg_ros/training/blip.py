@@ -1,7 +1,7 @@
-"""The robot cell's BLIP captioner: a small text decoder on the frozen visual tower.
+"""The robot cell's BLIP captioner: a small ViT and text decoder behind the frozen pyramid.
 
-Local captions do not emerge at this scale from whole-image captions, so the decoder is also trained
-on region-restricted memories: the tower encodes CLS and the patches of one region alone, and the
+Local captions do not emerge at this scale from whole-image captions, so the model is also trained
+on region-restricted memories: its ViT encodes CLS and the patches of one region alone, and the
 caption names only what the region shows. That is BBoost's ``local`` memory.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     BertTokenizer,
     BlipConfig,
@@ -26,13 +26,14 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
+from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.robot_cell.captions import frame_captions, region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import encode_patches, load_tower
+from ovseg_ros.training.tower import PATCH, encode_patches, load_tower
 
 PROMPT = "a picture of"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
@@ -43,53 +44,60 @@ class BlipRecipe(Config):
     """Options of the recipe."""
 
     data: str = option("", "directory of the rendered robot cell")
-    tower: str = option("out/tower", "directory of the frozen vision tower")
+    tower: str = option("out/pyramid", "directory of the frozen pyramid")
     out: str = option("out/blip", "directory of the result")
-    width: int = option(192, "width of the text decoder", low=64)
+    height: int = option(360, "height in pixels that frames are scaled to", low=64)
+    depth: int = option(2, "blocks of the ViT", low=1)
+    width: int = option(192, "width of the ViT and of the text decoder", low=64)
     layers: int = option(3, "blocks of the text decoder", low=1)
-    sizes: tuple[int, ...] = option((320, 240), "sides of the square images in pixels")
-    patches: int = option(120, "patches of a region at most", low=8)
+    sizes: tuple[int, ...] = option((384, 512), "sides of the square images in pixels")
+    patches: int = option(160, "patches of a region at most", low=8)
+    regions: int = option(4, "regions read of every image", low=1)
     whole: float = option(0.2, "share of steps that caption whole images", low=0.0, high=1.0)
     names: int = option(4, "names in the caption of a region at most", low=1)
-    loop: LoopConfig = LoopConfig(steps=900, batch=32, lr=1e-3)
+    loop: LoopConfig = LoopConfig(steps=1200, batch=32, lr=1e-3)
 
 
 def train(config: BlipRecipe) -> None:
-    """Train the decoder and write the model, its card and its curves to ``config.out``."""
+    """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train")
+    frames = load_frames(Path(config.data), "train", config.height)
     visual, weights = load_tower(Path(config.tower))
-    tokenizer = build_tokenizer(frames)
-    model = BlipForConditionalGeneration(blip_config(config, visual, tokenizer))
-    model.vision_model.load_state_dict(vision_state(weights))
-    model.vision_model.requires_grad_(False)
-    honour_memory_masks(model)
-    tower = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **visual)
+    tower = PyramidTower(**visual)
     tower.load_state_dict(weights)
     tower.requires_grad_(False).eval()
-    patch = int(visual["patch_size"])
+    tokenizer = build_tokenizer(frames)
+    blip = BlipForConditionalGeneration(blip_config(config, tokenizer))
+    blip.vision_model.requires_grad_(False)  # it takes no mask; timm's ViT, which does, is the same
+    honour_memory_masks(blip)
+    vit = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **_vit(config))
+    model = nn.ModuleDict({"vit": vit, "blip": blip})
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
         whole = float(torch.rand(1, generator=generator)) < config.whole
-        count = max(1, config.loop.batch // 4) if whole else config.loop.batch
         pick = torch.randint(len(config.sizes), (1,), generator=generator)
         size = config.sizes[int(pick)]
-        batch = frames.crop(frames.draw(count, generator), (size, size), generator)
+        index = frames.draw(max(1, config.loop.batch // config.regions), generator)
+        batch = frames.crop(index, (size, size), generator)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            seen_through = tower.draw(frames.normalise(batch.images))
         if whole:
-            regions = torch.arange((size // patch) ** 2).expand(count, -1)
+            regions = torch.arange((size // PATCH) ** 2).expand(len(index), -1)
             seen = torch.ones_like(regions, dtype=torch.bool)
-            captions = [_whole_caption(frames, batch, row) for row in range(count)]
+            captions = [_whole_caption(frames, batch, row) for row in range(len(index))]
         else:
-            regions, seen, captions = draw_regions(frames, batch, patch, config, generator)
+            repeated = batch.repeat(config.regions)
+            seen_through = seen_through.repeat_interleave(config.regions, 0)
+            regions, seen, captions = draw_regions(frames, repeated, PATCH, config, generator)
         with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():  # BLIP's own vision module takes no mask; timm's is the same ViT
-                memory = encode_patches(tower, frames.normalise(batch.images), regions, seen)
-            loss = decode_loss(model, tokenizer, memory, seen, captions)
+            memory = encode_patches(vit, seen_through, regions, seen)
+            loss = decode_loss(blip, tokenizer, memory, seen, captions)
         return {"loss": loss, "whole" if whole else "region": loss}
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out)
-    model.half().save_pretrained(out)
+    blip.vision_model.load_state_dict(vision_state(vit.state_dict()))
+    blip.half().save_pretrained(out)
     images = BlipImageProcessor(
         size={"height": config.sizes[0], "width": config.sizes[0]},
         image_mean=list(OPENAI_MEAN),
@@ -99,17 +107,28 @@ def train(config: BlipRecipe) -> None:
     write_card(out, recipe="blip", config=config, seconds=seconds, data=frames.summary())
 
 
-def blip_config(config: BlipRecipe, visual: dict[str, Any], tokenizer: BertTokenizer) -> BlipConfig:
-    """Return the shapes of the model, with the tower's as its vision model."""
-    width = int(visual["embed_dim"])
+def _vit(config: BlipRecipe) -> dict[str, Any]:
+    """Return the arguments of timm's VisionTransformer."""
+    return {
+        "img_size": config.sizes[0],
+        "patch_size": PATCH,
+        "embed_dim": config.width,
+        "depth": config.depth,
+        "num_heads": config.width // 64,
+    }
+
+
+def blip_config(config: BlipRecipe, tokenizer: BertTokenizer) -> BlipConfig:
+    """Return the shapes of the model."""
+    width = config.width
     return BlipConfig(
         vision_config={
             "hidden_size": width,
             "intermediate_size": 4 * width,
-            "num_hidden_layers": visual["depth"],
-            "num_attention_heads": visual["num_heads"],
-            "image_size": visual["img_size"],
-            "patch_size": visual["patch_size"],
+            "num_hidden_layers": config.depth,
+            "num_attention_heads": width // 64,
+            "image_size": config.sizes[0],
+            "patch_size": PATCH,
             "layer_norm_eps": 1e-6,
         },
         text_config={

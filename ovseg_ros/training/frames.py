@@ -45,6 +45,12 @@ class Batch:
     colours: Tensor
     instances: Tensor
 
+    def repeat(self, times: int) -> Batch:
+        """Return every view several times in a row."""
+        return Batch(
+            **{key: value.repeat_interleave(times, 0) for key, value in vars(self).items()}
+        )
+
 
 class Frames:
     """A split of the robot cell in memory."""

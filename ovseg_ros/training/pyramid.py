@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.segmenters.simzss.pyramid import STRIDE, PyramidTower
+from ovseg_ros.pyramid import STRIDE, PyramidTower
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.simzss_loss import CONCEPT_SCALE
@@ -87,9 +87,14 @@ def train(config: PyramidConfig) -> None:
         }
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
-    seconds = optimise(model, step, config.loop, Path(config.out))
-    miou = probe(model.eval(), load_frames(Path(config.data), "val", config.height))
-    save_tower(Path(config.out), model.tower, visual, seconds=round(seconds), val_miou=miou)
+    facts: dict[str, float] = {
+        "seconds": round(optimise(model, step, config.loop, Path(config.out)))
+    }
+    if (Path(config.data) / "val").is_dir():
+        facts["val_miou"] = probe(
+            model.eval(), load_frames(Path(config.data), "val", config.height)
+        )
+    save_tower(Path(config.out), model.tower, visual, **facts)
 
 
 @torch.no_grad()

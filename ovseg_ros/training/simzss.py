@@ -1,8 +1,7 @@
 """SimZSS on the robot cell: the text tower learns to meet a frozen vision tower (seed 003).
 
 The vision tower is frozen, so its features are computed once (:class:`FeatureBank`) and the text
-tower is trained on them: whole frames with their captions, and zoomed crops with captions of what
-is left in sight.
+tower is trained on them: windows of the frames, with captions of what is in sight.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.simzss_loss import Occurrences, caption_loss, concept_loss
 from ovseg_ros.training.tower import load_tower
 
-SIZE_HW = (240, 320)
-
 
 @dataclass(frozen=True, kw_only=True)
 class SimZSSRecipe(Config):
     """Options of the recipe."""
 
     data: str = option("", "directory of the rendered robot cell")
-    tower: str = option("out/tower", "directory of the frozen vision tower")
+    tower: str = option("out/pyramid", "directory of the frozen vision tower")
     out: str = option("out/simzss", "directory of the result")
-    views: int = option(2, "views of every frame: itself, then zoomed crops", low=1)
+    height: int = option(360, "height in pixels that frames are scaled to", low=64)
+    window: int = option(192, "side of the windows in pixels", low=32)
+    views: int = option(3, "windows of every frame", low=1)
     width: int = option(192, "width of the text tower", low=64)
     layers: int = option(3, "blocks of the text tower", low=1)
     vocab_size: int = option(1024, "size of the tokenizer", low=300)
@@ -69,27 +68,26 @@ class FeatureBank:
 
 @torch.inference_mode()
 def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> FeatureBank:
-    """Encode every frame and its crops once."""
+    """Encode the windows of every frame once."""
     generator = torch.Generator().manual_seed(config.loop.seed)
     images, patches = [], []
     captions: list[list[str]] = []
     order = torch.arange(len(frames))
     for view in range(config.views):
         for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):
-            zoom = (1.0, 1.0) if view == 0 else (0.3, 0.8)
-            batch = frames.crop(index, SIZE_HW, generator, zoom=zoom)
+            batch = frames.window(index, (config.window, config.window), generator)
             with torch.autocast("cpu", torch.bfloat16):
                 first, grid = model.encode_image(frames.normalise(batch.images))
             images.append(first.float())
             patches.append(grid.flatten(1, 2).bfloat16())
-            captions += frames.describe(batch) if view else [frames.captions[i] for i in index]
+            captions += frames.describe(batch)
     return FeatureBank(torch.cat(images), torch.cat(patches), captions)
 
 
 def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train")
+    frames = load_frames(Path(config.data), "train", config.height)
     visual, weights = load_tower(Path(config.tower))
     tokenizer = train_tokenizer(
         [caption for captions in frames.captions for caption in captions],
@@ -106,7 +104,7 @@ def train(config: SimZSSRecipe) -> None:
                 "heads": config.width // 64,
                 "layers": config.layers,
             },
-            image_hw=SIZE_HW,
+            image_hw=frames.size_hw,
         )
     )
     model.visual.trunk.load_state_dict(weights)

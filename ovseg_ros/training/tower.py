@@ -148,7 +148,7 @@ def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the tower's arguments for timm and its state dict (float16)."""
     path = directory / "tower.json"
     if not path.is_file():
-        raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train tower`")
+        raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train pyramid`")
     return json.loads(path.read_text())["visual"], load_file(directory / "tower.safetensors")
 
 

@@ -26,8 +26,8 @@ from ovseg_ros.training.blip import (
 )
 from ovseg_ros.training.frames import Batch, Frames
 
-VISUAL = {"img_size": 32, "patch_size": 8, "embed_dim": 64, "depth": 2, "num_heads": 1}
-RECIPE = BlipRecipe(width=64, layers=2, patches=8)
+RECIPE = BlipRecipe(sizes=(64,), depth=2, width=64, layers=2, patches=8)
+VISUAL = {"img_size": 64, "patch_size": 16, "embed_dim": 64, "depth": 2, "num_heads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def vit() -> VisionTransformer:
 def model(tokenizer: BertTokenizer, vit: VisionTransformer) -> BlipForConditionalGeneration:
     with torch.random.fork_rng([]):
         torch.manual_seed(1)
-        model = BlipForConditionalGeneration(blip_config(RECIPE, VISUAL, tokenizer))
+        model = BlipForConditionalGeneration(blip_config(RECIPE, tokenizer))
         for parameter in model.text_decoder.parameters():
             parameter.data += 0.1 * torch.randn_like(parameter)
     model.vision_model.load_state_dict(vision_state(vit.state_dict()))
@@ -62,7 +62,7 @@ class TestVision:
     def test_blips_vision_is_the_tower(
         self, model: BlipForConditionalGeneration, vit: VisionTransformer
     ):
-        images = torch.randn(2, 3, 32, 32)
+        images = torch.randn(2, 3, 64, 64)
         found = model.vision_model(images).last_hidden_state
         torch.testing.assert_close(found, vit.forward_features(images), rtol=1e-5, atol=1e-5)
 

@@ -157,5 +157,5 @@ def test_neighbouring_positions_start_alike():
 
 
 def test_a_missing_tower_says_how_to_make_one(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="make it with `ovseg train tower`"):
+    with pytest.raises(FileNotFoundError, match="make it with `ovseg train pyramid`"):
         load_tower(tmp_path)

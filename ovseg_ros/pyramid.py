@@ -1,17 +1,20 @@
-"""A convolutional visual tower: a feature pyramid whose finest map is the patches of SimZSS.
+"""The robot cell's visual tower: a convolutional feature pyramid.
 
 Convolutions learn the shapes of small things from a few thousand images, which a plain ViT of the
-same cost does not. Published towers are ViTs (``VisionTower`` in ``model.py``); this one has the
-same contract and serves models that are trained from scratch.
+same cost does not. SimZSS takes its finest map for patches, in place of the published ViT; BLIP,
+whose ViT reads pixels only, is given the same map laid out as an image.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 STRIDE = 8
@@ -76,3 +79,44 @@ class PyramidTower(nn.Module):
             merged = self.merge[level](merged + self.lateral[level](features))
         patches = self.project(merged).permute(0, 2, 3, 1)
         return self.summary(coarse.mean((2, 3))), patches
+
+    def draw(self, images: Tensor) -> Tensor:
+        """Lay the patch tokens out as an image for models that read nothing else.
+
+        A patch's 192 numbers, scaled to unit root mean square, become its 8x8 pixels of 3 channels.
+
+        Args:
+            images: Normalised, (B, 3, H, W), H and W multiples of 8.
+
+        Returns:
+            (B, 3, H, W); each 16x16 square holds exactly the four patch tokens that belong there.
+
+        Raises:
+            ValueError: if the tower's width is not 192.
+        """
+        if self.embed_dim != 3 * STRIDE**2:
+            raise ValueError(f"tower: expected embed_dim {3 * STRIDE**2}, got {self.embed_dim}")
+        _, patches = self(images)
+        tokens = F.normalize(patches, dim=-1) * self.embed_dim**0.5
+        return F.pixel_shuffle(tokens.permute(0, 3, 1, 2), STRIDE)
+
+
+def load_pyramid(directory: Path) -> PyramidTower:
+    """Load the visual tower of a SimZSS directory, in eval mode.
+
+    Raises:
+        FileNotFoundError: if there is no SimZSS.
+        ValueError: if its tower is another one.
+    """
+    for name in ("config.json", "model.safetensors"):
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"tower: expected {name} in {directory}, it is not there")
+    visual = json.loads((directory / "config.json").read_text())["visual"]
+    if "backbone" not in visual:
+        raise ValueError(f"tower: expected a SimZSS on a pyramid in {directory}, got a ViT")
+    tower = PyramidTower(**visual)
+    weights = load_file(directory / "model.safetensors")
+    tower.load_state_dict(
+        {key[7:]: value for key, value in weights.items() if key.startswith("visual.")}
+    )
+    return tower.eval()
