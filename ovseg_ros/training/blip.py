@@ -72,6 +72,9 @@ def train(config: BlipRecipe) -> None:
     honour_memory_masks(blip)
     vit = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **_vit(config))
     model = nn.ModuleDict({"vit": vit, "blip": blip})
+    device = config.loop.join()
+    model.to(device)
+    tower.to(device)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
         whole = float(torch.rand(1, generator=generator)) < config.whole
@@ -79,8 +82,8 @@ def train(config: BlipRecipe) -> None:
         size = config.sizes[int(pick)]
         index = frames.draw(max(1, config.loop.batch // config.regions), generator)
         batch = frames.crop(index, (size, size), generator)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            seen_through = tower.draw(frames.normalise(batch.images))
+        with torch.no_grad(), config.loop.autocast():
+            seen_through = tower.draw(frames.normalise(batch.images.to(device)))
         if whole:
             regions = torch.arange((size // PATCH) ** 2).expand(len(index), -1)
             seen = torch.ones_like(regions, dtype=torch.bool)
@@ -89,15 +92,16 @@ def train(config: BlipRecipe) -> None:
             repeated = batch.repeat(config.regions)
             seen_through = seen_through.repeat_interleave(config.regions, 0)
             regions, seen, captions = draw_regions(frames, repeated, PATCH, config, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        regions, seen = regions.to(device), seen.to(device)
+        with config.loop.autocast():
             memory = encode_patches(vit, seen_through, regions, seen)
             loss = decode_loss(blip, tokenizer, memory, seen, captions)
         return {"loss": loss, "whole" if whole else "region": loss}
 
     out = Path(config.out)
-    seconds = optimise(model, step, config.loop, out)
-    blip.vision_model.load_state_dict(vision_state(vit.state_dict()))
-    blip.half().save_pretrained(out)
+    seconds = optimise(model, step, config.loop, out, recipe=config)
+    blip.vision_model.load_state_dict(vision_state(vit.cpu().state_dict()))
+    blip.cpu().half().save_pretrained(out)
     images = BlipImageProcessor(
         size={"height": config.sizes[0], "width": config.sizes[0]},
         image_mean=list(OPENAI_MEAN),
@@ -195,7 +199,7 @@ def decode_loss(
         truncation=True,
         max_length=60,
         return_tensors="pt",
-    )
+    ).to(memory.device)
     ids = text.input_ids
     ids[:, 0] = tokenizer.convert_tokens_to_ids("[DEC]")
     labels = ids.masked_fill(text.attention_mask == 0, -100)

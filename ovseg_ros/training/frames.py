@@ -45,6 +45,10 @@ class Batch:
     colours: Tensor
     instances: Tensor
 
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        return Batch(**{key: value.to(device) for key, value in vars(self).items()})
+
     def repeat(self, times: int) -> Batch:
         """Return every view several times in a row."""
         return Batch(
@@ -220,7 +224,9 @@ class Frames:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images normalised with CLIP's statistics, which BLIP shares."""
-        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
+        mean, std = (
+            torch.tensor(v, device=images.device)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD)
+        )
         return (images - mean) / std
 
     def instances(self, batch: Batch, row: int) -> list[Instance]:

@@ -70,11 +70,14 @@ def train(config: PyramidConfig) -> None:
     }
     categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
     model = PyramidTrainer(visual, categories, colours)
-    rarity, size = frames.rarity(), (config.window, config.window)
+    device = config.loop.join()
+    model.to(device)
+    rarity, size = frames.rarity().to(device), (config.window, config.window)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        batch = frames.window(frames.draw(config.loop.batch, generator), size, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        index = frames.draw(config.loop.batch, generator)
+        batch = frames.window(index, size, generator).to(device)
+        with config.loop.autocast():
             first, patches = model.tower(frames.normalise(batch.images))
         category, colour = model.classify(patches.flatten(1, 2))
         where = patch_shares(batch.labels, STRIDE, categories)

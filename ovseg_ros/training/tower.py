@@ -176,7 +176,7 @@ def patch_shares(labels: Tensor, patch: int | tuple[int, int], count: int) -> Te
     batch, height, width = labels.shape
     blocks = labels.view(batch, height // high, high, width // wide, wide)
     blocks = blocks.permute(0, 1, 3, 2, 4).reshape(batch, -1, high * wide)[..., ::3]  # every third
-    shares = torch.zeros(*blocks.shape[:2], count)
+    shares = torch.zeros(*blocks.shape[:2], count, device=labels.device)
     shares.scatter_add_(2, blocks, torch.ones_like(blocks, dtype=torch.float32))
     return shares / blocks.shape[-1]
 
