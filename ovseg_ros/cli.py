@@ -12,7 +12,17 @@ from collections.abc import Sequence
 
 import typer
 
-from ovseg_ros.commands import bench, evaluation, graph, images, presets, render, table, train
+from ovseg_ros.commands import (
+    bench,
+    convert,
+    evaluation,
+    graph,
+    images,
+    presets,
+    render,
+    table,
+    train,
+)
 
 app = typer.Typer(
     name="ovseg",
@@ -42,6 +52,7 @@ app.command("render")(render.render)
 app.command("train")(train.train)
 app.command("presets")(presets.presets)
 app.command("pull")(presets.pull)
+app.command("convert")(convert.convert)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -26,6 +26,18 @@ def test_packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         weights.resolve_weights("robot_cell/other")
 
 
+def test_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVSEG_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="ovseg convert simzss FILE"):
+        weights.resolve_weights("converted/simzss_s")
+    (tmp_path / "weights" / "simzss_s").mkdir(parents=True)
+    found = weights.resolve_weights("converted/simzss_s")
+    assert found == str(tmp_path / "weights" / "simzss_s")
+    monkeypatch.delenv("OVSEG_DATA")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
+    assert weights.converted_root() == Path("/cache/ovseg_ros/weights")
+
+
 def test_empty() -> None:
     with pytest.raises(ValueError, match="weights: expected"):
         weights.resolve_weights(" ")

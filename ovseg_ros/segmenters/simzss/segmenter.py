@@ -40,6 +40,12 @@ class SimZSSConfig(Config):
     short_side: int = option(
         0, "short side the image is resized to; 0 for the size of training", low=0, high=4096
     )
+    long_side: int = option(
+        0,
+        "longest side after that, keeping the aspect; 0: slivers are squeezed to four short sides",
+        low=0,
+        high=16384,
+    )
     window: int = option(0, "side of the sliding window; 0 for the whole image", low=0, high=4096)
     stride: int = option(224, "stride of the sliding window", low=1, high=4096)
     background: float = option(
@@ -148,7 +154,9 @@ class SimZSSSegmenter:
         height, width = images.shape[1:3]
         short = self._config.short_side or min(self._model.config.image_hw)
         scale = short / min(height, width)
-        longest = 4 * short  # a sliver must not become an endless strip
+        if self._config.long_side:
+            scale = min(scale, self._config.long_side / max(height, width))
+        longest = self._config.long_side or 4 * short  # a sliver must not become an endless strip
         patch = self._model.visual.patch
         return tuple(  # type: ignore[return-value]
             max(side, round(min(length * scale, longest) / side) * side)

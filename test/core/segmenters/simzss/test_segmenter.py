@@ -74,6 +74,17 @@ def test_images_are_brought_to_the_size_of_training(
     torch.testing.assert_close(found, by_hand(segmenter, pixels, NAMES), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("image_hw", "input_hw"), [((40, 80), (16, 32)), ((20, 200), (4, 40)), ((200, 20), (40, 4))]
+)
+def test_a_longest_side_keeps_the_aspect(
+    make_segmenter: MakeSegmenter, image_hw: tuple[int, int], input_hw: tuple[int, int]
+):
+    segmenter = make_segmenter(short_side=16, long_side=40)
+    found = segmenter.similarity(noise(1, *image_hw), NAMES)
+    assert found.shape == (1, 5, input_hw[0] // 4, input_hw[1] // 4)
+
+
 class TestWindows:
     @pytest.mark.parametrize("window", [24, 25, 400])
     def test_one_that_covers_the_image_changes_nothing(

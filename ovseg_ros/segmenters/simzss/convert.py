@@ -1,0 +1,170 @@
+"""The authors' checkpoints (DINOv2 with a text tower) as weights of this package."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
+from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer
+
+HEAD = 64
+"""Width of an attention head in every published tower."""
+
+NAMES = {384: "simzss_s", 768: "simzss", 1024: "simzss_l"}
+"""Name of the weights, and of the preset that runs them, by width of the visual tower."""
+
+TRAINING_ONLY = (
+    "classification_weights_ema",
+    "beta_ema",
+    "logit_scale_local",
+    "text.attn_mask",
+)
+"""What checkpoints hold beside the two towers; inference does not need it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a conversion did.
+
+    Attributes:
+        directory: Where the weights are.
+        architecture: Shapes of the towers.
+        used: Number of tensors taken over.
+        ignored: Keys that were left out, all of them known to be needless.
+    """
+
+    directory: Path
+    architecture: Architecture
+    used: int
+    ignored: tuple[str, ...]
+
+
+def read_checkpoint(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint by key, without a leading ``module.``.
+
+    Args:
+        path: A state dict as ``torch.save`` wrote it, bare or under ``state_dict``.
+        trust: Read files with other objects than tensors too, which may run code.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a checkpoint, or not to be read without ``trust``.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint: {path} is not there")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=not trust)
+    except Exception as error:  # whatever the unpickler stumbles over
+        hint = "" if trust else "; if somebody you trust put more than tensors in it, add --trust"
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"checkpoint: {path} is no state dict of torch ({type(error).__name__}: {reason}){hint}"
+        ) from None
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"checkpoint: expected a dict of tensors in {path}")
+    return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def convert(state: Mapping[str, Tensor], directory: Path) -> Report:
+    """Write the weights of a checkpoint as :func:`load_simzss` reads them.
+
+    Args:
+        state: The authors' tensors, as :func:`read_checkpoint` returns them.
+        directory: Where to write.
+
+    Raises:
+        ValueError: naming all keys that are missing, unknown or of a wrong shape.
+    """
+    architecture = infer_architecture(state)
+    ignored = {key for key in TRAINING_ONLY if key in state}
+    if not architecture.denoiser and "visual.pos_embed" in state:
+        ignored.add("visual.pos_embed")  # models without denoiser carry its unused positions
+    kept = {key: value for key, value in state.items() if key not in ignored}
+    with torch.device("meta"):  # shapes only: the weights come from the checkpoint
+        model = SimZSS(architecture)
+    wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in kept.items()}
+    problems = [
+        *(f"missing {key}" for key in wanted if key not in found),
+        *(f"unknown {key}" for key in found if key not in wanted),
+        *(
+            f"{key} is {found[key]}, expected {shape}"
+            for key, shape in wanted.items()
+            if found.get(key, shape) != shape
+        ),
+    ]
+    if problems:
+        raise ValueError(f"checkpoint: {len(problems)} keys do not fit: {'; '.join(problems)}")
+    model.load_state_dict(kept, assign=True)
+    tokenizer = ClipTokenizer(architecture.text["context_length"])
+    if tokenizer.vocab_size != architecture.text["vocab_size"]:
+        raise ValueError(
+            f"checkpoint: expected CLIP's {tokenizer.vocab_size} words in text.token_embedding, "
+            f"got {architecture.text['vocab_size']}"
+        )
+    save_simzss(model, tokenizer, directory)
+    return Report(
+        directory=directory,
+        architecture=architecture,
+        used=len(kept),
+        ignored=tuple(sorted(ignored)),
+    )
+
+
+def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
+    """Read the shapes of both towers off a checkpoint.
+
+    Raises:
+        ValueError: if a tensor that tells a shape is missing.
+    """
+    vit, text = "visual.vit.model.", "text."
+    patch = _shape(state, f"{vit}patch_embed.proj.weight")  # (D, 3, p, p)
+    table = _shape(state, f"{vit}pos_embed")[1]
+    alone = math.isqrt(table) ** 2 == table  # the class token has no position of its own
+    side = math.isqrt(table if alone else table - 1)
+    visual: dict[str, Any] = {
+        "img_size": side * patch[2],
+        "patch_size": patch[2],
+        "embed_dim": patch[0],
+        "depth": _blocks(state, f"{vit}blocks."),
+        "num_heads": patch[0] // HEAD,
+        "no_embed_class": alone,
+    }
+    if f"{vit}blocks.0.ls1.gamma" in state:
+        visual["init_values"] = 1.0  # layer scale; the values are in the checkpoint
+    if f"{vit}reg_token" in state:
+        visual["reg_tokens"] = _shape(state, f"{vit}reg_token")[1]
+    vocabulary, width = _shape(state, f"{text}token_embedding.weight")
+    denoiser = any(key.startswith("visual.denoiser.") for key in state)
+    return Architecture(
+        visual=visual,
+        text={
+            "context_length": _shape(state, f"{text}positional_embedding")[0],
+            "vocab_size": vocabulary,
+            "width": width,
+            "heads": width // HEAD,
+            "layers": _blocks(state, f"{text}transformer.resblocks."),
+        },
+        denoiser=math.isqrt(_shape(state, "visual.pos_embed")[1]) if denoiser else 0,
+        image_hw=(16 * patch[2], 16 * patch[2]),  # 224 for patches of 14
+    )
+
+
+def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
+    if key not in state:
+        raise ValueError(f"checkpoint: expected SimZSS as its authors publish it, {key} is missing")
+    return tuple(state[key].shape)
+
+
+def _blocks(state: Mapping[str, Tensor], prefix: str) -> int:
+    numbers = {int(key[len(prefix) :].split(".")[0]) for key in state if key.startswith(prefix)}
+    return max(numbers, default=-1) + 1
