@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ovseg_ros.pyramid import PyramidTower, load_pyramid
 
@@ -26,6 +28,19 @@ def test_every_eight_pixels_are_a_patch(tower: PyramidTower, height: int, width:
     first, patches = tower(torch.randn(2, 3, height, width))
     assert first.shape == (2, 192)
     assert patches.shape == (2, height // 8, width // 8, 192)
+
+
+@torch.inference_mode()
+def test_fusing_changes_nothing_but_the_number_of_layers(tower: PyramidTower):
+    trained = copy.deepcopy(tower).train()
+    for _ in range(3):
+        trained(torch.rand(4, 3, 64, 64))  # statistics that are not 0 and 1
+    fused = copy.deepcopy(trained).fuse()
+    left = [name for name, module in fused.named_modules() if isinstance(module, nn.BatchNorm2d)]
+    assert left == ["backbone.bn1"]  # behind the three convolutions of this backbone's stem
+    images = torch.rand(2, 3, 64, 96)
+    for found, expected in zip(fused(images), trained.eval()(images), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
 
 
 @torch.inference_mode()

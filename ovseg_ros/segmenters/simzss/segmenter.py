@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.simzss.model import load_simzss, unit
@@ -79,6 +80,8 @@ class SimZSSSegmenter:
         self._dtype = resolve_dtype(dtype, self._device)
         self.device = str(self._device)
         model, self._tokenizer = load_simzss(directory)
+        if isinstance(model.visual, PyramidTower):
+            model.visual.fuse()
         self._model = model.to(self._device)
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
         self.text = TextCache(
