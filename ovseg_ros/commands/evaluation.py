@@ -8,23 +8,35 @@ from typing import Any
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+from ovseg_ros.commands.options import DEVICE, PRESET, SET, override, pipeline_options
 
 
 def evaluate(
     preset: str = PRESET,
-    dataset: str = typer.Option("robot_cell", help="robot_cell, or a folder of your own data."),
-    split: str = typer.Option("test", help="Of the robot cell: val, test, novel or sequence."),
+    dataset: str = typer.Option(
+        "robot_cell", help="robot_cell, a public data set (voc20, ade150, ...), or your folder."
+    ),
+    split: str | None = typer.Option(
+        None, help="val or train; of the robot cell val, test, novel or sequence."
+    ),
     root: Path | None = typer.Option(
-        None, help="Folder of the splits; $OVSEG_DATA/robot_cell or the user's cache by default."
+        None, help="Folder of the public data sets ($OVSEG_DATA), or of the robot cell's splits."
     ),
     vocabulary: str = typer.Option("gt", help="gt (the classes' names) or auto (discovered)."),
     segmentation: str = typer.Option(
         "segmenter", help="segmenter, or clusters (discovery's embeddings only)."
     ),
     averaging: str = typer.Option("detectron2", help="detectron2 or mmseg, see the report."),
+    mapper: str = typer.Option("lexical", help="Who maps names: lexical, lave or sbert."),
+    protocol: list[str] = typer.Option(
+        [], metavar="KEY=VALUE", help="Any other option of the protocol: boundary_px=3."
+    ),
     seed: int = typer.Option(0, min=0, help="Image i is discovered with seed + i."),
     limit: int | None = typer.Option(None, min=1, help="Only the first images."),
+    strict: bool = typer.Option(False, help="Stop at a missing or damaged image; else skip it."),
+    temporal: bool = typer.Option(False, help="Also measure steadiness over the frames in order."),
+    discover_every: int = typer.Option(15, min=1, help="With --temporal: frames per discovery."),
+    fps: float = typer.Option(10.0, min=1e-3, help="With --temporal: frames per second."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
     html_file: Path | None = typer.Option(None, "--html", help="Write a page with pictures."),
     resume: Path | None = typer.Option(
@@ -35,24 +47,40 @@ def evaluate(
 ) -> None:
     """Measure a preset on a data set.
 
-    Prints IoU per category, mIoU, c-mIoU, and precision and recall of discovered words.
+    Prints IoU per category, mIoU, c-mIoU, PQ where there are instances, and precision and recall of
+    discovered words. Started with torchrun, the processes share the images.
     """
     from ovseg_ros.evaluation.datasets import open_dataset
     from ovseg_ros.evaluation.evaluate import evaluate as run
+    from ovseg_ros.evaluation.predict import Predictor
     from ovseg_ros.evaluation.protocol import EvaluationConfig
+    from ovseg_ros.evaluation.sequence import evaluate_sequence
+    from ovseg_ros.evaluation.shards import device_of_process, shard_of_process
     from ovseg_ros.pipeline import build_pipeline
 
-    config = EvaluationConfig(
-        vocabulary=vocabulary, segmentation=segmentation, averaging=averaging, seed=seed
-    )
+    fixed = {"vocabulary": vocabulary, "segmentation": segmentation, "averaging": averaging}
+    fixed |= {"seed": seed, "mapper.name": mapper}  # type: ignore[dict-item]
+    config = override(EvaluationConfig(), protocol, fixed)
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
     options = pipeline_options(preset, sets, device=device, **without)
+    options = override(options, [], {"device": device_of_process(options.device)})
     data = open_dataset(dataset, split=split, root=root)
     pipeline = build_pipeline(options)
+    predictor = Predictor(pipeline, data, config)
     try:
-        result = run(
-            pipeline, data, config, options=options, resume=resume, limit=limit, progress=True
-        )
+        with shard_of_process() as shard:
+            result = run(
+                pipeline,
+                data,
+                config,
+                options=options,
+                mapper=predictor.mapper,
+                resume=resume,
+                limit=limit,
+                strict=strict,
+                shard=shard,
+                progress=True,
+            )
     except KeyboardInterrupt:
         typer.echo(
             f"stopped; the same command goes on with --resume {resume}"
@@ -61,17 +89,32 @@ def evaluate(
             err=True,
         )
         raise typer.Exit(130) from None
+    if not shard.first:
+        return
     summary = result.summary()
+    if temporal:
+        summary["temporal"] = evaluate_sequence(
+            pipeline,
+            data,
+            predictor.mapper,
+            discover_every=discover_every if vocabulary == "auto" else 0,
+            fps=fps,
+            vocabulary=options.vocabulary,
+            seed=seed,
+            limit=limit,
+            progress=True,
+        )
     for line in table(summary):
         typer.echo(line)
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
     if html_file is not None:
-        from ovseg_ros.evaluation.predict import Predictor
         from ovseg_ros.evaluation.report import write_html
 
-        write_html(html_file, result, data, Predictor(pipeline, data, config))
+        write_html(html_file, result, data, predictor)
+    if result.skipped:
+        raise typer.Exit(1)
 
 
 def table(summary: dict[str, Any]) -> list[str]:
@@ -88,13 +131,22 @@ def table(summary: dict[str, Any]) -> list[str]:
         row("mIoU", summary["miou"]) + f"  ({protocol['averaging']})",
         row("c-mIoU", summary["c_miou"]),
     ]
+    if "miou_boundary_free" in summary:
+        lines.append(row("mIoU off the borders", summary["miou_boundary_free"]))
+    for group, scores in (summary.get("panoptic") or {}).items():
+        values = ", ".join(f"{key.upper()} {scores[key] or 0:.4f}" for key in ("pq", "sq", "rq"))
+        if scores["classes"]:
+            lines.append(f"{'panoptic, ' + group:{width}}  {values}")
     if protocol["vocabulary"] == "auto":
         lines += [
             row("vocabulary precision", summary["vocabulary_precision"]),
             row("vocabulary recall", summary["vocabulary_recall"]),
         ]
-    return [
-        *lines,
+    if "temporal" in summary:
+        lines += [row(name, value) for name, value in summary["temporal"].items()]
+    lines.append(
         f"{summary['images']} images of {protocol['dataset']}, vocabulary {protocol['vocabulary']},"
-        f" {protocol['segmenter']} on {protocol['device']}, seed {protocol['seed']}",
-    ]
+        f" {protocol['segmenter']} on {protocol['device']}, seed {protocol['seed']}"
+    )
+    lines += [f"left out: {entry['reason']}" for entry in summary["skipped"]]
+    return lines

@@ -76,6 +76,8 @@ class Match(NamedTuple):
 class NameMapper:
     """Maps names to one of a list of classes; remembers its answers."""
 
+    rule = RULE
+
     def __init__(
         self, classes: Sequence[str], *, synonyms: Mapping[str, Sequence[str]] | None = None
     ) -> None:
@@ -100,12 +102,12 @@ class NameMapper:
         self._above: dict[str, frozenset[int]] = {}
         self._known: dict[str, Match] = {}
         for name in classes:
-            for form in _forms(name):
-                self._exact.setdefault(_key(form), name)
+            for form in spellings(name):
+                self._exact.setdefault(spelling_key(form), name)
         for name in classes:
             for synonym in given.get(name, ()):
-                for form in _forms(synonym):
-                    self._given.setdefault(_key(form), name)
+                for form in spellings(synonym):
+                    self._given.setdefault(spelling_key(form), name)
         senses = {name: self._class_senses(name, given.get(name, ())) for name in classes}
         for rank in range(_SENSES):  # a class's first sense beats another class's second
             for name, own in senses.items():
@@ -121,7 +123,7 @@ class NameMapper:
             return _visible(noun)
         heads = _heads(name)
         for head in heads:
-            self._heads.setdefault(_key(head), set()).add(name)
+            self._heads.setdefault(spelling_key(head), set()).add(name)
         usual = next((_visible(head) for head in heads if wordnet.known(head)), ())[:2]
         self._above[name] = frozenset(usual).union(*map(_ancestors, usual))
         return tuple(dict.fromkeys(s for word in synonyms for s in _visible(_singular(word))))
@@ -151,9 +153,9 @@ class NameMapper:
     def _lookup(self, phrase: str) -> Match:
         """Apply the rules to one form of a name, the strongest first."""
         for table, rule in ((self._exact, "exact"), (self._given, "given")):
-            for form in _forms(phrase):
-                if _key(form) in table:
-                    return Match(table[_key(form)], rule)
+            for form in spellings(phrase):
+                if spelling_key(form) in table:
+                    return Match(table[spelling_key(form)], rule)
         noun = _singular(phrase)
         senses = _visible(noun)
         for sense in senses:
@@ -163,13 +165,13 @@ class NameMapper:
             for ancestor in _ancestors(sense):
                 if ancestor in self._meanings:
                     return Match(self._meanings[ancestor], "hypernym")
-        everyday = _key(_EVERYDAY.get(noun, ""))
+        everyday = spelling_key(_EVERYDAY.get(noun, ""))
         if everyday in self._exact or everyday in self._given:
             return Match(self._exact.get(everyday) or self._given[everyday], "everyday")
         if noun not in _EMPTY_WORDS:
             usual = set(senses[:1])
             below = {name for name, above in self._above.items() if usual & above}
-            below |= self._heads.get(_key(noun), set())
+            below |= self._heads.get(spelling_key(noun), set())
             if len(below) == 1:
                 return Match(below.pop(), "hyponym")
         return Match(None, "none")
@@ -222,7 +224,7 @@ def _singular(phrase: str) -> str:
     return " ".join([*rest, wordnet.base_form(last) or last])
 
 
-def _forms(phrase: str) -> tuple[str, ...]:
+def spellings(phrase: str) -> tuple[str, ...]:
     """Return the spellings of a phrase: as it is, singular, and without an s at its end.
 
     The last is for words that WordNet lacks ("legos") or lists as something else ("bowls").
@@ -233,7 +235,7 @@ def _forms(phrase: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(forms))
 
 
-def _key(phrase: str) -> str:
+def spelling_key(phrase: str) -> str:
     """Return a phrase without case, spaces and hyphens: "race car", "race-car" and "racecar"."""
     return "".join(character for character in phrase.casefold() if character.isalnum())
 

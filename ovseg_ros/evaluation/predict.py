@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ovseg_ros.evaluation.datasets import Dataset
-from ovseg_ros.evaluation.lexical import NameMapper
+from ovseg_ros.evaluation.mapping import Mapper, build_mapper
 from ovseg_ros.evaluation.protocol import EvaluationConfig
-from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import UNLABELLED, Discovery, Vocabulary
+
+if TYPE_CHECKING:
+    from ovseg_ros.pipeline import Pipeline
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,8 +41,20 @@ class Prediction:
 class Predictor:
     """Predicts images of a data set under a protocol."""
 
-    def __init__(self, pipeline: Pipeline, dataset: Dataset, config: EvaluationConfig) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        dataset: Dataset,
+        config: EvaluationConfig,
+        mapper: Mapper | None = None,
+    ) -> None:
         """Check that the pipeline can do what the protocol asks.
+
+        Args:
+            pipeline: The pipeline.
+            dataset: The data set.
+            config: The protocol.
+            mapper: Maps discovered names; made from the protocol by default.
 
         Raises:
             ValueError: if names are to be discovered by a pipeline without discoverer.
@@ -47,21 +62,24 @@ class Predictor:
         if config.vocabulary == "auto" and pipeline.discoverer is None:
             raise ValueError("vocabulary: expected gt, this pipeline has no discovery for auto")
         self._pipeline, self._config = pipeline, config
-        self._classes = Vocabulary.of(*dataset.classes)
+        words = [w for w in dataset.words if config.background_word or w != dataset.background]
+        self._words = Vocabulary.of(*words)
         self._ids = {name: label for label, name in enumerate(dataset.classes, start=1)}
-        self._mapper = NameMapper(dataset.classes, synonyms=dataset.synonyms)
+        self._rest = self._ids.get(dataset.background or "", UNLABELLED)
+        self.mapper = mapper or build_mapper(
+            config.mapper, dataset.classes, dataset.synonyms, device=pipeline.segmenter.device
+        )
 
     def predict(self, image: np.ndarray, index: int) -> Prediction:
         """Predict one image, RGB (H, W, 3) uint8; ``index`` chooses the seed."""
         start = time.perf_counter()
         if self._config.vocabulary == "gt":
-            labels = self._segment(image, self._classes)
-            return Prediction(
-                segments=labels,
-                classes=labels.astype(np.uint16),
-                names=self._classes.names,
-                mapping={name: name for name in self._classes.names},
-                seconds={"segment": time.perf_counter() - start},
+            segments = self._segment(image, self._words)
+            return self._mapped(
+                segments,
+                self._words.names,
+                {name: name if name in self._ids else None for name in self._words.names},
+                {"segment": time.perf_counter() - start},
             )
         assert self._pipeline.discoverer is not None
         found = self._pipeline.discoverer.discover(image, seed=self._config.seed + index)
@@ -73,10 +91,20 @@ class Predictor:
             start = time.perf_counter()
             segments = self._segment(image, Vocabulary.of(*names))
             seconds["segment"] = time.perf_counter() - start
-        mapping = {name: self._mapper.match(name).category for name in names}
-        lookup = np.zeros(max(int(segments.max()), len(names)) + 1, np.uint16)
+        mapping = {name: self.mapper.match(name).category for name in names}
+        return self._mapped(segments, names, mapping, seconds)
+
+    def _mapped(
+        self,
+        segments: np.ndarray,
+        names: tuple[str, ...],
+        mapping: dict[str, str | None],
+        seconds: dict[str, float],
+    ) -> Prediction:
+        """Bring segments to the data set's classes; what has no class is background, if it is."""
+        lookup = np.full(max(int(segments.max()), len(names)) + 1, self._rest, np.uint16)
         for label, name in enumerate(names, start=1):
-            lookup[label] = self._ids.get(mapping[name] or "", UNLABELLED)
+            lookup[label] = self._ids.get(mapping[name] or "", self._rest)
         return Prediction(
             segments=segments,
             classes=lookup[segments],

@@ -6,13 +6,14 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from ovseg_ros.config import Config, flatten, option
-from ovseg_ros.evaluation import lexical
+from ovseg_ros.evaluation.datasets.base import Dataset
+from ovseg_ros.evaluation.mapping import MapperConfig
 from ovseg_ros.weights import resolve_weights
 
 
@@ -41,7 +42,17 @@ class EvaluationConfig(Config):
     asked_share: float = option(
         0.005, "a class must be found if it covers this share of the image", low=0.0, high=1.0
     )
+    boundary_px: int = option(
+        0,
+        "also score without so many pixels on either side of the true borders; 0 does not",
+        low=0,
+        high=100,
+    )
+    background_word: bool = option(
+        True, "with gt: give the segmenter the word background where that is a class"
+    )
     seed: int = option(0, "image i is discovered with seed + i", low=0)
+    mapper: MapperConfig = MapperConfig()
 
     def __post_init__(self) -> None:
         """Validate the options against each other."""
@@ -51,24 +62,32 @@ class EvaluationConfig(Config):
 
 
 def describe(
-    config: EvaluationConfig, *, dataset: str, classes: tuple[str, ...], options: Config | None
+    config: EvaluationConfig, *, dataset: Dataset, mapping: str, options: Config | None
 ) -> dict[str, Any]:
     """Return the protocol of an evaluation, as it stands in its report.
 
     Args:
         config: How the evaluation goes.
-        dataset: Name of the data set.
-        classes: Its classes.
+        dataset: The data set.
+        mapping: Rule of the mapper in one line.
         options: The options of the pipeline, or None where it was not made from options.
     """
     flat = flatten(options) if options is not None else {}
     return {
-        "dataset": dataset,
-        "classes": list(classes),
-        **asdict(config),
+        "dataset": dataset.name,
+        "classes": list(dataset.classes),
+        "background": dataset.background,
+        "things": sorted(dataset.things),
+        **{key: value for key, value in flatten(config).items() if not key.startswith("mapper.")},
         "scored_at": "original size",
         "ground_truth_void": "excluded; unlabelled or unmapped predictions are wrong",
-        "mapping": lexical.RULE if config.vocabulary == "auto" else "names are the classes",
+        "mapping": mapping if config.vocabulary == "auto" else "names are the classes",
+        "mapper": {
+            key.removeprefix("mapper."): value
+            for key, value in flatten(config).items()
+            if key.startswith(("mapper.name", f"mapper.{config.mapper.name}."))
+            and config.vocabulary == "auto"
+        },
         "vocabulary_rule": (
             "precision: discovered names whose class covers at least visible_share of the image; "
             "recall: classes covering at least asked_share that a discovered name maps to; "
@@ -77,6 +96,10 @@ def describe(
         "c_miou_rule": (
             "per image and true label the best IoU over predicted segments of any name, "
             "averaged over labels, then images; unlabelled pixels are no segment"
+        ),
+        "pq_rule": (
+            "match at IoU > 0.5; predicted things are the connected components of the mask, stuff "
+            "is one segment per class; void and crowds as in COCO's evaluation"
         ),
         "options": flat,
         "weights": {

@@ -15,8 +15,8 @@ from PIL import Image
 
 from ovseg_ros.drawing import contact_sheet, overlay, with_legend
 from ovseg_ros.evaluation.datasets import Dataset
-from ovseg_ros.evaluation.evaluate import Evaluation, ImageRecord
 from ovseg_ros.evaluation.predict import Prediction, Predictor
+from ovseg_ros.evaluation.records import Evaluation, ImageRecord
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,30 @@ def confused(evaluation: Evaluation, count: int) -> list[tuple[str, str, float]]
     names = [*classes, "no category"]
     cells = [divmod(int(cell), shares.shape[1]) for cell in order]
     return [(classes[r], names[c], float(shares[r, c])) for r, c in cells if shares[r, c] > 0]
+
+
+def heat(evaluation: Evaluation, count: int) -> tuple[list[str], list[tuple[str, list[float]]]]:
+    """Return the confusion matrix of the largest classes for a table.
+
+    Args:
+        evaluation: The evaluation.
+        count: At most so many classes, those with most true pixels.
+
+    Returns:
+        Heads of the columns, and for every class its name and its row: the shares of its pixels
+        that went to the classes shown, to other classes, and to none.
+    """
+    matrix = evaluation.confusion
+    classes = list(evaluation.protocol["classes"])
+    pixels = matrix.sum(1)
+    largest = [int(i) for i in np.argsort(-pixels, kind="stable")[:count] if pixels[i]]
+    shown = sorted(largest)
+    rest = [i for i in range(len(classes)) if i not in shown]
+    rows = []
+    for i in shown:
+        counts = [*matrix[i, shown], matrix[i, rest].sum(), matrix[i, -1]]
+        rows.append((classes[i], [float(c / pixels[i]) for c in counts]))
+    return [*(classes[i] for i in shown), "other", "none"], rows
 
 
 def draw(dataset: Dataset, predictor: Predictor, index: int) -> np.ndarray:
@@ -106,6 +130,7 @@ def write_html(
         summary=evaluation.summary(),
         protocol=json.dumps(evaluation.protocol, indent=1),
         confused=confused(evaluation, 12),
+        heat=heat(evaluation, 40),
         galleries={
             "Best images": _pictures(best, dataset, predictor),
             "Worst images": _pictures(worst, dataset, predictor),

@@ -4,11 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from ovseg_ros.evaluation.datasets import Sample
-from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.evaluation.datasets import Sample, Segment, Segments
 from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.types import Discovery, Proposal, Segmentation
-from ovseg_ros.vocabulary import LivingVocabulary
 
 COLORS = {"floor": 40, "mug": 120, "duck": 200}
 SPOKEN = {"floor": "ground", "mug": "red mug", "duck": "duck"}
@@ -18,23 +16,30 @@ class ToyData:
     """Three images of 20 x 30 pixels: floor above, then a strip of mug or duck, then void."""
 
     name = "toy"
-    classes = tuple(COLORS)
+    classes = words = tuple(COLORS)
+    background = None
+    things = frozenset({"mug", "duck"})
 
-    def __init__(self):
+    def __init__(self, broken=()):
         self.synonyms = {"floor": ("ground",)}
+        self._broken = broken
 
     def __len__(self):
         return 3
 
     def __getitem__(self, index):
+        if index in self._broken:
+            raise ValueError(f"masks/image{index}.png: not an image, or a damaged one")
         thing = ("mug", "duck", "mug")[index]
         labels = np.zeros((20, 30), np.uint8)
         labels[:10] = 1
-        labels[10:18] = 1 + self.classes.index(thing)
+        labels[10:18] = 1 + list(COLORS).index(thing)
         image = np.zeros((20, 30, 3), np.uint8)
         image[:10] = COLORS["floor"]
         image[10:18] = COLORS[thing]
-        return Sample(id=f"image{index}", image=image, labels=labels)
+        of = {label: Segment(label, crowd=False) for label in (1, 2, 3)}
+        segments = Segments(ids=labels.astype(np.int32), of=of)
+        return Sample(id=f"image{index}", image=image, labels=labels, segments=segments)
 
 
 class ToySegmenter:
@@ -89,6 +94,9 @@ def toy_data():
 
 @pytest.fixture
 def toy_pipeline():
+    from ovseg_ros.pipeline import Pipeline
+    from ovseg_ros.vocabulary import LivingVocabulary
+
     return Pipeline(ToySegmenter(), ToyDiscoverer(), LivingVocabulary())
 
 

@@ -6,11 +6,13 @@ import cv2
 import numpy as np
 import pytest
 
-from ovseg_ros.evaluation import datasets
 from ovseg_ros.evaluation.datasets import (
+    VOID,
     FolderDataset,
     RobotCellDataset,
     Sample,
+    Segment,
+    Segments,
     open_dataset,
     robot_cell_root,
 )
@@ -43,11 +45,13 @@ def test_lines_without_a_value_are_numbered(toy_folder):
         ("70000: mug\n", "a mask value of its own"),
         ("1: mug\n2: mug\n", "distinct classes, got 'mug' twice"),
         ("\n", "at least one class"),
+        ("1: mug,,cup\n", None),
     ],
 )
 def test_a_bad_class_list_is_refused_with_its_path(toy_folder, text, message):
     (toy_folder / "classes.txt").write_text(text)
-    with pytest.raises(ValueError, match=f"classes.txt: expected {message}"):
+    expected = f"expected {message}" if message else "'1: mug,,cup': name: expected at least one"
+    with pytest.raises(ValueError, match=f"classes.txt: {expected}"):
         FolderDataset(toy_folder)
 
 
@@ -56,10 +60,14 @@ def test_missing_parts_are_named(toy_folder, tmp_path):
         FolderDataset(tmp_path)
     data = FolderDataset(toy_folder)
     (toy_folder / "masks" / "image1.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"image1\.png is missing or damaged"):
+    with pytest.raises(FileNotFoundError, match=r"masks/image1\.png: no such file"):
+        data[1]
+    (toy_folder / "masks" / "image1.png").write_bytes(b"\x89PNG nothing else")
+    with pytest.raises(ValueError, match=r"masks/image1\.png: not an image, or a damaged one"):
         data[1]
     cv2.imwrite(str(toy_folder / "masks" / "image1.png"), np.zeros((5, 5), np.uint8))
-    with pytest.raises(ValueError, match=r"image1: the image is \(20, 30, 3\)"):
+    message = r"masks/image1\.png: expected the size of .*images/image1\.png, \(20, 30\)"
+    with pytest.raises(ValueError, match=message):
         data[1]
     cv2.imwrite(str(toy_folder / "masks" / "image1.png"), np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(ValueError, match="expected one channel"):
@@ -74,7 +82,7 @@ def test_an_empty_folder_is_refused(toy_folder):
 
 
 def test_unknown_data_sets_are_refused():
-    with pytest.raises(ValueError, match="dataset: expected robot_cell or an existing folder"):
+    with pytest.raises(ValueError, match=r"dataset: expected robot_cell, voc20, .* or an existing"):
         open_dataset("imagenet")
 
 
@@ -86,7 +94,7 @@ def write_split(root, split, values):
     labels = np.tile(np.array(values, np.uint8), (8, 1))
     cv2.imwrite(str(folder / "rgb" / "0_0.jpg"), np.zeros((8, len(values), 3), np.uint8))
     cv2.imwrite(str(folder / "labels" / "0_0.png"), labels)
-    cv2.imwrite(str(folder / "instances" / "0_0.png"), labels)
+    cv2.imwrite(str(folder / "instances" / "0_0.png"), labels + 10)
     classes = {"categories": list(category_names()), "synonyms": {}}
     (folder / "classes.json").write_text(json.dumps(classes))
     frame = {"name": "0_0", "captions": [], "instances": [], "depth": False}
@@ -107,6 +115,15 @@ def test_robot_cell_has_the_classes_of_its_split(tmp_path):
         expected = ["floor", "robot arm", "bunny" if data is novel else "void"]
         assert found == expected
     assert test.name == "robot_cell/test"
+    floor, arm = (test.classes.index(name) + 1 for name in ("floor", "robot arm"))
+    segments = test[0].segments
+    assert segments.of == {
+        values[0] + 10: Segment(floor, crowd=False),
+        values[1] + 10: Segment(arm, crowd=False),
+    }
+    assert (segments.ids[0] == np.array(values) + 10).all()
+    assert "robot arm" in test.things
+    assert "floor" not in test.things
     assert "cup" in test.synonyms["mug"]
 
 
@@ -135,4 +152,11 @@ def test_robot_cell_is_looked_for_where_the_environment_says(monkeypatch, tmp_pa
 def test_samples_are_checked():
     with pytest.raises(ValueError, match="x: the image is"):
         Sample(id="x", image=np.zeros((2, 2, 3), np.uint8), labels=np.zeros((2, 3), np.uint8))
-    assert datasets.VOID == 0
+    with pytest.raises(ValueError, match="the segments"):
+        Sample(
+            id="x",
+            image=np.zeros((2, 2, 3), np.uint8),
+            labels=np.zeros((2, 2), np.uint8),
+            segments=Segments(ids=np.zeros((1, 2), np.int32), of={}),
+        )
+    assert VOID == 0

@@ -1,15 +1,24 @@
 """Evaluations of toy pipelines whose numbers can be computed by hand."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ovseg_ros.evaluation.evaluate import Evaluation, ImageRecord, evaluate
+from ovseg_ros.evaluation.evaluate import evaluate
+from ovseg_ros.evaluation.lexical import NameMapper
 from ovseg_ros.evaluation.metrics import VocabularyScore
+from ovseg_ros.evaluation.panoptic import ClassCounts
 from ovseg_ros.evaluation.predict import Predictor, clusters_as_segments
 from ovseg_ros.evaluation.protocol import EvaluationConfig, digest, fingerprint
-from ovseg_ros.evaluation.report import confused, extremes, write_html
+from ovseg_ros.evaluation.records import Evaluation, ImageRecord
+from ovseg_ros.evaluation.report import confused, extremes, heat, write_html
+from ovseg_ros.evaluation.sequence import evaluate_sequence
+from ovseg_ros.evaluation.shards import Shard, device_of_process
 from ovseg_ros.pipeline import Pipeline, PipelineConfig
 from ovseg_ros.types import Discovery
 from ovseg_ros.vocabulary import LivingVocabulary
@@ -46,6 +55,17 @@ def test_automatic_vocabulary_by_hand(toy_data, toy_pipeline):
         ("red mug", {"category": "mug", "images": 2}),
     ]
     assert toy_pipeline.discoverer.seeds == [100, 101, 102]
+    # floor and mug match everywhere, the duck is missed once
+    assert result["panoptic"]["all"] == {
+        "pq": 0.666667,
+        "sq": 0.666667,
+        "rq": 0.666667,
+        "classes": 3,
+    }
+    assert result["panoptic"]["things"]["pq"] == 0.5
+    assert result["panoptic"]["stuff"]["pq"] == 1
+    assert result["categories_found"] == 3
+    assert result["miou_mmseg"] == result["miou_detectron2"] == result["miou"]
 
 
 def test_the_living_vocabulary_is_left_alone(toy_data, toy_pipeline):
@@ -112,8 +132,7 @@ def test_a_killed_run_continues(toy_data, toy_pipeline, tmp_path):
     resumed = evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path)
     assert toy_pipeline.discoverer.seeds == [100, 101, 102]
     fresh = evaluate(toy_pipeline, toy_data, AUTO)
-    stable = [{**e.summary(), "seconds_per_image": None} for e in (resumed, fresh)]
-    assert stable[0] == stable[1]
+    assert stable(resumed.summary()) == stable(fresh.summary())
 
 
 def test_another_protocol_does_not_use_the_cache(toy_data, toy_pipeline, tmp_path):
@@ -121,6 +140,117 @@ def test_another_protocol_does_not_use_the_cache(toy_data, toy_pipeline, tmp_pat
     evaluate(toy_pipeline, toy_data, EvaluationConfig(vocabulary="auto", seed=7), resume=tmp_path)
     assert toy_pipeline.discoverer.seeds == [100, 101, 102, 7, 8, 9]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def stable(summary):
+    """A summary without what no two runs share."""
+    return {**summary, "seconds_per_image": None}
+
+
+def test_an_image_that_cannot_be_read_is_skipped_and_named(toy_pipeline, toy_data, caplog):
+    broken = type(toy_data)(broken={1})
+    result = evaluate(toy_pipeline, broken, AUTO).summary()
+    assert result["images"] == 2
+    assert result["per_category"]["duck"] is None
+    reason = "masks/image1.png: not an image, or a damaged one"
+    assert result["skipped"] == [{"index": 1, "reason": reason}]
+    assert f"image 1 of toy is left out: {reason}" in caplog.text
+    with pytest.raises(ValueError, match=r"masks/image1\.png"):
+        evaluate(toy_pipeline, broken, AUTO, strict=True)
+
+
+def test_shares_add_up_to_the_whole(toy_data, toy_pipeline, tmp_path):
+    """Two processes one after the other leave what a third run needs not compute again."""
+    for rank in range(2):
+        shard = Shard(rank=rank, count=2)
+        object.__setattr__(shard, "gather", lambda items: items)
+        evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path, shard=shard)
+    assert toy_pipeline.discoverer.seeds == [100, 102, 101]
+    again = evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path).summary()
+    assert len(toy_pipeline.discoverer.seeds) == 3
+    assert stable(again) == stable(evaluate(toy_pipeline, toy_data, AUTO).summary())
+    with pytest.raises(ValueError, match="rank: expected"):
+        Shard(rank=2, count=2)
+
+
+def test_torchrun_gives_what_one_process_gives(toy_data, toy_pipeline, tmp_path):
+    script = Path(__file__).with_name("sharded_run.py")
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    root = str(Path(__file__).parents[3])
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        env={**os.environ, "PYTHONPATH": root, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    sharded = json.loads(next(line for line in done.stdout.splitlines() if line[:1] == "{"))
+    alone = evaluate(toy_pipeline, type(toy_data)(broken={1}), AUTO).summary()
+    assert stable(sharded) == stable(json.loads(json.dumps(alone)))
+    assert len(list(tmp_path.iterdir())) == 1  # images 0 and 2 are the first process's, 1 broke
+
+
+def test_every_process_takes_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert device_of_process("auto") == "auto"
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert device_of_process("auto") == "cuda:1"
+    assert device_of_process("cpu") == "cpu"
+
+
+@pytest.fixture
+def background_data(toy_data):
+    """The toy data where the duck counts as background."""
+    toy_data.classes = ("floor", "mug", "background")
+    toy_data.words = ("floor", "mug", "duck", "background")
+    toy_data.background = "background"
+    return toy_data
+
+
+@pytest.mark.parametrize("word", [True, False])
+def test_what_is_no_class_is_background(toy_pipeline, background_data, word):
+    given = []
+    inner = toy_pipeline.segmenter.segment
+
+    def segment(images, vocabulary):
+        given.append(vocabulary.names)
+        return inner(images, vocabulary)
+
+    toy_pipeline.segmenter.segment = segment
+    config = EvaluationConfig(background_word=word)
+    result = evaluate(toy_pipeline, background_data, config).summary()
+    assert given[0] == background_data.words[: 4 if word else 3]
+    assert result["miou"] == 1  # the duck's pixels are called duck, and that is background
+    auto = evaluate(toy_pipeline, background_data, AUTO).summary()
+    assert auto["per_category"]["background"] == 1  # nobody finds the duck: unlabelled
+    assert auto["vocabulary_recall"] == 1  # nobody has to name the background
+
+
+def test_borders_can_be_left_out(toy_data, toy_pipeline):
+    config = EvaluationConfig(vocabulary="auto", boundary_px=2)
+    result = evaluate(toy_pipeline, toy_data, config)
+    pixels = sum(cell[2] for cell in result.records[0].boundary_free)
+    assert pixels == 30 * (8 + 4)  # of 10 rows floor and 8 rows mug, 2 go on either side
+    assert result.summary()["miou_boundary_free"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_steadiness_of_a_living_vocabulary(toy_data, toy_pipeline):
+    mapper = NameMapper(toy_data.classes, synonyms=toy_data.synonyms)
+    found = evaluate_sequence(toy_pipeline, toy_data, mapper, discover_every=1, fps=10.0)
+    assert found["frames"] == 3
+    assert toy_pipeline.vocabulary.snapshot().version == 0
+    assert toy_pipeline.discoverer.seeds == [0, 1, 2]
+    assert found["vc8"] is None  # three frames are no window
+    assert found["vocabulary_jaccard"] == 1
+    assert found["label_churn"] == 0
+    assert found["vocabulary_stable_after_s"] == 0
+    fixed = evaluate_sequence(toy_pipeline, toy_data, mapper, discover_every=0, fps=10.0)
+    assert fixed["vocabulary_jaccard"] is None
+    assert fixed["label_churn"] == 0
+    blind = Pipeline(toy_pipeline.segmenter, None, LivingVocabulary())
+    with pytest.raises(ValueError, match="discover_every: expected 0"):
+        evaluate_sequence(blind, toy_data, mapper, discover_every=1, fps=10.0)
 
 
 def test_limit(toy_data, toy_pipeline):
@@ -164,11 +294,15 @@ def test_records_survive_json():
         mapping={"mug": None},
         vocabulary=VocabularyScore(right=1, discovered=2),
         seconds={"segment": 0.1},
+        boundary_free=[(0, 0, 2)],
+        panoptic={2: ClassCounts(iou=0.75, matched=1)},
     )
     again = ImageRecord.from_json(record.to_json())
     assert np.isnan(again.miou)
     assert again.vocabulary == record.vocabulary
     assert again.confusion == record.confusion
+    assert again.boundary_free == record.boundary_free
+    assert again.panoptic == record.panoptic
 
 
 def test_report_shows_best_and_worst_and_needs_nothing_else(toy_data, toy_pipeline, tmp_path):
@@ -177,6 +311,9 @@ def test_report_shows_best_and_worst_and_needs_nothing_else(toy_data, toy_pipeli
     assert [r.index for r in best] == [0, 2]
     assert [r.index for r in worst] == [1]
     assert confused(evaluation, 5) == [("duck", "no category", 1.0)]
+    heads, rows = heat(evaluation, 2)
+    assert heads == ["floor", "mug", "other", "none"]
+    assert rows == [("floor", [1.0, 0.0, 0.0, 0.0]), ("mug", [0.0, 1.0, 0.0, 0.0])]
     page = tmp_path / "out" / "report.html"
     write_html(page, evaluation, toy_data, Predictor(toy_pipeline, toy_data, AUTO))
     text = page.read_text()

@@ -18,6 +18,7 @@ from ovseg_ros.evaluation.metrics import (
     iou_per_class,
     mean_iou,
     vocabulary_score,
+    without_boundaries,
 )
 
 #           class 0 .. 2 and void (9)         predictions, 7 is no class
@@ -153,3 +154,24 @@ def test_vocabulary_scores_add_up_and_empty_ones_are_nan():
     assert (total.precision, total.recall) == (0.5, 0.75)
     assert np.isnan(VocabularyScore().precision)
     assert np.isnan(VocabularyScore().recall)
+
+
+def test_borders_are_left_out_by_hand():
+    labels = np.array([[1, 1, 1, 1, 2, 2, 2]] * 3, np.uint16)
+    inner = without_boundaries(labels, 1, void=0)
+    assert inner.tolist() == [[1, 1, 1, 0, 0, 2, 2]] * 3
+    assert inner.dtype == labels.dtype
+    assert without_boundaries(labels, 2, void=0).tolist() == [[1, 1, 0, 0, 0, 0, 2]] * 3
+    assert (without_boundaries(labels, 0, void=0) == labels).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(arrays(np.uint8, (6, 7), elements=st.integers(1, 3)), st.integers(1, 2))
+def test_borders_agree_with_their_definition(labels, width):
+    inner = without_boundaries(labels, width, void=0)
+    for (r, c), value in np.ndenumerate(labels):
+        near = labels[
+            max(r - width, 0) : r + width + 1,
+            max(c - width, 0) : c + width + 1,
+        ]
+        assert inner[r, c] == (value if (near == value).all() else 0)
