@@ -246,6 +246,32 @@ def test_eval_of_clusters(ovseg, folder, tmp_path):
     assert data["c_miou"] == 0.5
 
 
+def test_eval_names_what_it_leaves_out(ovseg, folder, tmp_path):
+    (folder / "masks" / "b.png").write_text("no image")
+    words = ["--dataset", folder, "--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]
+    code, out, _ = ovseg("eval", *words)
+    assert code == 1
+    assert "masks/b.png: not an image, or a damaged one" in out.splitlines()[-1]
+    assert json.loads((tmp_path / "x.json").read_text())["images"] == 1
+    assert "masks/b.png" in (tmp_path / "x.html").read_text()
+    code, _, err = ovseg("eval", *words, "--strict")
+    assert code == 2
+    assert "masks/b.png: not an image, or a damaged one" in err
+
+
+def test_eval_takes_every_option_of_the_protocol(ovseg, folder, tmp_path):
+    words = ["--protocol", "boundary_px=1", "--protocol", "asked_share=0.6", "--vocabulary", "auto"]
+    words += ["--temporal", "--discover-every", "1", "--json", tmp_path / "x.json"]
+    code, out, _ = ovseg("eval", "--dataset", folder, *words)
+    assert code == 0
+    assert "mIoU off the borders  1.0000" in out
+    assert "vocabulary_jaccard    1.0000" in out
+    data = json.loads((tmp_path / "x.json").read_text())
+    assert data["protocol"]["asked_share"] == 0.6
+    assert data["vocabulary_recall"] is None  # nothing covers 60 % of an image
+    assert data["temporal"]["label_churn"] == 0
+
+
 def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
@@ -265,7 +291,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["segment", "{images}", "--set", "segmenter.title=x"], "segmenter.title: no such option"),
         (["segment", "{images}", "--set", "device"], "--set: expected KEY=VALUE, got 'device'"),
         (["eval", "--vocabulary", "all"], "vocabulary: expected one of 'gt', 'auto', got 'all'"),
-        (["eval", "--dataset", "imagenet"], "dataset: expected robot_cell or an existing folder"),
+        (["eval", "--dataset", "imagenet"], "dataset: expected robot_cell, voc20, "),
         (["eval", "--segmentation", "clusters"], "clusters have discovered names"),
         (["render", "kitchen"], "dataset: expected robot_cell, got 'kitchen'"),
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
