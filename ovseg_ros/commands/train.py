@@ -16,6 +16,7 @@ RECIPES = {
     "pyramid": "SimZSS's small visual tower (convolutions), with the simulator's masks",
     "simzss": "a small SimZSS on such a tower",
     "tower": "BLIP's small visual tower (a ViT), with the simulator's masks",
+    "blip_itm": "a small BLIP image-text matcher behind a pyramid",
     "blip": "a small BLIP captioner on such a tower",
 }
 _RECIPE_HELP = "; ".join(f"{name}: {what}" for name, what in RECIPES.items())

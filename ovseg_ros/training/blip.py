@@ -36,7 +36,7 @@ from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import PATCH, encode_patches, load_tower
 
 PROMPT = "a picture of"
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +122,9 @@ def _vit(config: BlipRecipe) -> dict[str, Any]:
     }
 
 
-def blip_config(config: BlipRecipe, tokenizer: BertTokenizer) -> BlipConfig:
+def blip_config(
+    config: BlipRecipe, tokenizer: BertTokenizer, start: str = "[DEC]"
+) -> BlipConfig:
     """Return the shapes of the model."""
     width = config.width
     return BlipConfig(
@@ -148,19 +150,24 @@ def blip_config(config: BlipRecipe, tokenizer: BertTokenizer) -> BlipConfig:
             "pad_token_id": tokenizer.pad_token_id,
             "sep_token_id": tokenizer.sep_token_id,
             "eos_token_id": tokenizer.sep_token_id,
-            "bos_token_id": tokenizer.convert_tokens_to_ids("[DEC]"),
+            "bos_token_id": tokenizer.convert_tokens_to_ids(start),
         },
         projection_dim=64,
     )
 
 
-def build_tokenizer(frames: Frames) -> BertTokenizer:
-    """Return a WordPiece tokenizer of the captions' words, with single letters for all others."""
+def build_tokenizer(frames: Frames, start: str = "[DEC]") -> BertTokenizer:
+    """Return a WordPiece tokenizer of the captions' words, with single letters for all others.
+
+    Args:
+        frames: Where the words come from.
+        start: A special token that begins texts for the model.
+    """
     words = {word for captions in frames.captions for text in captions for word in _words(text)}
     letters = [chr(code) for code in range(33, 127)]
     pieces = sorted({*words, *_words(PROMPT), *letters} | {f"##{letter}" for letter in letters})
-    vocabulary = {piece: i for i, piece in enumerate((*SPECIAL, *pieces))}
-    return BertTokenizer(vocab=vocabulary, bos_token="[DEC]")  # special: no part of captions
+    vocabulary = {piece: i for i, piece in enumerate((*SPECIAL, start, *pieces))}
+    return BertTokenizer(vocab=vocabulary, bos_token=start)  # special: no part of captions
 
 
 def vision_state(tower: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,255 @@
+"""The robot cell's image-text matcher: a small BLIP-ITM on the frozen visual tower.
+
+It learns to say whether a text fits an image. Its hard negatives are texts with one noun replaced by
+an absent one, so that to tell them apart every noun must look for its own patches: the
+cross-attention that PnP-OVSS reads as masks. No mask takes part in the losses; the simulator's
+instances only say which names a (cropped, partly hidden) view shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForImageTextRetrieval,
+    BlipImageProcessor,
+    BlipProcessor,
+)
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.robot_cell.captions import MIN_SHARE, frame_captions
+from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
+from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_tokenizer, vision_state
+from ovseg_ros.training.card import write_card
+from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.tower import draw_regions, load_tower
+
+START = "[ENC]"
+"""First token of a text that is matched with an image, as in BLIP."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlipItmRecipe(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "directory of the rendered robot cell")
+    tower: str = option("out/tower", "directory of the frozen vision tower")
+    out: str = option("out/blip_itm", "directory of the result")
+    width: int = option(192, "width of the text encoder", low=64)
+    layers: int = option(3, "blocks of the text encoder", low=1)
+    heads: int = option(6, "attention heads of a block", low=1)
+    sizes: tuple[int, ...] = option((320, 240), "sides of the square images in pixels")
+    pairs: int = option(2, "fitting texts of an image, each with a negative of its own", low=1)
+    names: int = option(8, "names in a text without grammar at most", low=1)
+    sentences: float = option(
+        0.3, "share of the texts that are captions instead of names", low=0.0, high=1.0
+    )
+    hidden: float = option(
+        0.5, "largest share of the patches that half of the steps blacken", low=0.0, high=0.95
+    )
+    contrast: float = option(0.3, "weight of the image-text contrast with single names", low=0.0)
+    loop: LoopConfig = LoopConfig(steps=2000, batch=24, lr=1e-3)
+
+
+def train(config: BlipItmRecipe) -> None:
+    """Train the text encoder and write the model, its card and its curves to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
+    frames = load_frames(Path(config.data), "train")
+    visual, weights = load_tower(Path(config.tower))
+    tokenizer = build_tokenizer(frames, start=START)
+    model = BlipForImageTextRetrieval(itm_config(config, visual, tokenizer))
+    model.vision_model.load_state_dict(vision_state(weights))
+    model.vision_model.requires_grad_(False)
+    trainer = _Trainer(model)
+    classes = [f"{PROMPT} {name}" for name in frames.categories]
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        size = config.sizes[int(torch.randint(len(config.sizes), (1,), generator=generator))]
+        batch = frames.crop(
+            frames.draw(config.loop.batch, generator), (size, size), generator, zoom=(0.3, 1.0)
+        )
+        pixels = frames.normalise(batch.images)
+        if float(torch.rand(1, generator=generator)) < 0.5:
+            pixels, batch = hide(pixels, batch, config.hidden, int(visual["patch_size"]), generator)
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        shown, absent = shown_categories(batch, len(frames.categories))
+        texts, rows, match = write_pairs(frames, batch, shown, absent, config, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            with torch.no_grad():
+                memory = model.vision_model(pixels, interpolate_pos_encoding=True)[0]
+            losses = {
+                "match": match_loss(model, tokenizer, memory[rows], texts, match),
+                "contrast": contrast_loss(trainer, tokenizer, memory[:, 0], classes, shown),
+            }
+        return {"loss": losses["match"] + config.contrast * losses["contrast"], **losses}
+
+    out = Path(config.out)
+    seconds = optimise(trainer, step, config.loop, out)
+    model.half().save_pretrained(out)
+    images = BlipImageProcessor(
+        size={"height": config.sizes[0], "width": config.sizes[0]},
+        image_mean=list(OPENAI_MEAN),
+        image_std=list(OPENAI_STD),
+    )
+    BlipProcessor(images, tokenizer).save_pretrained(out)
+    write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=frames.summary())
+
+
+class _Trainer(nn.Module):
+    """The model and the temperature, which only training has."""
+
+    def __init__(self, model: BlipForImageTextRetrieval) -> None:
+        super().__init__()
+        self.model = model
+        self.scale = nn.Parameter(torch.tensor(10.0).log())
+
+
+def itm_config(
+    config: BlipItmRecipe, visual: dict[str, Any], tokenizer: BertTokenizer
+) -> BlipConfig:
+    """Return the shapes of the model, with the tower's as its vision model."""
+    shapes = BlipRecipe(width=config.width, layers=config.layers)
+    found = blip_config(shapes, visual, tokenizer, start=START)
+    found.text_config.num_attention_heads = config.heads
+    found.image_text_hidden_size = 128
+    return found
+
+
+def hide(
+    pixels: Tensor, batch: Batch, share: float, patch: int, generator: torch.Generator
+) -> tuple[Tensor, Batch]:
+    """Set up to ``share`` of the patches of every view to zero, as Salience DropOut does.
+
+    Args:
+        pixels: Normalised images, (B, 3, H, W).
+        batch: Their views; instances that are hidden are no longer in its ``instances``.
+        share: Largest share of patches; how many is drawn, the same for all views.
+        patch: Side of a patch in pixels.
+        generator: Source of randomness.
+    """
+    height, width = (side // patch for side in pixels.shape[2:])
+    most = float(torch.rand(1, generator=generator)) * share
+    where = draw_regions(len(pixels), (height, width), round(height * width * most), generator)
+    dark = torch.zeros(len(pixels), height * width, dtype=torch.bool).scatter_(1, where, True)
+    dark = dark.view(-1, height, width).repeat_interleave(patch, 1).repeat_interleave(patch, 2)
+    instances = batch.instances.masked_fill(dark, 0)
+    labels = batch.labels.masked_fill(dark, 0)
+    seen = Batch(batch.index, batch.images, labels, batch.colours, instances)
+    return pixels.masked_fill(dark[:, None], 0.0), seen
+
+
+def shown_categories(batch: Batch, categories: int) -> tuple[Tensor, Tensor]:
+    """Return which categories every view surely shows and surely not, both (B, C) bool.
+
+    Between the two are those with a few pixels; nobody asks for them.
+    """
+    labels = batch.labels.flatten(1)
+    counts = torch.zeros(len(labels), categories + 1)
+    counts.scatter_add_(1, labels, torch.ones_like(labels, dtype=torch.float32))
+    return counts[:, 1:] >= MIN_SHARE * labels.shape[1], counts[:, 1:] == 0
+
+
+def write_pairs(
+    frames: Frames,
+    batch: Batch,
+    shown: Tensor,
+    absent: Tensor,
+    config: BlipItmRecipe,
+    rng: np.random.Generator,
+) -> tuple[list[str], Tensor, Tensor]:
+    """Write texts that fit, and for each one that differs by a noun of something absent.
+
+    Returns:
+        Texts, the row of the batch each belongs to (N,) int64, and 1 if it fits else 0 (N,) int64.
+    """
+    texts: list[str] = []
+    rows: list[int] = []
+    for row in range(len(shown)):
+        inside = [frames.categories[i] for i in torch.nonzero(shown[row]).flatten()]
+        outside = [frames.categories[i] for i in torch.nonzero(absent[row]).flatten()]
+        if not inside or not outside:
+            continue
+        for _ in range(config.pairs):
+            other = str(rng.choice(outside))
+            if rng.random() < config.sentences:
+                text = _sentence(frames, batch, row, rng)
+                spoken = [name for name in frames.categories if f" {name}" in f" {text}"]
+                if spoken:
+                    wrong = text.replace(str(rng.choice(spoken)), other)
+                    texts += [f"{PROMPT} {text}", f"{PROMPT} {wrong}"]
+                    rows += [row, row]
+                    continue
+            count = int(rng.integers(1, min(len(inside), config.names) + 1))
+            names = [str(name) for name in rng.permutation(inside)[:count]]
+            texts.append(f"{PROMPT} {' '.join(names)}")
+            names[int(rng.integers(count))] = other
+            texts.append(f"{PROMPT} {' '.join(names)}")
+            rows += [row, row]
+    return texts, torch.tensor(rows), torch.tensor([1, 0]).repeat(len(texts) // 2)
+
+
+def match_loss(
+    model: BlipForImageTextRetrieval,
+    tokenizer: BertTokenizer,
+    memory: Tensor,
+    texts: list[str],
+    match: Tensor,
+) -> Tensor:
+    """Return the mean cross-entropy of "fits" and "does not".
+
+    Args:
+        model: The matcher.
+        tokenizer: Its tokenizer.
+        memory: What the texts are matched with, (N, P, D).
+        texts: N texts.
+        match: 1 if the text fits, else 0, (N,) int64.
+    """
+    tokens = _tokens(tokenizer, texts)
+    ids = tokens.input_ids
+    ids[:, 0] = tokenizer.convert_tokens_to_ids(START)
+    states = model.text_encoder(
+        input_ids=ids, attention_mask=tokens.attention_mask, encoder_hidden_states=memory
+    ).last_hidden_state
+    return F.cross_entropy(model.itm_head(states[:, 0]).float(), match)
+
+
+def contrast_loss(
+    trainer: _Trainer, tokenizer: BertTokenizer, first: Tensor, classes: list[str], shown: Tensor
+) -> Tensor:
+    """Return how far the images' similarities to single names are from what they show.
+
+    Args:
+        trainer: The matcher and its temperature.
+        tokenizer: Its tokenizer.
+        first: CLS of the images, (B, D).
+        classes: One text for each category, C.
+        shown: Which categories the images show, (B, C) bool.
+    """
+    model, tokens = trainer.model, _tokens(tokenizer, classes)
+    states = model.text_encoder(
+        input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
+    ).last_hidden_state
+    text = F.normalize(model.text_proj(states[:, 0]).float(), dim=-1)  # (C, E)
+    image = F.normalize(model.vision_proj(first).float(), dim=-1)  # (B, E)
+    odds = (trainer.scale.exp() * image @ text.T).log_softmax(-1)  # (B, C)
+    wanted = shown / shown.sum(1, keepdim=True).clamp_min(1)
+    return -(wanted * odds).sum(1).mean()
+
+
+def _sentence(frames: Frames, batch: Batch, row: int, rng: np.random.Generator) -> str:
+    instances = frames.instances(batch, row)
+    captions = frame_captions(instances, batch.labels[row].numel(), rng)
+    return captions[int(rng.integers(len(captions)))]
+
+
+def _tokens(tokenizer: BertTokenizer, texts: list[str]) -> Any:
+    return tokenizer(texts, padding=True, truncation=True, max_length=64, return_tensors="pt")
