@@ -9,8 +9,9 @@ SHARED_FOLDERS = ("config", "launch", "rviz", "foxglove")
 # The rest of the metadata is in pyproject.toml; it has no way to name files outside the package.
 setup(
     data_files=[
-        (f"share/ovseg_ros/{folder}", sorted(str(f) for f in Path(folder).iterdir() if f.is_file()))
-        for folder in SHARED_FOLDERS
-        if Path(folder).is_dir()
+        (f"share/ovseg_ros/{folder}", sorted(str(f) for f in folder.iterdir() if f.is_file()))
+        for name in SHARED_FOLDERS
+        for folder in [Path(name), *(p for p in sorted(Path(name).rglob("*")) if p.is_dir())]
+        if folder.is_dir()
     ]
 )

@@ -22,6 +22,7 @@ from ovseg_ros.commands import (
     render,
     table,
     train,
+    tune,
 )
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ app.command("bench")(bench.bench)
 app.command("table")(table.table)
 app.command("render")(render.render)
 app.command("train")(train.train)
+app.command("tune")(tune.tune)
 app.command("presets")(presets.presets)
 app.command("pull")(presets.pull)
 app.command("convert")(convert.convert)

@@ -37,8 +37,8 @@ def list_presets() -> dict[str, Path]:
     """Return the files of all presets by name, sorted."""
     found: dict[str, Path] = {}
     for folder in preset_folders():
-        for path in folder.glob("*.yaml"):
-            found.setdefault(path.stem, path)
+        for path in folder.rglob("*.yaml"):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
     return dict(sorted(found.items()))
 
 

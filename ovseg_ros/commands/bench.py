@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+from ovseg_ros.presets import DEFAULT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,8 +65,24 @@ ALL = ("segment", "discovery")
 """Those that fit any preset and that `all` runs, in this order."""
 
 
+def _pnp_ovss(job: Job) -> dict[str, Any]:
+    from ovseg_ros.evaluation import pnp_ovss_bench
+    from ovseg_ros.robot_cell.objects import CATALOGUE
+
+    names = [kind.name for kind in CATALOGUE][: max(job.counts[:2])]
+    return pnp_ovss_bench.compare(job.config, job.image, names, runs=max(1, job.runs // 10))
+
+
+COMPARISONS: dict[str, tuple[str, Callable[[Job], dict[str, Any]]]] = {
+    "pnp_ovss": ("robot_cell/pnp_ovss", _pnp_ovss),
+}
+"""Fast against plain computation of the same: the preset it is about by default, and how."""
+
+_HELP = f"{', '.join([*BENCHMARKS, *COMPARISONS])}, or all: {', '.join(ALL)}."
+
+
 def bench(
-    name: str = typer.Argument("all", help=f"{', '.join(BENCHMARKS)}, or all: {', '.join(ALL)}."),
+    name: str = typer.Argument("all", help=_HELP),
     preset: str = PRESET,
     image: Path | None = typer.Option(None, help="Image; a noise image by default."),
     size: str = typer.Option("640x480", metavar="WxH", help="Size of the image in pixels."),
@@ -80,8 +97,9 @@ def bench(
 
     Prints median, p95 and peak memory of segmentation by vocabulary size, and of discovery.
     """
-    if name not in (*BENCHMARKS, "all"):
-        raise ValueError(f"name: expected all or one of {', '.join(BENCHMARKS)}, got {name!r}")
+    valid = ", ".join([*BENCHMARKS, *COMPARISONS])
+    if name not in (*BENCHMARKS, *COMPARISONS, "all"):
+        raise ValueError(f"name: expected all or one of {valid}, got {name!r}")
     counts = [int(part) for part in vocabulary_sizes.split(",") if part.strip().isdecimal()]
     if not counts or min(counts) < 1:
         raise ValueError(
@@ -90,6 +108,8 @@ def bench(
     from ovseg_ros.commands.options import image_size
     from ovseg_ros.evaluation import bench as benchmark
 
+    if name in COMPARISONS and preset == DEFAULT:
+        preset = COMPARISONS[name][0]
     job = Job(
         config=pipeline_options(preset, sets, device=device),
         image=benchmark.benchmark_image(image, image_size(size)),
@@ -97,6 +117,12 @@ def bench(
         runs=runs,
         warmup=warmup,
     )
+    if name in COMPARISONS:
+        result = COMPARISONS[name][1](job)
+        for line in result["lines"]:
+            typer.echo(line)
+        _write(json_file, {key: value for key, value in result.items() if key != "lines"})
+        return
     rows: list[Timing] = []
     with tempfile.TemporaryDirectory() as cache:
         os.environ["OVSEG_CACHE"] = cache  # invented names do not belong into the user's cache
@@ -104,7 +130,10 @@ def bench(
             rows += BENCHMARKS[chosen](job)
     for line in benchmark.table(rows):
         typer.echo(line)
-    if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        data = benchmark.report(rows, job.config, job.image)
-        json_file.write_text(json.dumps(data, indent=1) + "\n")
+    _write(json_file, benchmark.report(rows, job.config, job.image))
+
+
+def _write(path: Path | None, data: dict[str, Any]) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(data, indent=1) + "\n")

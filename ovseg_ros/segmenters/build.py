@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.segmenters.base import Segmenter
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssConfig
 from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig
 
 
@@ -13,17 +14,20 @@ from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig
 class SegmenterConfig(Config):
     """Which segmenter runs, and the options of each."""
 
-    name: str = option("simzss", "which segmenter runs", choices=("simzss",))
+    name: str = option("simzss", "which segmenter runs", choices=("simzss", "pnp_ovss"))
     simzss: SimZSSConfig = SimZSSConfig()
+    pnp_ovss: PnpOvssConfig = PnpOvssConfig()
 
 
 def build_segmenter(
     config: SegmenterConfig, *, device: str = "auto", dtype: str = "auto"
 ) -> Segmenter:
     """Build the segmenter that ``config.name`` names; see its class for errors."""
+    from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
     from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
 
     builders = {
         "simzss": lambda: SimZSSSegmenter(config.simzss, device=device, dtype=dtype),
+        "pnp_ovss": lambda: PnpOvssSegmenter(config.pnp_ovss, device=device, dtype=dtype),
     }
     return builders[config.name]()

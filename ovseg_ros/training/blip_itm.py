@@ -1,7 +1,7 @@
 """The robot cell's image-text matcher: a small BLIP-ITM on the frozen visual tower.
 
-It learns to say whether a text fits an image. Its hard negatives are texts with one noun replaced by
-an absent one, so that to tell them apart every noun must look for its own patches: the
+It learns to say whether a text fits an image. Its hard negatives are texts with one noun replaced
+by an absent one, so that to tell them apart every noun must look for its own patches: the
 cross-attention that PnP-OVSS reads as masks. No mask takes part in the losses; the simulator's
 instances only say which names a (cropped, partly hidden) view shows.
 """

@@ -1,0 +1,103 @@
+"""`ovseg tune`: hyper-parameters by reward, without masks."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ovseg_ros.commands.options import DEVICE, SET, override, pipeline_options
+
+if TYPE_CHECKING:
+    from ovseg_ros.segmenters.pnp_ovss.tuning import Trial
+
+CLIP = "openai/clip-vit-large-patch14-336"
+
+
+def tune(
+    segmenter: str = typer.Argument("pnp_ovss", help="What is tuned: pnp_ovss."),
+    images: list[Path] = typer.Option(..., "--images", help="Photographs, or folders of them."),
+    names: str = typer.Option(..., help="Names with commas: what may be seen in them."),
+    preset: str = typer.Option("pnp_ovss", "--preset", "-p", help="Preset by name, or a file."),
+    scorer: str = typer.Option(
+        "", help=f"Who rewards: a CLIP or a BLIP matcher; the preset's own BLIP, else {CLIP}."
+    ),
+    out: Path = typer.Option(Path("out/tune"), help="Folder of the trials and the picture."),
+    trials: int = typer.Option(60, min=1, help="Settings that are tried."),
+    limit: int | None = typer.Option(None, min=1, help="Only the first images."),
+    seed: int = typer.Option(0, min=0, help="Seed of the settings."),
+    crf: bool = typer.Option(False, "--crf", help="Reward masks after the CRF (slow)."),
+    device: str = DEVICE,
+    sets: list[str] = SET,
+) -> None:
+    """Search layer, head, threshold and blur of PnP-OVSS by reward.
+
+    Needs images and names, and no mask. A search that was stopped goes on where it was.
+    """
+    if segmenter != "pnp_ovss":
+        raise ValueError(f"segmenter: expected pnp_ovss, got {segmenter!r}")
+    from tqdm import tqdm
+
+    from ovseg_ros.photographs import find_images, read_image
+    from ovseg_ros.segmenters.pnp_ovss.landscape import draw_landscape
+    from ovseg_ros.segmenters.pnp_ovss.scorers import load_scorer
+    from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
+    from ovseg_ros.segmenters.pnp_ovss.tuning import (
+        Judge,
+        Masks,
+        SearchConfig,
+        best,
+        draw_settings,
+        search,
+    )
+    from ovseg_ros.vocabulary import distinct
+
+    config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
+    search_config = override(SearchConfig(), [], {"trials": trials, "seed": seed, "crf": crf})
+    words = distinct([name for name in names.split(",") if name.strip()])
+    if len(words) < 2:
+        raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
+    files = find_images(images)[:limit]
+    options = config.segmenter.pnp_ovss
+    judge_weights = scorer or (
+        options.weights if options.weights.startswith("robot_cell/") else CLIP
+    )
+    model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
+    judge = Judge(load_scorer(judge_weights, device=config.device), words)
+    masks = Masks(model, [read_image(file) for file in files], words, search_config)
+    settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
+    what = repr((options, search_config.crf, judge_weights, words, [str(f) for f in files]))
+    log = out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with tqdm(total=len(settings), unit="trial") as bar:
+            top = 0.0
+
+            def told(trial: Trial) -> None:
+                nonlocal top
+                top = max(top, trial.reward)
+                bar.set_postfix(best=f"{top:.3f}")
+                bar.update()
+
+            found = search(masks, judge, settings, log, told=told)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on", err=True)
+        raise typer.Exit(130) from None
+    draw_landscape(found, out / "landscape.png")
+    top_trial = best(found)
+    setting = top_trial.setting
+    chosen = {
+        "segmenter.pnp_ovss.saliency.layer": setting.layer,
+        "segmenter.pnp_ovss.saliency.head": setting.head,
+        "segmenter.pnp_ovss.masks.threshold": setting.threshold,
+        "segmenter.pnp_ovss.masks.sigma": setting.sigma,
+    }
+    (out / "best.json").write_text(
+        json.dumps({"reward": top_trial.reward, "options": chosen}, indent=1) + "\n"
+    )
+    typer.echo(f"best reward {top_trial.reward:.4f} of {len(found)} trials, {len(files)} images")
+    typer.echo(" ".join(f"--set {key}={value}" for key, value in chosen.items()))
+    typer.echo(f"{out / 'landscape.png'}  {log}")

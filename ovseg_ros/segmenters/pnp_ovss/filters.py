@@ -1,0 +1,264 @@
+"""Which names of a vocabulary an image shows at all, before anything is segmented.
+
+The paper asks GPT-4o. Offline there are scores of the matcher or of CLIP, a chat model that sees,
+and lists that somebody made before.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.photographs import read_image
+from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
+from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
+from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
+from ovseg_ros.types import normalise_name
+from ovseg_ros.weights import resolve_weights
+
+QUESTION = (
+    "Which of the following can be seen in this image? {names}. "
+    "Answer with a JSON list of those names only."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilterConfig(Config):
+    """Which filter, and how strict."""
+
+    name: str = option(
+        "itm",
+        "itm: the matcher's own score of each name; clip: similarity; chat: a model that is asked; "
+        "file: lists made before; none: every name",
+        choices=("itm", "clip", "chat", "file", "none"),
+    )
+    threshold: float = option(
+        0.5,
+        "itm: least probability of a match; clip: least odds of a name against the best one",
+        low=0.0,
+        high=1.0,
+    )
+    weights: str = option("", "model of clip or chat: folder or public name")
+    file: str = option(
+        "", "JSON of file: a list of names for all images, or lists by image file beside it"
+    )
+    tokens: int = option(256, "longest answer of chat in tokens", low=1)
+
+
+class CategoryFilter(Protocol):
+    """Says which names an image shows."""
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """Return for every image of (B, H, W, 3) uint8 RGB the indices of the names it shows."""
+        ...
+
+
+class NoFilter:
+    """Keeps every name."""
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """See :class:`CategoryFilter`."""
+        return [list(range(len(names))) for _ in images]
+
+
+class MatchFilter:
+    """Keeps the names that fit the image in the matcher's own eyes."""
+
+    def __init__(self, matcher: Matcher, threshold: float, *, opening: str, rows: int) -> None:
+        """Prepare; ``rows`` texts share a forward pass."""
+        self._matcher, self._threshold = matcher, threshold
+        self._opening, self._rows = opening, rows
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """See :class:`CategoryFilter`."""
+        fits = self.scores(images, names)
+        return [np.flatnonzero(row >= self._threshold).tolist() for row in fits]
+
+    def scores(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Return the probability that each name fits each image, (B, K) float32."""
+        matcher = self._matcher
+        prompts = [
+            write_prompts(
+                matcher.tokenizer, [name], opening=self._opening,
+                limit=matcher.text_limit, first=matcher.first_token,
+            )[0]
+            for name in names
+        ]  # fmt: skip
+        seen = matcher.encode(matcher.prepare(images))
+        pairs = [(image, prompt) for image in range(len(images)) for prompt in prompts]
+        found = []
+        for start in range(0, len(pairs), self._rows):
+            rows, texts = zip(*pairs[start : start + self._rows], strict=True)
+            found.append(matcher.fit(seen, rows, texts))
+        scores: np.ndarray = torch.cat(found).view(len(images), -1).cpu().numpy()
+        return scores
+
+
+class SimilarityFilter:
+    """Keeps the names whose odds, by similarity, come near those of the best name."""
+
+    def __init__(self, scorer: Scorer, threshold: float) -> None:
+        """Prepare."""
+        self._scorer, self._threshold = scorer, threshold
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """See :class:`CategoryFilter`."""
+        scorer = self._scorer
+        similar = scorer.images(scorer.prepare(images)) @ scorer.names(names).T  # (B, K)
+        odds = ((similar - similar.max(1, keepdim=True).values) / TEMPERATURE).exp()
+        return [torch.nonzero(row >= self._threshold).flatten().tolist() for row in odds.cpu()]
+
+
+class ChatFilter:
+    """Keeps the names that a chat model says it sees."""
+
+    def __init__(self, ask: Callable[[np.ndarray, str], str]) -> None:
+        """Prepare; ``ask`` answers a question about an RGB image."""
+        self._ask = ask
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """See :class:`CategoryFilter`."""
+        question = QUESTION.format(names=", ".join(names))
+        return [read_answer(self._ask(image, question), names) for image in images]
+
+
+class FileFilter:
+    """Keeps the names that somebody listed, for all images or for each.
+
+    Images have no names here, so a listed file is known again by its thumbnail: it may have been
+    resized or packed anew since.
+    """
+
+    SIDE = 16
+    NEAR = 4.0
+    """Two images are the same below this mean difference of thumbnails, in grey levels."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the lists, and the images they are about.
+
+        Raises:
+            FileNotFoundError: if the file or an image it lists is missing.
+            ValueError: if it is no such JSON.
+        """
+        try:
+            data = json.loads(path.read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"filter.file: expected JSON in {path}, {error}") from None
+        lists = list(data.values()) if isinstance(data, dict) else [data]
+        if not all(isinstance(x, list) and all(isinstance(n, str) for n in x) for x in lists):
+            raise ValueError(f"filter.file: expected lists of names in {path}")
+        self._path = path
+        self._lists = [{normalise_name(name) for name in names} for names in lists]
+        self._thumbnails: np.ndarray | None = None
+        if isinstance(data, dict):
+            pictures = [self._thumbnail(read_image(path.parent / name)) for name in data]
+            self._thumbnails = np.stack(pictures)
+
+    def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
+        """See :class:`CategoryFilter`.
+
+        Raises:
+            ValueError: if an image is not listed.
+        """
+        found = [self._lists[self._find(image)] for image in images]
+        return [[k for k, name in enumerate(names) if name in listed] for listed in found]
+
+    def _find(self, image: np.ndarray) -> int:
+        if self._thumbnails is None:
+            return 0
+        far = np.abs(self._thumbnails - self._thumbnail(image)).mean((1, 2, 3))
+        if far.min() > self.NEAR:
+            raise ValueError(f"filter.file: {self._path} does not list this image")
+        return int(far.argmin())
+
+    def _thumbnail(self, image: np.ndarray) -> np.ndarray:
+        small = cv2.resize(image, (self.SIDE, self.SIDE), interpolation=cv2.INTER_AREA)
+        return small.astype(np.float32)
+
+
+def read_answer(answer: str, names: Sequence[str]) -> list[int]:
+    """Return the indices of the names that an answer lists; long names before parts of them."""
+    left, found = answer.lower(), []
+    for index in sorted(range(len(names)), key=lambda i: -len(names[i])):
+        pattern = rf"(?<!\w){re.escape(names[index])}s?(?!\w)"
+        if re.search(pattern, left):
+            found.append(index)
+            left = re.sub(pattern, " ", left)
+    return sorted(found)
+
+
+def load_chat(
+    weights: str, *, device: str, dtype: str, tokens: int
+) -> Callable[[np.ndarray, str], str]:
+    """Load a chat model that sees, of any kind transformers' ``image-text-to-text`` runs.
+
+    Raises:
+        FileNotFoundError: if the weights cannot be had.
+    """
+    from transformers import pipeline
+
+    place = resolve_device(device)
+    try:
+        chat: Any = pipeline(
+            "image-text-to-text",
+            model=resolve_weights(weights),
+            device=place,
+            dtype=resolve_dtype(dtype, place),
+        )
+    except (OSError, ValueError) as error:  # transformers raises either for a folder of nothing
+        raise FileNotFoundError(
+            f"filter.weights: expected a chat model, could not load {weights!r}: {error}"
+        ) from error
+
+    def ask(image: np.ndarray, question: str) -> str:
+        content = [
+            {"type": "image", "image": Image.fromarray(image)},
+            {"type": "text", "text": question},
+        ]
+        answer = chat(
+            text=[{"role": "user", "content": content}],
+            max_new_tokens=tokens,
+            do_sample=False,
+            return_full_text=False,
+        )
+        return str(answer[0]["generated_text"])
+
+    return ask
+
+
+def build_filter(
+    config: FilterConfig, matcher: Matcher, *, opening: str, rows: int, device: str, dtype: str
+) -> CategoryFilter:
+    """Build the filter that ``config.name`` names.
+
+    Raises:
+        ValueError: if an option that it needs is missing.
+        FileNotFoundError: if weights or a file cannot be had.
+    """
+    if config.name in ("clip", "chat") and not config.weights:
+        raise ValueError(f"filter.weights: expected a model for {config.name!r}, got none")
+    if config.name == "file" and not Path(config.file).expanduser().is_file():
+        raise FileNotFoundError(f"filter.file: expected a JSON file, got {config.file!r}")
+    builders: dict[str, Callable[[], CategoryFilter]] = {
+        "none": NoFilter,
+        "itm": lambda: MatchFilter(matcher, config.threshold, opening=opening, rows=rows),
+        "clip": lambda: SimilarityFilter(
+            load_scorer(config.weights, device=device), config.threshold
+        ),
+        "chat": lambda: ChatFilter(
+            load_chat(config.weights, device=device, dtype=dtype, tokens=config.tokens)
+        ),
+        "file": lambda: FileFilter(Path(config.file).expanduser()),
+    }
+    return builders[config.name]()

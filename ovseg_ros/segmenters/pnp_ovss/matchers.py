@@ -1,0 +1,235 @@
+"""Image-text matchers as PnP-OVSS needs them: BLIP and BridgeTower, by their public interfaces."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
+from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
+from ovseg_ros.segmenters.pnp_ovss.taps import AttentionTaps
+from ovseg_ros.weights import resolve_weights
+
+
+class Matcher(ABC):
+    """A frozen image-text matcher.
+
+    Attributes:
+        device: Where it runs.
+        tokenizer: Its fast tokenizer.
+        first_token: Id that takes the place of a text's first token, or None.
+        text_limit: Most tokens of a text.
+        layers: Number of blocks with cross-attention from text to image.
+        heads: Number of heads in each.
+        size: Side of its square images in pixels.
+        grid: Patches along a side.
+    """
+
+    first_token: int | None = None
+    text_limit: int
+
+    def __init__(self, model: Any, processor: Any, size: int) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: The model of transformers, on its device.
+            processor: What belongs to it.
+            size: Side of the square images in pixels.
+
+        Raises:
+            ValueError: if the size is not a multiple of the patch size.
+        """
+        self.model = model.eval().requires_grad_(False)
+        self.device: torch.device = model.device
+        self.tokenizer = processor.tokenizer
+        patch = int(model.config.vision_config.patch_size)
+        if size < patch or size % patch:
+            raise ValueError(f"image_size: expected a multiple of {patch}, got {size}")
+        self.size, self.grid, self.patch = size, size // patch, patch
+        images = processor.image_processor
+        self._mean = torch.tensor(images.image_mean, device=self.device)[:, None, None]
+        self._std = torch.tensor(images.image_std, device=self.device)[:, None, None]
+        self._attentions = self.cross_attentions()
+        self.layers = len(self._attentions)
+        self.heads = int(self._attentions[0].num_attention_heads)
+
+    @abstractmethod
+    def cross_attentions(self) -> list[nn.Module]:
+        """Return the modules in which text attends to patches, in order."""
+
+    @abstractmethod
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return what texts are matched with, (B, ...), for pixels (B, 3, S, S)."""
+
+    @abstractmethod
+    def logits(self, images: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """Return logits of "does not fit" and "fits", (N, 2).
+
+        Args:
+            images: What :meth:`encode` returned, a row for each text.
+            ids: Token ids, (N, L) int64.
+            mask: 1 where there is a token, (N, L) int64.
+        """
+
+    def prepare(self, images: np.ndarray) -> Tensor:
+        """Resize images to the square bicubically and normalise.
+
+        Args:
+            images: RGB, (B, H, W, 3) uint8.
+
+        Returns:
+            (B, 3, S, S) float32; zero is the mean colour of the model's training.
+        """
+        owned = np.require(images, requirements=["C", "W"])
+        pixels = torch.from_numpy(owned).to(self.device).permute(0, 3, 1, 2).float() / 255
+        pixels = F.interpolate(
+            pixels, size=(self.size, self.size), mode="bicubic", antialias=True
+        ).clamp(0, 1)
+        return (pixels - self._mean) / self._std
+
+    def attend(
+        self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt], layers: Sequence[int]
+    ) -> list[tuple[Tensor, Tensor]]:
+        """Return attention from tokens to patches, and how each weight raises the match.
+
+        Args:
+            images: What :meth:`encode` returned, (B, ...).
+            rows: The image of each prompt.
+            prompts: N prompts.
+            layers: Which blocks, ascending, counted from 0.
+
+        Returns:
+            For each layer attention and gradient, both (N, heads, L, grid * grid) float32; the rows
+            of padding mean nothing.
+        """
+        ids, mask = self._batch(prompts)
+        taps = AttentionTaps([self._attentions[layer] for layer in layers])
+        with torch.enable_grad(), taps:
+            fits = self.logits(images[list(rows)], ids, mask)[:, 1]  # (N,)
+            gradients = taps.gradients(fits)
+        # Patches come after CLS.
+        return [
+            (attention.detach()[..., 1:].float(), gradient[..., 1:].float())
+            for attention, gradient in zip(taps.maps, gradients, strict=True)
+        ]
+
+    @torch.no_grad()
+    def fit(self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt]) -> Tensor:
+        """Return the probability that each prompt fits its image, (N,) float32."""
+        ids, mask = self._batch(prompts)
+        return self.logits(images[list(rows)], ids, mask).float().softmax(-1)[:, 1]
+
+    def _batch(self, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
+        ids, mask = pad(prompts, int(self.tokenizer.pad_token_id))
+        return ids.to(self.device), mask.to(self.device)
+
+
+class BlipMatcher(Matcher):
+    """``BlipForImageTextRetrieval``: a text encoder with cross-attention in every block."""
+
+    def __init__(self, model: Any, processor: Any, size: int) -> None:
+        """See :class:`Matcher`."""
+        super().__init__(model, processor, size)
+        text = model.config.text_config
+        known = self.tokenizer.get_vocab()
+        # Public tokenizers do not list [ENC]; it is the last row of the embedding (30523).
+        self.first_token = known.get("[ENC]", text.vocab_size - 1)
+        self.text_limit = int(text.max_position_embeddings)
+
+    def cross_attentions(self) -> list[nn.Module]:
+        """Return the cross-attention of every block of the text encoder."""
+        return [layer.crossattention.self for layer in self.model.text_encoder.encoder.layer]
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return CLS and patches in float32, (B, 1 + P, D)."""
+        vision = self.model.vision_model
+        # Without interpolation transformers cuts the table of positions instead of resizing it.
+        states = vision(pixels.to(vision.dtype), interpolate_pos_encoding=True).last_hidden_state
+        return states.float()
+
+    def logits(self, images: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """See :meth:`Matcher.logits`."""
+        states = self.model.text_encoder(
+            input_ids=ids, attention_mask=mask, encoder_hidden_states=images
+        ).last_hidden_state
+        return self.model.itm_head(states[:, 0])
+
+
+class BridgeTowerMatcher(Matcher):
+    """``BridgeTowerForImageAndTextRetrieval``: two towers with bridges in their upper blocks."""
+
+    def __init__(self, model: Any, processor: Any, size: int) -> None:
+        """See :class:`Matcher`."""
+        super().__init__(model, processor, size)
+        text = model.config.text_config
+        # RoBERTa's positions begin behind the padding's.
+        self.text_limit = int(text.max_position_embeddings) - int(text.pad_token_id) - 1
+
+    def cross_attentions(self) -> list[nn.Module]:
+        """Return the text side's cross-attention of every bridged block."""
+        layers = self.model.bridgetower.cross_modal_text_layers
+        return [layer.crossattention.self for layer in layers]
+
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Return the pixels: text and image meet inside the towers."""
+        return pixels
+
+    def logits(self, images: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
+        """See :meth:`Matcher.logits`."""
+        return self.model(
+            input_ids=ids, attention_mask=mask, pixel_values=images, interpolate_pos_encoding=True
+        ).logits
+
+
+def load_matcher(weights: str, *, size: int, device: str, dtype: str) -> Matcher:
+    """Load a matcher by folder or public name; its configuration says which kind it is.
+
+    Text and what meets it compute in float32, because gradients of attention vanish in half
+    precision; BLIP's vision tower computes in ``dtype``.
+
+    Args:
+        weights: Folder, ``robot_cell/NAME`` or public name.
+        size: Side of the square images in pixels.
+        device: auto, cpu, cuda or cuda:N.
+        dtype: auto, float32, bfloat16 or float16.
+
+    Raises:
+        FileNotFoundError: if the weights cannot be had; never random weights instead.
+        ValueError: if they are of another kind of model.
+    """
+    from transformers import (
+        BlipForImageTextRetrieval,
+        BlipProcessor,
+        BridgeTowerForImageAndTextRetrieval,
+        BridgeTowerProcessor,
+    )
+
+    kinds: dict[str, tuple[Any, Any, type[Matcher]]] = {
+        "blip": (BlipForImageTextRetrieval, BlipProcessor, BlipMatcher),
+        "bridgetower": (
+            BridgeTowerForImageAndTextRetrieval, BridgeTowerProcessor, BridgeTowerMatcher,
+        ),
+    }  # fmt: skip
+    place, source = resolve_device(device), resolve_weights(weights)
+    try:
+        kind = model_kind(source, kinds)
+        model_type, processor_type, matcher_type = kinds[kind]
+        processor = processor_type.from_pretrained(source)
+        model = model_type.from_pretrained(
+            source, dtype=torch.float32, attn_implementation="eager"
+        ).to(place)
+    except OSError as error:
+        raise FileNotFoundError(
+            f"weights: expected an image-text matcher, could not load {weights!r}: {error}"
+        ) from error
+    if kind == "blip":
+        model.vision_model.to(resolve_dtype(dtype, place))
+    return matcher_type(model, processor, size)
