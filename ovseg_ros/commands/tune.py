@@ -66,7 +66,7 @@ def tune(
         options.weights if options.weights.startswith("robot_cell/") else CLIP
     )
     model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
-    judge = Judge(load_scorer(judge_weights, device=config.device), words)
+    judge = Judge(load_scorer(judge_weights, device=config.device, tower=options.tower), words)
     masks = Masks(model, [read_image(file) for file in files], words, search_config)
     settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
     what = repr((options, search_config.crf, judge_weights, words, [str(f) for f in files]))

@@ -122,9 +122,7 @@ def _vit(config: BlipRecipe) -> dict[str, Any]:
     }
 
 
-def blip_config(
-    config: BlipRecipe, tokenizer: BertTokenizer, start: str = "[DEC]"
-) -> BlipConfig:
+def blip_config(config: BlipRecipe, tokenizer: BertTokenizer, start: str = "[DEC]") -> BlipConfig:
     """Return the shapes of the model."""
     width = config.width
     return BlipConfig(

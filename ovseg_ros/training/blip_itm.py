@@ -1,4 +1,4 @@
-"""The robot cell's image-text matcher: a small BLIP-ITM on the frozen visual tower.
+"""The robot cell's image-text matcher: a small BLIP-ITM behind the frozen pyramid.
 
 It learns to say whether a text fits an image. Its hard negatives are texts with one noun replaced
 by an absent one, so that to tell them apart every noun must look for its own patches: the
@@ -8,7 +8,7 @@ instances only say which names a (cropped, partly hidden) view shows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,14 @@ from transformers import (
 )
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.robot_cell.captions import MIN_SHARE, frame_captions
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
-from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_tokenizer, vision_state
+from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_tokenizer
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import draw_regions, load_tower
+from ovseg_ros.training.tower import PATCH, draw_regions, load_tower
 
 START = "[ENC]"
 """First token of a text that is matched with an image, as in BLIP."""
@@ -42,61 +43,68 @@ class BlipItmRecipe(Config):
     """Options of the recipe."""
 
     data: str = option("", "directory of the rendered robot cell")
-    tower: str = option("out/tower", "directory of the frozen vision tower")
+    tower: str = option("out/pyramid", "directory of the frozen pyramid")
     out: str = option("out/blip_itm", "directory of the result")
-    width: int = option(192, "width of the text encoder", low=64)
+    height: int = option(360, "height in pixels that frames are scaled to", low=64)
+    depth: int = option(1, "blocks of the ViT", low=1)
+    width: int = option(192, "width of the ViT and of the text encoder", low=64)
     layers: int = option(3, "blocks of the text encoder", low=1)
     heads: int = option(6, "attention heads of a block", low=1)
-    sizes: tuple[int, ...] = option((320, 240), "sides of the square images in pixels")
+    size: int = option(384, "side of the square images in pixels", low=32)
     pairs: int = option(2, "fitting texts of an image, each with a negative of its own", low=1)
     names: int = option(8, "names in a text without grammar at most", low=1)
     sentences: float = option(
         0.3, "share of the texts that are captions instead of names", low=0.0, high=1.0
     )
     hidden: float = option(
-        0.5, "largest share of the patches that half of the steps blacken", low=0.0, high=0.95
+        0.5, "largest share of the patches that half of the steps hide", low=0.0, high=0.95
     )
     contrast: float = option(0.3, "weight of the image-text contrast with single names", low=0.0)
     loop: LoopConfig = LoopConfig(steps=2000, batch=24, lr=1e-3)
 
 
 def train(config: BlipItmRecipe) -> None:
-    """Train the text encoder and write the model, its card and its curves to ``config.out``."""
+    """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train")
+    frames = load_frames(Path(config.data), "train", config.height)
     visual, weights = load_tower(Path(config.tower))
+    tower = PyramidTower(**visual)
+    tower.load_state_dict(weights)
+    tower.requires_grad_(False).eval()
     tokenizer = build_tokenizer(frames, start=START)
-    model = BlipForImageTextRetrieval(itm_config(config, visual, tokenizer))
-    model.vision_model.load_state_dict(vision_state(weights))
-    model.vision_model.requires_grad_(False)
-    trainer = _Trainer(model)
+    trainer = _Trainer(BlipForImageTextRetrieval(itm_config(config, tokenizer)))
+    model, device = trainer.model, config.loop.join()
+    trainer.to(device)
+    tower.to(device)
     classes = [f"{PROMPT} {name}" for name in frames.categories]
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        size = config.sizes[int(torch.randint(len(config.sizes), (1,), generator=generator))]
-        batch = frames.crop(
-            frames.draw(config.loop.batch, generator), (size, size), generator, zoom=(0.3, 1.0)
-        )
-        pixels = frames.normalise(batch.images)
-        if float(torch.rand(1, generator=generator)) < 0.5:
-            pixels, batch = hide(pixels, batch, config.hidden, int(visual["patch_size"]), generator)
+        index = frames.draw(config.loop.batch, generator)
+        batch = frames.crop(index, (config.size, config.size), generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        dark, batch = hide(batch, config.hidden * float(rng.choice([0, rng.random()])), generator)
+        pixels, space = frames.normalise(batch.images), int(rng.integers(2))
+        with (
+            torch.no_grad(),
+            config.loop.autocast(),
+        ):  # the light goes out before or behind the tower
+            pixels = pixels.masked_fill(dark, 0.0) if space else pixels
+            drawn = tower.draw(pixels.to(device)).masked_fill(dark.to(device), 0.0)
         shown, absent = shown_categories(batch, len(frames.categories))
         texts, rows, match = write_pairs(frames, batch, shown, absent, config, rng)
-        with torch.autocast("cpu", torch.bfloat16):
-            with torch.no_grad():
-                memory = model.vision_model(pixels, interpolate_pos_encoding=True)[0]
+        with config.loop.autocast():
+            memory = model.vision_model(drawn, interpolate_pos_encoding=True).last_hidden_state
             losses = {
-                "match": match_loss(model, tokenizer, memory[rows], texts, match),
+                "match": match_loss(model, tokenizer, memory[rows.to(device)], texts, match),
                 "contrast": contrast_loss(trainer, tokenizer, memory[:, 0], classes, shown),
             }
         return {"loss": losses["match"] + config.contrast * losses["contrast"], **losses}
 
     out = Path(config.out)
-    seconds = optimise(trainer, step, config.loop, out)
-    model.half().save_pretrained(out)
+    seconds = optimise(trainer, step, config.loop, out, recipe=config)
+    model.cpu().half().save_pretrained(out)
     images = BlipImageProcessor(
-        size={"height": config.sizes[0], "width": config.sizes[0]},
+        size={"height": config.size, "width": config.size},
         image_mean=list(OPENAI_MEAN),
         image_std=list(OPENAI_STD),
     )
@@ -113,38 +121,37 @@ class _Trainer(nn.Module):
         self.scale = nn.Parameter(torch.tensor(10.0).log())
 
 
-def itm_config(
-    config: BlipItmRecipe, visual: dict[str, Any], tokenizer: BertTokenizer
-) -> BlipConfig:
-    """Return the shapes of the model, with the tower's as its vision model."""
-    shapes = BlipRecipe(width=config.width, layers=config.layers)
-    found = blip_config(shapes, visual, tokenizer, start=START)
+def itm_config(config: BlipItmRecipe, tokenizer: BertTokenizer) -> BlipConfig:
+    """Return the shapes of the model."""
+    shapes = BlipRecipe(
+        depth=config.depth, width=config.width, layers=config.layers, sizes=(config.size,)
+    )
+    found = blip_config(shapes, tokenizer, start=START)
     found.text_config.num_attention_heads = config.heads
     found.image_text_hidden_size = 128
     return found
 
 
-def hide(
-    pixels: Tensor, batch: Batch, share: float, patch: int, generator: torch.Generator
-) -> tuple[Tensor, Batch]:
-    """Set up to ``share`` of the patches of every view to zero, as Salience DropOut does.
+def hide(batch: Batch, share: float, generator: torch.Generator) -> tuple[Tensor, Batch]:
+    """Choose patches of every view that nobody shall see, as Salience DropOut does.
 
     Args:
-        pixels: Normalised images, (B, 3, H, W).
-        batch: Their views; instances that are hidden are no longer in its ``instances``.
-        share: Largest share of patches; how many is drawn, the same for all views.
-        patch: Side of a patch in pixels.
+        batch: The views.
+        share: Share of the patches.
         generator: Source of randomness.
+
+    Returns:
+        Which pixels are hidden, (B, 1, H, W) bool, and the views whose labels and instances are
+        none there.
     """
-    height, width = (side // patch for side in pixels.shape[2:])
-    most = float(torch.rand(1, generator=generator)) * share
-    where = draw_regions(len(pixels), (height, width), round(height * width * most), generator)
-    dark = torch.zeros(len(pixels), height * width, dtype=torch.bool).scatter_(1, where, True)
-    dark = dark.view(-1, height, width).repeat_interleave(patch, 1).repeat_interleave(patch, 2)
-    instances = batch.instances.masked_fill(dark, 0)
-    labels = batch.labels.masked_fill(dark, 0)
-    seen = Batch(batch.index, batch.images, labels, batch.colours, instances)
-    return pixels.masked_fill(dark[:, None], 0.0), seen
+    height, width = (side // PATCH for side in batch.labels.shape[1:])
+    where = draw_regions(
+        len(batch.index), (height, width), round(height * width * share), generator
+    )
+    dark = torch.zeros(len(batch.index), height * width, dtype=torch.bool).scatter_(1, where, True)
+    dark = dark.view(-1, height, width).repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2)
+    hidden = {key: getattr(batch, key).masked_fill(dark, 0) for key in ("labels", "instances")}
+    return dark[:, None], replace(batch, **hidden)
 
 
 def shown_categories(batch: Batch, categories: int) -> tuple[Tensor, Tensor]:
@@ -213,13 +220,13 @@ def match_loss(
         texts: N texts.
         match: 1 if the text fits, else 0, (N,) int64.
     """
-    tokens = _tokens(tokenizer, texts)
+    tokens = _tokens(tokenizer, texts).to(memory.device)
     ids = tokens.input_ids
     ids[:, 0] = tokenizer.convert_tokens_to_ids(START)
     states = model.text_encoder(
         input_ids=ids, attention_mask=tokens.attention_mask, encoder_hidden_states=memory
     ).last_hidden_state
-    return F.cross_entropy(model.itm_head(states[:, 0]).float(), match)
+    return F.cross_entropy(model.itm_head(states[:, 0]).float(), match.to(memory.device))
 
 
 def contrast_loss(
@@ -234,13 +241,14 @@ def contrast_loss(
         classes: One text for each category, C.
         shown: Which categories the images show, (B, C) bool.
     """
-    model, tokens = trainer.model, _tokens(tokenizer, classes)
+    model, tokens = trainer.model, _tokens(tokenizer, classes).to(first.device)
     states = model.text_encoder(
         input_ids=tokens.input_ids, attention_mask=tokens.attention_mask
     ).last_hidden_state
     text = F.normalize(model.text_proj(states[:, 0]).float(), dim=-1)  # (C, E)
     image = F.normalize(model.vision_proj(first).float(), dim=-1)  # (B, E)
     odds = (trainer.scale.exp() * image @ text.T).log_softmax(-1)  # (B, C)
+    shown = shown.to(first.device)
     wanted = shown / shown.sum(1, keepdim=True).clamp_min(1)
     return -(wanted * odds).sum(1).mean()
 

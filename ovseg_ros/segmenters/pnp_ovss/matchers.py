@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
 from ovseg_ros.segmenters.pnp_ovss.taps import AttentionTaps
@@ -35,19 +37,23 @@ class Matcher(ABC):
     first_token: int | None = None
     text_limit: int
 
-    def __init__(self, model: Any, processor: Any, size: int) -> None:
+    def __init__(
+        self, model: Any, processor: Any, size: int, tower: PyramidTower | None = None
+    ) -> None:
         """Wrap a loaded model.
 
         Args:
             model: The model of transformers, on its device.
             processor: What belongs to it.
             size: Side of the square images in pixels.
+            tower: What the model looks through instead of at pixels, on its device.
 
         Raises:
             ValueError: if the size is not a multiple of the patch size.
         """
         self.model = model.eval().requires_grad_(False)
         self.device: torch.device = model.device
+        self._tower = tower
         self.tokenizer = processor.tokenizer
         patch = int(model.config.vision_config.patch_size)
         if size < patch or size % patch:
@@ -78,21 +84,24 @@ class Matcher(ABC):
             mask: 1 where there is a token, (N, L) int64.
         """
 
+    @torch.no_grad()
     def prepare(self, images: np.ndarray) -> Tensor:
-        """Resize images to the square bicubically and normalise.
+        """Resize images to the square bicubically and normalise; look through the tower if any.
 
         Args:
             images: RGB, (B, H, W, 3) uint8.
 
         Returns:
-            (B, 3, S, S) float32; zero is the mean colour of the model's training.
+            The model's inputs, (B, 3, S, S) float32; zero says nothing (it is the mean colour of
+            the model's training, or a patch without features).
         """
         owned = np.require(images, requirements=["C", "W"])
         pixels = torch.from_numpy(owned).to(self.device).permute(0, 3, 1, 2).float() / 255
         pixels = F.interpolate(
             pixels, size=(self.size, self.size), mode="bicubic", antialias=True
         ).clamp(0, 1)
-        return (pixels - self._mean) / self._std
+        pixels = (pixels - self._mean) / self._std
+        return pixels if self._tower is None else self._tower.draw(pixels)
 
     def attend(
         self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt], layers: Sequence[int]
@@ -134,9 +143,11 @@ class Matcher(ABC):
 class BlipMatcher(Matcher):
     """``BlipForImageTextRetrieval``: a text encoder with cross-attention in every block."""
 
-    def __init__(self, model: Any, processor: Any, size: int) -> None:
+    def __init__(
+        self, model: Any, processor: Any, size: int, tower: PyramidTower | None = None
+    ) -> None:
         """See :class:`Matcher`."""
-        super().__init__(model, processor, size)
+        super().__init__(model, processor, size, tower)
         text = model.config.text_config
         known = self.tokenizer.get_vocab()
         # Public tokenizers do not list [ENC]; it is the last row of the embedding (30523).
@@ -166,9 +177,11 @@ class BlipMatcher(Matcher):
 class BridgeTowerMatcher(Matcher):
     """``BridgeTowerForImageAndTextRetrieval``: two towers with bridges in their upper blocks."""
 
-    def __init__(self, model: Any, processor: Any, size: int) -> None:
+    def __init__(
+        self, model: Any, processor: Any, size: int, tower: PyramidTower | None = None
+    ) -> None:
         """See :class:`Matcher`."""
-        super().__init__(model, processor, size)
+        super().__init__(model, processor, size, tower)
         text = model.config.text_config
         # RoBERTa's positions begin behind the padding's.
         self.text_limit = int(text.max_position_embeddings) - int(text.pad_token_id) - 1
@@ -189,7 +202,7 @@ class BridgeTowerMatcher(Matcher):
         ).logits
 
 
-def load_matcher(weights: str, *, size: int, device: str, dtype: str) -> Matcher:
+def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str = "") -> Matcher:
     """Load a matcher by folder or public name; its configuration says which kind it is.
 
     Text and what meets it compute in float32, because gradients of attention vanish in half
@@ -200,6 +213,7 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str) -> Matcher
         size: Side of the square images in pixels.
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
+        tower: Folder or ``robot_cell/NAME`` of the SimZSS whose pyramid the model looks through.
 
     Raises:
         FileNotFoundError: if the weights cannot be had; never random weights instead.
@@ -232,4 +246,5 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str) -> Matcher
         ) from error
     if kind == "blip":
         model.vision_model.to(resolve_dtype(dtype, place))
-    return matcher_type(model, processor, size)
+    pyramid = load_pyramid(Path(resolve_weights(tower))).to(place) if tower else None
+    return matcher_type(model, processor, size, pyramid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.device import resolve_device
+from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.weights import resolve_weights
 
@@ -30,8 +32,9 @@ class Scorer(ABC):
 
     opening: str
 
-    def __init__(self, model: Any, processor: Any) -> None:
-        """Wrap a loaded model of transformers and what belongs to it."""
+    def __init__(self, model: Any, processor: Any, tower: PyramidTower | None = None) -> None:
+        """Wrap a loaded model of transformers, what belongs to it, and what it looks through."""
+        self._tower = tower
         self.model = model.eval().requires_grad_(False)
         self.device: torch.device = model.device
         self.tokenizer, images = processor.tokenizer, processor.image_processor
@@ -57,7 +60,10 @@ class Scorer(ABC):
     @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
         """Return unit vectors (B, D) of images (B, 3, S, S) in 0..1."""
-        return F.normalize(self.encode_pixels((pixels - self._mean) / self._std).float(), dim=-1)
+        pixels = (pixels - self._mean) / self._std
+        if self._tower is not None:
+            pixels = self._tower.draw(pixels)
+        return F.normalize(self.encode_pixels(pixels).float(), dim=-1)
 
     @torch.no_grad()
     def names(self, names: Sequence[str]) -> Tensor:
@@ -99,12 +105,13 @@ class BlipScorer(Scorer):
         return self.model.text_proj(states[:, 0])
 
 
-def load_scorer(weights: str, *, device: str) -> Scorer:
+def load_scorer(weights: str, *, device: str, tower: str = "") -> Scorer:
     """Load a scorer by folder or public name; its configuration says which kind it is.
 
     Args:
         weights: Folder, ``robot_cell/NAME`` or public name of a CLIP or a BLIP matcher.
         device: auto, cpu, cuda or cuda:N.
+        tower: Folder or ``robot_cell/NAME`` of the SimZSS whose pyramid a BLIP looks through.
 
     Raises:
         FileNotFoundError: if the weights cannot be had.
@@ -131,7 +138,9 @@ def load_scorer(weights: str, *, device: str) -> Scorer:
         raise FileNotFoundError(
             f"weights: expected a CLIP or BLIP, could not load {weights!r}: {error}"
         ) from error
-    return scorer_type(model, processor)
+    through = tower if kind == "blip" else ""
+    pyramid = load_pyramid(Path(resolve_weights(through))).to(place) if through else None
+    return scorer_type(model, processor, pyramid)
 
 
 def _features(output: Any) -> Tensor:

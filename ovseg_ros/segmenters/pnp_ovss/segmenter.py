@@ -26,6 +26,11 @@ class PnpOvssConfig(Config):
         "Salesforce/blip-itm-large-flickr",
         "BLIP matcher or BridgeTower: folder, robot_cell/NAME or public name",
     )
+    tower: str = option(
+        "",
+        "folder or robot_cell/NAME of a SimZSS whose pyramid a small BLIP looks through; empty: "
+        "the model sees the pixels",
+    )
     image_size: int = option(336, "side of the square the model sees, in pixels", low=16, high=4096)
     filter: FilterConfig = FilterConfig()
     saliency: SaliencyConfig = SaliencyConfig()
@@ -50,7 +55,11 @@ class PnpOvssSegmenter:
         """
         self.config = config
         self.matcher = load_matcher(
-            config.weights, size=config.image_size, device=device, dtype=dtype
+            config.weights,
+            size=config.image_size,
+            device=device,
+            dtype=dtype,
+            tower=config.tower,
         )
         check_place(self.matcher, config.saliency)
         self.device = str(self.matcher.device)
