@@ -13,7 +13,9 @@ from ovseg_ros.commands.options import SET
 if TYPE_CHECKING:
     from ovseg_ros.tables.base import Builder
 
-TABLES: dict[str, str] = {}
+TABLES: dict[str, str] = {
+    "pnp_ovss": "what each step of PnP-OVSS brings, and tuning without masks",
+}
 """What there is, by name: the file of that name in ``tables/`` has a function ``table``."""
 
 _TABLE_HELP = "; ".join(f"{name}: {what}" for name, what in TABLES.items())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ovseg_ros.config import option
+from ovseg_ros.keyframes import KeyFrames, Masks
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
@@ -49,6 +50,12 @@ class SegmentationNodeConfig(ImageNodeConfig):
     camera_info_topic: str = option("camera_info", "intrinsics of the images, for the cloud")
     depth_slop_s: float = option(
         0.05, "largest difference of the stamps of depth and image", low=0.0, high=10.0
+    )
+    keyframe_period_s: float = option(
+        1.0,
+        "segmenters meant for key frames: how long a camera's masks are carried to later frames",
+        low=0.0,
+        high=3600.0,
     )
     cloud_stride: int = option(1, "every n-th row and column of the depth image", low=1, high=64)
 
@@ -92,6 +99,7 @@ class SegmentationNode(ImageNode):
         )
         self._masks: list[MaskPublisher] = []
         self._cloud: CloudInput | None = None
+        self._key_frames: KeyFrames | None = None
         self._proposals: Any = None
         self._service_answers = SegmentationServices(self)
 
@@ -105,6 +113,10 @@ class SegmentationNode(ImageNode):
         """Load the segmenter and start a new session of ids."""
         self.pipeline = self._build(self.config)
         self._announced, self._taken_stamp = None, -1
+        traits = self.pipeline.segmenter.traits
+        self._key_frames = (
+            KeyFrames(self.config.keyframe_period_s) if traits.cadence == "keyframe" else None
+        )
         self._masks = MaskPublisher.of(self)
         self._proposals = self.subscribe(
             VocabularyMsg, self.config.proposals_topic, self._on_proposals, LATCHED_QOS
@@ -129,18 +141,45 @@ class SegmentationNode(ImageNode):
             self._taken_stamp = max(self._taken_stamp, newest)
         sizes: dict[tuple[int, ...], list[Picture]] = {}
         for picture in pictures:
-            sizes.setdefault(picture.image.shape, []).append(picture)
+            if not self._carry(picture):
+                sizes.setdefault(picture.image.shape, []).append(picture)
         for batch in sizes.values():
             images = [picture.image for picture in batch]
             with urgent(self.device()):
                 found = self.pipeline.segment(np.stack(images) if images[1:] else images[0][None])
             self._announce(found.vocabulary)
             for index, picture in enumerate(batch):
-                labels, confidence = found.labels[index], found.confidence[index]
-                self._masks[picture.camera].publish(picture, labels, confidence, found.vocabulary)
-                self.measure(picture.header)
-                if self._cloud is not None and picture.camera == 0:
-                    self._cloud.publish(picture, labels)
+                masks = Masks(
+                    stamp_from_msg(picture.header.stamp) / 1e9,
+                    found.vocabulary.version,
+                    found.labels[index],
+                    found.confidence[index],
+                )
+                if self._key_frames is not None:
+                    self._key_frames.keep(picture.camera, masks)
+                self._publish(picture, masks, found.vocabulary)
+
+    def _carry(self, picture: Picture) -> bool:
+        """Publish the masks of the last key frame for a frame after it, if they still hold."""
+        assert self.pipeline is not None
+        if self._key_frames is None:
+            return False
+        vocabulary = self.pipeline.vocabulary.snapshot()
+        masks = self._key_frames.carry(
+            picture.camera,
+            stamp_s=stamp_from_msg(picture.header.stamp) / 1e9,
+            version=vocabulary.version,
+            size_hw=picture.image.shape[:2],
+        )
+        if masks is not None:
+            self._publish(picture, masks, vocabulary)
+        return masks is not None
+
+    def _publish(self, picture: Picture, masks: Masks, vocabulary: Vocabulary) -> None:
+        self._masks[picture.camera].publish(picture, masks.labels, masks.confidence, vocabulary)
+        self.measure(picture.header)
+        if self._cloud is not None and picture.camera == 0:
+            self._cloud.publish(picture, masks.labels)
 
     def _announce(self, vocabulary: Vocabulary | None = None) -> None:
         """Publish the vocabulary if it is a new one: before the first mask that uses it."""
@@ -191,6 +230,7 @@ class SegmentationNode(ImageNode):
         words = self.pipeline.vocabulary.snapshot()
         return {
             "segmenter": self.pipeline.segmenter.name,
+            "carried": str(self._key_frames.carried if self._key_frames else 0),
             "dtype": self.config.dtype,
             "vocabulary_version": str(words.version),
             "vocabulary_size": str(len(words)),

@@ -48,6 +48,12 @@ class ColourSegmenter:
         return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
 
 
+class KeyFrameSegmenter(ColourSegmenter):
+    """The same, meant for key frames."""
+
+    traits = Traits(needs="names", cost="heavy", cadence="keyframe")
+
+
 class ColourDiscoverer:
     """Finds the words of the colours in an image."""
 

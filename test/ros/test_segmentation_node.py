@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from fakes import ColourSegmenter, build_fake_pipeline, picture
+from fakes import ColourSegmenter, KeyFrameSegmenter, build_fake_pipeline, picture
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -283,3 +283,25 @@ def test_parameters(graph):
 def test_wrong_parameters_are_refused(graph, values, reason):
     with pytest.raises(ValueError, match=reason):
         graph.add(SegmentationNode, build_fake_pipeline, **values)
+
+
+def test_masks_of_key_frames_are_carried_until_the_words_change(graph):
+    segmenter = KeyFrameSegmenter()
+
+    def build(config):
+        return Pipeline(segmenter, None, LivingVocabulary(config.vocabulary))
+
+    graph.add(SegmentationNode, build, keyframe_period_s=3600.0, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    moved = STRIPES[:, ::-1]
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    graph.until(lambda: publish(moved), lambda: len(masks) > 5)
+    assert segmenter.batches == [1]
+    np.testing.assert_array_equal(labels_from_msg(masks[-1]), labels_from_msg(masks[0]))
+    assert stamp_from_msg(masks[-1].header.stamp) > stamp_from_msg(masks[0].header.stamp)
+    graph.call(SetVocabulary, f"{NODE}/set_vocabulary", **fixed(["green block"]))
+    graph.until(lambda: publish(moved), lambda: len(segmenter.batches) > 1)
+    count = len(masks)
+    graph.until(lambda: publish(moved), lambda: len(masks) > count + 1)
+    np.testing.assert_array_equal(np.unique(labels_from_msg(masks[-1])), [0, 2])

@@ -14,9 +14,13 @@ from transformers import BlipForConditionalGeneration, BlipProcessor
 from ovseg_ros.discovery.captioner import CaptionerConfig, load_captioner
 from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.robot_cell.dataset import RobotCell
+from ovseg_ros.segmenters.pnp_ovss.filters import FilterConfig
+from ovseg_ros.segmenters.pnp_ovss.masks import MaskConfig
+from ovseg_ros.segmenters.pnp_ovss.saliency import SaliencyConfig
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssConfig, PnpOvssSegmenter
 from ovseg_ros.segmenters.simzss.model import load_simzss
 from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
-from ovseg_ros.training import blip, pyramid, simzss
+from ovseg_ros.training import blip, blip_itm, pyramid, simzss
 from ovseg_ros.training.blip import vision_state
 from ovseg_ros.training.frames import Frames
 from ovseg_ros.training.loop import LoopConfig
@@ -25,7 +29,7 @@ from ovseg_ros.types import Vocabulary
 
 
 def train_all(cell: Path, out: Path) -> Path:
-    """Run the three recipes and return the folder of their results."""
+    """Run the recipes and return the folder of their results."""
     places = {"data": str(cell), "tower": str(out / "pyramid"), "height": 64}
     pyramid.train(
         pyramid.PyramidConfig(
@@ -64,12 +68,23 @@ def train_all(cell: Path, out: Path) -> Path:
             loop=LoopConfig(steps=4, batch=2),
         )
     )
+    blip_itm.train(
+        blip_itm.BlipItmRecipe(
+            **places,
+            out=str(out / "blip_itm"),
+            size=64,
+            width=64,
+            layers=2,
+            heads=2,
+            loop=LoopConfig(steps=4, batch=2),
+        )
+    )
     return out
 
 
 @pytest.fixture(scope="module")
 def out(cell: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with the results of all three recipes."""
+    """Folder with the results of all recipes."""
     return train_all(cell, tmp_path_factory.mktemp("out"))
 
 
@@ -94,7 +109,7 @@ def image(cell: Path) -> np.ndarray:
     return RobotCell(cell, "train")[2].image
 
 
-@pytest.mark.parametrize("recipe", ["simzss", "blip"])
+@pytest.mark.parametrize("recipe", ["simzss", "blip", "blip_itm"])
 def test_results_come_with_card_log_and_curves(out: Path, recipe: str):
     card = json.loads((out / recipe / "card.json").read_text())
     assert card["command"].startswith(f"ovseg train {recipe} --set height=64")
@@ -128,6 +143,29 @@ def test_simzss_keeps_the_tower_and_segments(
     result = segmenter.segment(image[None], Vocabulary.of("mug", "yellow duck", "wall"))
     assert result.labels.shape == (1, 48, 64)
     assert result.labels.min() >= 1
+
+
+def test_the_matcher_segments_through_the_tower(out: Path, tower: PyramidTower, image: np.ndarray):
+    config = PnpOvssConfig(
+        weights=str(out / "blip_itm"),
+        tower=str(out / "simzss"),
+        image_size=64,
+        filter=FilterConfig(threshold=0.0),
+        saliency=SaliencyConfig(opening="a picture of", layer=1, head=2, passes=2, dropped=3),
+        masks=MaskConfig(crf=False, background="never"),
+    )
+    segmenter = PnpOvssSegmenter(config, device="cpu", dtype="float32")
+    matcher = segmenter.matcher
+    assert matcher.tokenizer.convert_ids_to_tokens(matcher.first_token) == "[ENC]"
+    square = np.repeat(np.repeat(image[:32, :32], 2, 0), 2, 1)  # needs no resizing
+    pixels = (torch.from_numpy(square.copy()).permute(2, 0, 1)[None] / 255 - matcher._mean) / (
+        matcher._std
+    )
+    with torch.no_grad():
+        expected = tower.draw(pixels)
+    torch.testing.assert_close(matcher.prepare(square[None]), expected, rtol=1e-3, atol=1e-3)
+    result = segmenter.segment(image[None], Vocabulary.of("mug", "yellow duck", "wall"))
+    assert result.labels.shape == (1, 48, 64)
 
 
 def test_blip_opens_in_transformers(out: Path, image: np.ndarray):
@@ -184,6 +222,7 @@ def unvision(blip: dict[str, torch.Tensor], vit: VisionTransformer) -> dict[str,
         ("simzss", "model.safetensors"),
         ("simzss", "tokenizer.json"),
         ("blip", "model.safetensors"),
+        ("blip_itm", "model.safetensors"),
     ],
 )
 def test_the_same_seed_gives_the_same_weights(out: Path, again: Path, recipe: str, file: str):

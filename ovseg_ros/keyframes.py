@@ -1,0 +1,76 @@
+"""Masks of key frames, carried unchanged to the frames between them.
+
+Segmenters that are too slow for every frame label key frames only. In between a camera's last masks
+are given out again: right where the scene is still, late where it moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What was found in a key frame.
+
+    Attributes:
+        stamp_s: Time of its image in seconds.
+        version: Version of the vocabulary it was segmented with.
+        labels: Category ids, (H, W) uint8 or uint16.
+        confidence: Confidence, (H, W) uint8.
+    """
+
+    stamp_s: float
+    version: int
+    labels: np.ndarray
+    confidence: np.ndarray
+
+
+class KeyFrames:
+    """Remembers the last key frame of every camera.
+
+    Attributes:
+        carried: How many times masks were given out again.
+    """
+
+    def __init__(self, period_s: float) -> None:
+        """Begin without key frames.
+
+        Args:
+            period_s: How long masks are carried, in seconds of the images' clock.
+        """
+        self._period_s = period_s
+        self._last: dict[Hashable, Masks] = {}
+        self.carried = 0
+
+    def keep(self, camera: Hashable, masks: Masks) -> None:
+        """Take what was found in a new key frame."""
+        self._last[camera] = masks
+
+    def carry(
+        self, camera: Hashable, *, stamp_s: float, version: int, size_hw: tuple[int, int]
+    ) -> Masks | None:
+        """Return the masks for a frame, or None if it must become a key frame.
+
+        That is when there is none yet, the last one is older than the period or from the future
+        (the clock was turned back), the vocabulary has changed, or the images have another size.
+
+        Args:
+            camera: Which camera.
+            stamp_s: Time of the frame in seconds.
+            version: Version of the vocabulary in force.
+            size_hw: Size (H, W) of the frame.
+        """
+        last = self._last.get(camera)
+        if (
+            last is None
+            or not 0 <= stamp_s - last.stamp_s < self._period_s
+            or last.version != version
+            or last.labels.shape != tuple(size_hw)
+        ):
+            return None
+        self.carried += 1
+        return last
