@@ -12,7 +12,6 @@ import torch
 from ovseg_ros.config import flatten
 from ovseg_ros.evaluation.protocol import versions
 from ovseg_ros.pipeline import PipelineConfig
-from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.segmenters.pnp_ovss.masks import channels, label
 from ovseg_ros.segmenters.pnp_ovss.reference import plain_channels, plain_salience
 from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
@@ -41,9 +40,10 @@ def compare(
     Raises:
         ValueError: if the segmenter is another one.
     """
-    segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    if not isinstance(segmenter, PnpOvssSegmenter):
-        raise ValueError(f"segmenter.name: expected pnp_ovss, got {segmenter.name}")
+    if config.segmenter.name != "pnp_ovss":
+        raise ValueError(f"segmenter.name: expected pnp_ovss, got {config.segmenter.name}")
+    options = config.segmenter.pnp_ovss
+    segmenter = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
     images = np.stack([image, image[:, ::-1]])
     masks, size = segmenter.config.masks, images.shape[1:3]
     chosen = [list(names)] * len(images)
@@ -81,7 +81,7 @@ def compare(
         "runs": runs,
         "device": segmenter.device,
         "threads": torch.get_num_threads(),
-        "options": flatten(config.segmenter.pnp_ovss),
+        "options": flatten(options),
         "versions": versions(),
     }
     return {**result, "lines": lines(result)}

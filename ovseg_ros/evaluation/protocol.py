@@ -105,7 +105,7 @@ def describe(
         "weights": {
             name: fingerprint(str(value))
             for name, value in flat.items()
-            if name.rpartition(".")[2] == "weights" and value
+            if name.rpartition(".")[2] in ("weights", "tower") and value
         },
         "versions": versions(),
     }

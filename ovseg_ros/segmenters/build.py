@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ovseg_ros.config import Config, option
@@ -26,7 +27,7 @@ def build_segmenter(
     from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
     from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
 
-    builders = {
+    builders: dict[str, Callable[[], Segmenter]] = {
         "simzss": lambda: SimZSSSegmenter(config.simzss, device=device, dtype=dtype),
         "pnp_ovss": lambda: PnpOvssSegmenter(config.pnp_ovss, device=device, dtype=dtype),
     }

@@ -57,7 +57,7 @@ class BlipItmRecipe(Config):
         0.3, "share of the texts that are captions instead of names", low=0.0, high=1.0
     )
     hidden: float = option(
-        0.5, "largest share of the patches that half of the steps hide", low=0.0, high=0.95
+        0.8, "largest share of the patches that half of the steps hide", low=0.0, high=0.95
     )
     contrast: float = option(0.3, "weight of the image-text contrast with single names", low=0.0)
     loop: LoopConfig = LoopConfig(steps=2000, batch=24, lr=1e-3)
@@ -83,13 +83,13 @@ def train(config: BlipItmRecipe) -> None:
         batch = frames.crop(index, (config.size, config.size), generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
         dark, batch = hide(batch, config.hidden * float(rng.choice([0, rng.random()])), generator)
-        pixels, space = frames.normalise(batch.images), int(rng.integers(2))
-        with (
-            torch.no_grad(),
-            config.loop.autocast(),
-        ):  # the light goes out before or behind the tower
-            pixels = pixels.masked_fill(dark, 0.0) if space else pixels
-            drawn = tower.draw(pixels.to(device)).masked_fill(dark.to(device), 0.0)
+        # Drop-out hides patches from BLIP, the reward of a search blackens pixels.
+        way = str(rng.choice(["behind the tower", "before it"]))
+        images = batch.images.masked_fill(dark, 0.0) if way == "before it" else batch.images
+        with torch.no_grad(), config.loop.autocast():
+            drawn = tower.draw(frames.normalise(images).to(device))
+        if way == "behind the tower":
+            drawn = drawn.masked_fill(dark.to(device), 0.0)
         shown, absent = shown_categories(batch, len(frames.categories))
         texts, rows, match = write_pairs(frames, batch, shown, absent, config, rng)
         with config.loop.autocast():
@@ -127,7 +127,8 @@ def itm_config(config: BlipItmRecipe, tokenizer: BertTokenizer) -> BlipConfig:
         depth=config.depth, width=config.width, layers=config.layers, sizes=(config.size,)
     )
     found = blip_config(shapes, tokenizer, start=START)
-    found.text_config.num_attention_heads = config.heads
+    text: Any = found.text_config
+    text.num_attention_heads = config.heads
     found.image_text_hidden_size = 128
     return found
 

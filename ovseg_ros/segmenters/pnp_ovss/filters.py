@@ -22,7 +22,7 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.photographs import read_image
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
-from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
+from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
 from ovseg_ros.types import normalise_name
 from ovseg_ros.weights import resolve_weights
@@ -79,6 +79,7 @@ class MatchFilter:
         """Prepare; ``rows`` texts share a forward pass."""
         self._matcher, self._threshold = matcher, threshold
         self._opening, self._rows = opening, rows
+        self._prompts: dict[str, Prompt] = {}
 
     def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
         """See :class:`CategoryFilter`."""
@@ -88,13 +89,7 @@ class MatchFilter:
     def scores(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
         """Return the probability that each name fits each image, (B, K) float32."""
         matcher = self._matcher
-        prompts = [
-            write_prompts(
-                matcher.tokenizer, [name], opening=self._opening,
-                limit=matcher.text_limit, first=matcher.first_token,
-            )[0]
-            for name in names
-        ]  # fmt: skip
+        prompts = [self._prompt(name) for name in names]
         seen = matcher.encode(matcher.prepare(images))
         pairs = [(image, prompt) for image in range(len(images)) for prompt in prompts]
         found = []
@@ -103,6 +98,19 @@ class MatchFilter:
             found.append(matcher.fit(seen, rows, texts))
         scores: np.ndarray = torch.cat(found).view(len(images), -1).cpu().numpy()
         return scores
+
+    def _prompt(self, name: str) -> Prompt:
+        """Return the text about one name; words come again with every frame."""
+        if name not in self._prompts:
+            matcher = self._matcher
+            (self._prompts[name],) = write_prompts(
+                matcher.tokenizer,
+                [name],
+                opening=self._opening,
+                limit=matcher.text_limit,
+                first=matcher.first_token,
+            )
+        return self._prompts[name]
 
 
 class SimilarityFilter:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 
-def model_kind(source: str, kinds: Iterable[str]) -> str:
+def model_kind(source: str, kinds: Collection[str]) -> str:
     """Return transformers' name for the kind of model in a folder or public repository.
 
     Raises:

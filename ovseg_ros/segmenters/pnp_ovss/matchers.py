@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.pyramid import PyramidTower, load_pyramid
@@ -67,7 +67,7 @@ class Matcher(ABC):
         self.heads = int(self._attentions[0].num_attention_heads)
 
     @abstractmethod
-    def cross_attentions(self) -> list[nn.Module]:
+    def cross_attentions(self) -> list[Any]:
         """Return the modules in which text attends to patches, in order."""
 
     @abstractmethod
@@ -154,7 +154,7 @@ class BlipMatcher(Matcher):
         self.first_token = known.get("[ENC]", text.vocab_size - 1)
         self.text_limit = int(text.max_position_embeddings)
 
-    def cross_attentions(self) -> list[nn.Module]:
+    def cross_attentions(self) -> list[Any]:
         """Return the cross-attention of every block of the text encoder."""
         return [layer.crossattention.self for layer in self.model.text_encoder.encoder.layer]
 
@@ -186,7 +186,7 @@ class BridgeTowerMatcher(Matcher):
         # RoBERTa's positions begin behind the padding's.
         self.text_limit = int(text.max_position_embeddings) - int(text.pad_token_id) - 1
 
-    def cross_attentions(self) -> list[nn.Module]:
+    def cross_attentions(self) -> list[Any]:
         """Return the text side's cross-attention of every bridged block."""
         layers = self.model.bridgetower.cross_modal_text_layers
         return [layer.crossattention.self for layer in layers]
