@@ -123,7 +123,7 @@ class Frames:
         counts = torch.bincount(
             self._labels[:: max(1, len(self) // 500), ::4, ::4].flatten().long(),
             minlength=len(self.categories) + 1,
-        ).float()
+        )[: len(self.categories) + 1].float()  # categories of the novel split have no weight
         counts[0] = 0
         share = counts / counts.sum()
         weights = torch.where(share > 0, share.clamp_min(1e-5) ** -0.5, 0)
