@@ -236,8 +236,7 @@ def load_chat(
         ]
         answer = chat(
             text=[{"role": "user", "content": content}],
-            max_new_tokens=tokens,
-            do_sample=False,
+            generate_kwargs={"max_new_tokens": tokens, "do_sample": False},
             return_full_text=False,
         )
         return str(answer[0]["generated_text"])
