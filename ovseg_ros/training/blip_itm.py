@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from tqdm import tqdm
 from transformers import (
     BertTokenizer,
     BlipConfig,
@@ -59,6 +60,9 @@ class BlipItmRecipe(Config):
     hidden: float = option(
         0.8, "largest share of the patches that half of the steps hide", low=0.0, high=0.95
     )
+    views: int = option(
+        0, "augmented views that are drawn once and used again; 0: new ones in every step", low=0
+    )
     contrast: float = option(0.3, "weight of the image-text contrast with single names", low=0.0)
     loop: LoopConfig = LoopConfig(steps=2000, batch=24, lr=1e-3)
 
@@ -78,18 +82,17 @@ def train(config: BlipItmRecipe) -> None:
     tower.to(device)
     classes = [f"{PROMPT} {name}" for name in frames.categories]
 
+    cache = _draw_views(frames, tower, config) if config.views else None
+
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        index = frames.draw(config.loop.batch, generator)
-        batch = frames.crop(index, (config.size, config.size), generator)
         rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
-        dark, batch = hide(batch, config.hidden * float(rng.choice([0, rng.random()])), generator)
-        # Drop-out hides patches from BLIP, the reward of a search blackens pixels.
-        way = str(rng.choice(["behind the tower", "before it"]))
-        images = batch.images.masked_fill(dark, 0.0) if way == "before it" else batch.images
-        with torch.no_grad(), config.loop.autocast():
-            drawn = tower.draw(frames.normalise(images).to(device))
-        if way == "behind the tower":
-            drawn = drawn.masked_fill(dark.to(device), 0.0)
+        if cache is None:
+            drawn, batch = look(frames, tower, config, generator)
+        else:
+            drawn, batch = cache.draw(config.loop.batch, generator)
+        share = config.hidden * float(rng.choice([0, rng.random()]))
+        dark, batch = hide(batch, share, generator)  # as Salience DropOut does
+        drawn = drawn.to(device).float().masked_fill(dark.to(device), 0.0)
         shown, absent = shown_categories(batch, len(frames.categories))
         texts, rows, match = write_pairs(frames, batch, shown, absent, config, rng)
         with config.loop.autocast():
@@ -110,6 +113,53 @@ def train(config: BlipItmRecipe) -> None:
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
     write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=frames.summary())
+
+
+@torch.no_grad()
+def look(
+    frames: Frames, tower: PyramidTower, config: BlipItmRecipe, generator: torch.Generator
+) -> tuple[Tensor, Batch]:
+    """Cut views and look at them through the tower; of half of them pixels were blackened.
+
+    Black is what the reward of a search leaves of an image outside of a mask.
+
+    Returns:
+        What the tower drew, (B, 3, S, S), and the views, whose labels are none where it was dark.
+    """
+    index = frames.draw(config.loop.batch, generator)
+    batch = frames.crop(index, (config.size, config.size), generator)
+    if float(torch.rand(1, generator=generator)) < 0.5:
+        share = config.hidden * float(torch.rand(1, generator=generator))
+        dark, batch = hide(batch, share, generator)
+        batch = replace(batch, images=batch.images.masked_fill(dark, 0.0))
+    place = next(tower.parameters()).device
+    with config.loop.autocast():
+        drawn = tower.draw(frames.normalise(batch.images).to(place))
+    return drawn, batch
+
+
+class _Views:
+    """Views that are kept, small: float16 and bytes."""
+
+    def __init__(self, parts: list[tuple[Tensor, Batch]]) -> None:
+        self._drawn = torch.cat([drawn.half().cpu() for drawn, _ in parts])
+        self._index = torch.cat([batch.index for _, batch in parts])
+        self._maps = {
+            key: torch.cat([getattr(batch, key).to(torch.uint8) for _, batch in parts])
+            for key in ("labels", "colours", "instances")
+        }
+
+    def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Batch]:
+        """Return some views like :func:`look`, without their images."""
+        pick = torch.randint(len(self._index), (count,), generator=generator)
+        maps = {key: values[pick].long() for key, values in self._maps.items()}
+        return self._drawn[pick], Batch(self._index[pick], images=torch.empty(0), **maps)
+
+
+def _draw_views(frames: Frames, tower: PyramidTower, config: BlipItmRecipe) -> _Views:
+    generator = torch.Generator().manual_seed(config.loop.seed)
+    steps = tqdm(range(-(-config.views // config.loop.batch)), desc="views")
+    return _Views([look(frames, tower, config, generator) for _ in steps])
 
 
 class _Trainer(nn.Module):

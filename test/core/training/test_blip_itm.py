@@ -8,19 +8,23 @@ import torch
 import torch.nn.functional as F
 from transformers import BlipForImageTextRetrieval
 
+from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.training.blip import PROMPT, build_tokenizer
 from ovseg_ros.training.blip_itm import (
     START,
     BlipItmRecipe,
     _Trainer,
+    _Views,
     contrast_loss,
     hide,
     itm_config,
+    look,
     match_loss,
     shown_categories,
     write_pairs,
 )
 from ovseg_ros.training.frames import Batch, Frames
+from ovseg_ros.training.loop import LoopConfig
 
 RECIPE = BlipItmRecipe(width=64, layers=2, heads=2, size=32, pairs=3)
 
@@ -79,6 +83,28 @@ def test_negatives_differ_by_one_absent_noun(frames: Frames, batch: Batch, sente
         assert new
         lost = [name for name in inside if right.count(name) > wrong.count(name)]
         assert len(lost) == 1
+
+
+def test_views_that_are_kept_are_those_that_were_seen(frames: Frames):
+    tower = PyramidTower("resnet10t", channels=(16, 16, 32, 32)).eval()
+    config = BlipItmRecipe(size=64, loop=LoopConfig(batch=2))
+    parts = [look(frames, tower, config, torch.Generator().manual_seed(k)) for k in range(3)]
+    drawn, batch = _Views(parts).draw(5, torch.Generator().manual_seed(9))
+    assert drawn.shape == (5, 3, 64, 64)
+    for row in range(5):
+        (where,) = [
+            (part, k)
+            for part, (seen, views) in enumerate(parts)
+            for k in range(2)
+            if torch.equal(seen[k].half(), drawn[row])
+        ]
+        views, k = parts[where[0]][1], where[1]
+        assert batch.index[row] == views.index[k]
+        for key in ("labels", "instances", "colours"):
+            assert torch.equal(getattr(batch, key)[row], getattr(views, key)[k])
+    with torch.no_grad():
+        again = tower.draw(frames.normalise(parts[0][1].images))
+    torch.testing.assert_close(parts[0][0].float(), again, rtol=0, atol=0.2)  # bfloat16
 
 
 def test_nothing_is_asked_about_views_that_show_nothing(frames: Frames, batch: Batch):

@@ -76,6 +76,7 @@ def train_all(cell: Path, out: Path) -> Path:
             width=64,
             layers=2,
             heads=2,
+            views=5,
             loop=LoopConfig(steps=4, batch=2),
         )
     )
