@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ovseg_ros.config import Config, option
+from ovseg_ros.groups import normalise_group
 from ovseg_ros.types import (
     MAX_ID,
     MAX_MONO8_ID,
@@ -30,6 +33,13 @@ class VocabularyConfig(Config):
     names: tuple[str, ...] = option((), "names in force from the start (fixed and extend)")
     groups: tuple[str, ...] = option(
         (), "stable classes as 'group: name, name', e.g. 'traversable: floor, carpet'"
+    )
+    group_similarity: float = option(
+        0.0,
+        "a name in no group joins that of the listed name whose text is most similar, from this "
+        "cosine on (it depends on the model); 0: listed names and their synonyms only",
+        low=0.0,
+        high=1.0,
     )
     window: int = option(5, "discoveries that are remembered (n of k-of-n)", low=1, high=1000)
     admit: int = option(
@@ -64,7 +74,7 @@ def parse_groups(lines: Iterable[str]) -> dict[str, str]:
         if not colon or not group.strip() or not names.strip():
             raise ValueError(f"groups: expected 'group: name, name', got {line!r}")
         for name in names.split(","):
-            groups[normalise_name(name)] = group.strip()
+            groups[normalise_name(name)] = normalise_group(group)
     return groups
 
 
@@ -77,7 +87,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     if isinstance(names, str):
         raise ValueError(f"names: expected a list of names, got {names!r}")
     clean = [normalise_name(name) for name in names]
-    repeats = sorted({name for name in clean if clean.count(name) > 1})
+    repeats = sorted(name for name, count in Counter(clean).items() if count > 1)
     if repeats:
         raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
     return clean
@@ -93,6 +103,9 @@ def _check_mode(mode: Mode, names: Sequence[str]) -> None:
 _Same = set[str]
 """All names under which one thing was proposed."""
 
+Embed = Callable[[Sequence[str]], np.ndarray]
+"""Maps K names to (K, D) float32 text embeddings of unit length."""
+
 
 class LivingVocabulary:
     """The words in force, and every id that was ever given out.
@@ -101,10 +114,24 @@ class LivingVocabulary:
     id ever means something else. All methods are safe to call from several threads.
     """
 
-    def __init__(self, config: VocabularyConfig | None = None) -> None:
-        """Start with the names of the configuration."""
+    def __init__(
+        self, config: VocabularyConfig | None = None, *, embed: Embed | None = None
+    ) -> None:
+        """Start with the names of the configuration.
+
+        Args:
+            config: How words come and go.
+            embed: Text embeddings, which ``group_similarity`` needs.
+
+        Raises:
+            ValueError: if ``group_similarity`` is set and there are no embeddings.
+        """
         self._config = config or VocabularyConfig()
         self._groups = parse_groups(self._config.groups)
+        if self._config.group_similarity and embed is None:
+            raise ValueError("group_similarity: expected 0, this segmenter has no text embeddings")
+        self._embed = embed if self._groups and self._config.group_similarity else None
+        self._similar: dict[str, str] = {}  # names in no group -> the most similar name's, or ""
         self._lock = threading.RLock()
         self._known: dict[str, Category] = {}  # by name; never shrinks
         self._meanings: dict[str, str] = {}  # every name and synonym -> its category's name
@@ -135,6 +162,7 @@ class LivingVocabulary:
             proposals: What the discovery found.
             stamp: Time of the discovered image in seconds.
         """
+        self._compare([proposal.name for proposal in proposals])
         with self._lock:
             found: dict[str, _Same] = {}
             for proposal in proposals:
@@ -173,14 +201,16 @@ class LivingVocabulary:
             stamp: Time of the request in seconds.
 
         Raises:
-            ValueError: on a bad name, a repeat, no names, or too many; nothing is changed then.
+            ValueError: on a bad name or group, a repeat, no names, or too many; nothing is changed
+                then.
         """
-        clean, classes = distinct(names), [" ".join(group.split()) for group in groups]
+        clean, classes = distinct(names), [normalise_group(group) for group in groups]
         _check_mode(mode, clean)
         if classes and len(classes) != len(clean):
             raise ValueError(
                 f"groups: expected none or one per name ({len(clean)}), got {len(classes)}"
             )
+        self._compare(clean)
         with self._lock:
             resolved = [self._meanings.get(name, name) for name in clean]
             if len(set(resolved)) < len(resolved):
@@ -211,6 +241,23 @@ class LivingVocabulary:
                     return self._meanings.get(name, name)
         return proposal.name
 
+    def _compare(self, names: Sequence[str]) -> None:
+        """Find the groups of names that are in none; slow, so it is done outside of the lock."""
+        new = [name for name in names if name not in self._groups and name not in self._similar]
+        if self._embed is None or not new:
+            return
+        listed = tuple(self._groups)
+        cosines = self._embed(new) @ self._embed(listed).T  # (new, listed)
+        for name, row in zip(new, cosines, strict=True):
+            near = row.max() >= self._config.group_similarity
+            self._similar[name] = self._groups[listed[int(row.argmax())]] if near else ""
+
+    def _group(self, category: Category) -> str:
+        """Return the configuration's group of a category: as listed, else by similar text."""
+        names = (category.name, *category.synonyms)
+        listed = next((self._groups[name] for name in names if name in self._groups), "")
+        return listed or self._similar.get(category.name, "")
+
     def _votes(self, name: str) -> int:
         return sum(name in seen for seen in self._recent)
 
@@ -238,8 +285,7 @@ class LivingVocabulary:
 
     def _in_force(self, category: Category) -> Category:
         """Return a known category as the operator or the discoveries want it now."""
-        names = (category.name, *category.synonyms)
-        group = next((self._groups[name] for name in names if name in self._groups), "")
+        group = self._group(category)
         if category.name in self._operator:
             source = Source.FIXED if self._mode is Mode.FIXED else Source.QUERY
             group = self._operator[category.name] or group

@@ -9,6 +9,7 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
+from ovseg_ros.groups import GroupTable
 from ovseg_ros.msg import Category as CategoryMsg
 from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
@@ -172,6 +173,37 @@ def label_info_to_msg(vocabulary: Vocabulary, stamp: Time) -> LabelInfo | None:
     return LabelInfo(
         header=Header(stamp=stamp),
         class_map=[VisionClass(class_id=c.id, class_name=c.name) for c in vocabulary.categories],
+    )
+
+
+def groups_to_msg(groups: GroupTable, vocabulary: Vocabulary, stamp: Time) -> VocabularyMsg:
+    """Return the groups as a vocabulary: ids of group masks, names in force as synonyms."""
+    members = groups.members(vocabulary)
+    return VocabularyMsg(
+        header=Header(stamp=stamp),
+        version=vocabulary.version,
+        mode=VocabularyMsg.MODE_FIXED,
+        categories=[
+            CategoryMsg(
+                id=i,
+                name=group,
+                synonyms=list(members[group]),
+                source=CategoryMsg.SOURCE_FIXED,
+                score=1.0,
+                group=group,
+            )
+            for group, i in groups.ids.items()
+        ],
+    )
+
+
+def group_info_to_msg(groups: GroupTable, stamp: Time) -> LabelInfo | None:
+    """Return the names of group masks for ``~/groups/label_info``, or None without vision_msgs."""
+    if LabelInfo is None:
+        return None
+    return LabelInfo(
+        header=Header(stamp=stamp),
+        class_map=[VisionClass(class_id=i, class_name=group) for group, i in groups.ids.items()],
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class MaskPublisher:
-    """Publishes ``label_mask``, ``confidence``, ``categories`` and ``overlay`` of one camera."""
+    """Publishes the masks and what belongs to them, of one camera."""
 
     def __init__(self, node: SegmentationNode, prefix: str) -> None:
         """Advertise the topics under ``prefix``, e.g. ``~`` or ``~/front``."""
@@ -28,6 +28,7 @@ class MaskPublisher:
         self._confidence = node.publisher(Image, f"{prefix}/confidence")
         self._categories = node.publisher(FrameCategories, f"{prefix}/categories")
         self._overlay = node.publisher(Image, f"{prefix}/overlay")
+        self._groups = node.publisher(Image, f"{prefix}/groups/label_mask")
 
     @classmethod
     def of(cls, node: SegmentationNode) -> list[MaskPublisher]:
@@ -52,6 +53,9 @@ class MaskPublisher:
             )
         if self._confidence.get_subscription_count():
             self._confidence.publish(image_to_msg(confidence, "mono8", header))
+        if self._groups.get_subscription_count():
+            groups = self._node.groups.lookup(vocabulary)[labels]
+            self._groups.publish(labels_to_msg(groups, "mono8", header))
         self._mask.publish(labels_to_msg(labels, encoding, header))
         if self._overlay.get_subscription_count():
             drawn = overlay(picture.image, labels, self._node.config.overlay_alpha)
@@ -59,7 +63,8 @@ class MaskPublisher:
 
     def destroy(self) -> None:
         """Withdraw the topics."""
-        for publisher in (self._mask, self._confidence, self._categories, self._overlay):
+        made = (self._mask, self._confidence, self._categories, self._overlay, self._groups)
+        for publisher in made:
             self._node.destroy_publisher(publisher)
 
 
