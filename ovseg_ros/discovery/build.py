@@ -9,6 +9,7 @@ from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.bboost import BBoost, BBoostConfig
 from ovseg_ros.discovery.caption import CaptionConfig, WholeImageCaption
 from ovseg_ros.discovery.captioner import CaptionerConfig, load_captioner
+from ovseg_ros.discovery.keyframes import KeyFrameConfig
 from ovseg_ros.discovery.nouns import NounConfig
 
 
@@ -25,6 +26,7 @@ class DiscoveryConfig(Config):
     nouns: NounConfig = NounConfig()
     bboost: BBoostConfig = BBoostConfig()
     caption: CaptionConfig = CaptionConfig()
+    keyframes: KeyFrameConfig = KeyFrameConfig()
 
 
 def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Discoverer | None:

@@ -13,6 +13,7 @@ from typing import Any
 from ovseg_ros.config import option
 from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import build_discoverer
+from ovseg_ros.discovery.keyframes import KeyFrames
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
@@ -66,6 +67,7 @@ class DiscoveryNode(ImageNode):
         self._discoverer: Discoverer | None = None
         self._known: Vocabulary = Vocabulary()
         self._last_camera = -1
+        self._keyframes: list[KeyFrames] = []  # of each camera
         self._last: tuple[float, Discovery] | None = None
         self._proposals = self.publisher(VocabularyMsg, "~/proposals", LATCHED_QOS)
         self._vocabulary: Any = None
@@ -89,6 +91,8 @@ class DiscoveryNode(ImageNode):
     def load(self) -> None:
         """Load the discoverer."""
         self._discoverer = self._build(self.config)
+        options = self.config.discovery.keyframes
+        self._keyframes = [KeyFrames(options) for _ in self.config.image_topics]
         self._vocabulary = self.subscribe(
             VocabularyMsg, self.config.vocabulary_topic, self._on_vocabulary, LATCHED_QOS
         )
@@ -105,7 +109,12 @@ class DiscoveryNode(ImageNode):
         if self._discoverer is None or self._known.mode is Mode.FIXED:
             return
         turn = self._last_camera + 1
-        picture = min(pictures, key=lambda p: (p.camera - turn) % len(self.config.image_topics))
+        ordered = sorted(pictures, key=lambda p: (p.camera - turn) % len(self._keyframes))
+        now = time.monotonic()
+        worth = (p for p in ordered if self._keyframes[p.camera].choose(p.image, now))
+        picture = next(worth, None)
+        if picture is None:
+            return
         self._last_camera = picture.camera
         found, _ = self._discover(picture.image)
         message = proposals_to_msg(found, picture.header, self.meter.count + 1, self._known)
@@ -148,6 +157,8 @@ class DiscoveryNode(ImageNode):
     def report(self) -> dict[str, str]:
         """Return the last discovery and the discoverer's name."""
         values = {"discoverer": self._discoverer.name if self._discoverer else "none"}
+        if self.config.discovery.keyframes.drift:
+            values["drift"] = ", ".join(f"{frames.drift:.2f}" for frames in self._keyframes)
         if self._last is not None:
             duration, found = self._last
             values["last_discovery_s"] = f"{duration:.2f}"
