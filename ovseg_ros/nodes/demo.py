@@ -31,8 +31,6 @@ from ovseg_ros.nodes.up import node_commands
 from ovseg_ros.presets import DEFAULT
 from ovseg_ros.robot_cell.objects import BY_NAME
 from ovseg_ros.robot_cell.recording import RecordedSequence
-from ovseg_ros.robot_cell.scenes import sample_scene
-from ovseg_ros.robot_cell.sequence import SHIPPED_SEED
 from ovseg_ros.srv import SetVocabulary
 
 SECONDS = 45.0
@@ -210,8 +208,12 @@ class Demo:
 
     def _query(self) -> None:
         """Ask for the first thing in sight that its name and attribute mean alone."""
-        operator, names = self._operator, self._recording.instance_categories
-        candidates = query_candidates(names, _attributes(names), lambda name: BY_NAME[name].movable)
+        operator, recording = self._operator, self._recording
+        candidates = query_candidates(
+            recording.instance_categories,
+            recording.instance_attributes,
+            lambda name: BY_NAME[name].movable,
+        )
 
         def visible() -> tuple[str, str] | None:
             truths = list(operator.truths.values())
@@ -251,22 +253,6 @@ class Demo:
 
     def _say(self, text: str) -> None:
         self._console.print(f"[demo] {text}", markup=False, soft_wrap=True)
-
-
-def _attributes(instances: Mapping[int, str]) -> dict[int, str]:
-    """Return the colour or material word of the things in the shipped recording.
-
-    They are those of the scene it was rendered from.
-
-    Raises:
-        ValueError: if the recording shows other things.
-    """
-    things = sample_scene("sequence", SHIPPED_SEED, views=1).objects
-    ids = sorted(instances)[-len(things) :]  # surfaces and arm come first
-    if [instances[i] for i in ids] != [thing.category for thing in things]:
-        raise ValueError("sequence.zip: expected the scene that SHIPPED_SEED names, got another")
-    looks = zip(ids, things, strict=True)
-    return {i: word for i, thing in looks if (word := thing.material or thing.color)}
 
 
 def _words(log: DemoLog) -> str:

@@ -103,6 +103,14 @@ def _chart(log: DemoLog, draw: Callable[..., None], height: float = 2.3) -> str:
         for index, phase in enumerate(log.phases):
             if index % 2 == 0:
                 axes.axvspan(seconds(phase.start), seconds(phase.end), color=_SHADE, zorder=0)
+            axes.text(
+                seconds((phase.start + phase.end) // 2),
+                1.02,
+                phase.name,
+                transform=axes.get_xaxis_transform(),
+                horizontalalignment="center",
+                color="#555555",
+            )
         draw(axes, seconds)
         axes.set_xlim(0, seconds(log.phases[-1].end))
         axes.set_xlabel("seconds")

@@ -16,7 +16,7 @@ import numpy as np
 from ovseg_ros.robot_cell.objects import category_id, category_names
 
 DEPTH_STEP = 4  # a recording keeps every fourth depth pixel of every fourth row
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def record(
     frames: Iterable[SequenceFrame],
     fps: float,
     instance_categories: dict[int, str],
+    instance_attributes: dict[int, str] | None = None,
     quality: int = 85,
 ) -> None:
     """Write a sequence as one zip of JPEG images, PNG instance masks and quarter-size depth.
@@ -60,6 +61,7 @@ def record(
         frames: the sequence.
         fps: its rate in frames per second.
         instance_categories: category name by instance id.
+        instance_attributes: colour or material word of the instances that have one.
         quality: JPEG quality, 1..100.
 
     Raises:
@@ -101,13 +103,22 @@ def record(
             "moving": moving,
             "categories": category_names(),
             "instances": instance_categories,
+            "attributes": instance_attributes or {},
             "frames": entries,
         }
         archive.writestr(zipfile.ZipInfo("meta.json"), json.dumps(meta))
 
 
 class RecordedSequence(Sequence[SequenceFrame]):
-    """A recording: `for frame in RecordedSequence(): ...`; decoding takes a few ms per frame."""
+    """A recording: `for frame in RecordedSequence(): ...`; decoding takes a few ms per frame.
+
+    Attributes:
+        fps: rate in frames per second.
+        size: width and height in pixels.
+        categories: category names by category id.
+        instance_categories: category name by instance id.
+        instance_attributes: colour or material word of the instances that have one.
+    """
 
     def __init__(self, path: str | Path | None = None) -> None:
         """Open a recording and keep its (compressed) bytes in memory.
@@ -134,6 +145,9 @@ class RecordedSequence(Sequence[SequenceFrame]):
         self.categories: tuple[str, ...] = tuple(self.meta["categories"])
         self.instance_categories: dict[int, str] = {
             int(key): name for key, name in self.meta["instances"].items()
+        }
+        self.instance_attributes: dict[int, str] = {
+            int(key): word for key, word in self.meta["attributes"].items()
         }
         self._lookup = label_lookup(self.instance_categories)
 

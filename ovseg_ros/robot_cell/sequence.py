@@ -148,5 +148,7 @@ def record_sequence(
     with World() as world:
         members = world.build(sample_scene("sequence", seed, views=1))
         names = {member.id: member.category for member in members}
+        looks = {member.id: member.material or member.color for member in members}
+        words = {i: word for i, word in looks.items() if word}
         source = sequence(seed, frames, fps=fps, world=world)
-        record(path, tqdm(source, total=frames, desc="record", unit="frame"), fps, names)
+        record(path, tqdm(source, total=frames, desc="record", unit="frame"), fps, names, words)
