@@ -15,7 +15,7 @@ TEST_WORKERS ?= 2
 
 .PHONY: build demo test lint format lock render-deps clean help
 
-build: $(STAMPS)/built ## set up .venv and build the package into it (the default)
+build: $(STAMPS)/compiled ## set up .venv and build the package into it (the default)
 
 $(STAMPS)/created-$(ROS):
 	@scripts/environment.sh create
@@ -28,6 +28,10 @@ $(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt
 # Python sources, configuration and launch files are linked: only these need a new build.
 $(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) | $(STAMPS)/dependencies
 	@scripts/environment.sh build
+	@touch $@
+
+$(STAMPS)/compiled: $(STAMPS)/dependencies scripts/compile_imports.py | $(STAMPS)/built
+	@$(RUN) scripts/environment.sh compile
 	@touch $@
 	@echo "[ovseg_ros] Ready. Try: make demo, or $(BIN)/ovseg --help"
 

@@ -4,6 +4,7 @@
 #   scripts/environment.sh create         an empty environment: with ROS 2 as wheels, or beside a sourced ROS 2
 #   scripts/environment.sh dependencies   the pinned packages
 #   scripts/environment.sh build          messages and programs, by colcon, straight into the environment
+#   scripts/environment.sh compile        bytecode of what the programs import, so that they start fast
 #
 # PYTHON=... chooses the interpreter. Output of the tools goes to build/log; a failure is one line.
 set -euo pipefail
@@ -144,7 +145,12 @@ build() {
         -DOVSEG_ROS_EDITABLE=ON "-DOVSEG_ROS_INTERPRETER=$VENV/bin/python" "-DPython3_EXECUTABLE=$VENV/bin/python"
 }
 
+compile() {
+    say "Compiling what the programs import (bytecode)"
+    logged compile "$VENV/bin/python" scripts/compile_imports.py
+}
+
 case "${1:-}" in
-    create | dependencies | build) "$1" ;;
-    *) fail "unknown step '${1:-}': create, dependencies or build" ;;
+    create | dependencies | build | compile) "$1" ;;
+    *) fail "unknown step '${1:-}': create, dependencies, build or compile" ;;
 esac
