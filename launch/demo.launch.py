@@ -6,11 +6,17 @@ ros2 launch ovseg_ros demo.launch.py camera:=sim
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
+from launch.actions import (
+    DeclareLaunchArgument,
+    IncludeLaunchDescription,
+    SetEnvironmentVariable,
+)
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from ovseg_ros.nodes.session import dds_profile
 
 
 def _text(name):
@@ -29,6 +35,7 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "report_path", default_value="", description="JSON written on shutdown"
             ),
+            *(SetEnvironmentVariable(name, value) for name, value in dds_profile().items()),
             Node(
                 package="ovseg_ros",
                 executable="camera_node",

@@ -4,10 +4,11 @@ ros2 launch ovseg_ros ovseg.launch.py preset:=robot_cell image:=/camera/image_ra
 """
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from ovseg_ros.nodes.session import dds_profile
 from ovseg_ros.presets import DEFAULT, find_preset, list_presets
 
 
@@ -52,6 +53,7 @@ def generate_launch_description():
                 DeclareLaunchArgument(name, default_value=default, description=text)
                 for name, default, text in arguments
             ),
+            *(SetEnvironmentVariable(name, value) for name, value in dds_profile().items()),
             OpaqueFunction(function=_nodes),
         ]
     )

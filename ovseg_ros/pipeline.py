@@ -76,6 +76,15 @@ class Pipeline:
         self.vocabulary.observe(found.proposals, stamp=stamp)
         return found
 
+    def prepare(self, names: Sequence[str]) -> None:
+        """Encode the text of names that may come into force, so that no frame waits for it.
+
+        Safe to call while another thread segments.
+        """
+        text = getattr(self.segmenter, "text", None)
+        if text is not None and names:
+            text.embed(names)
+
     def segment(self, images: np.ndarray) -> Segmentation:
         """Segment a batch (B, H, W, 3) uint8 RGB with the vocabulary in force."""
         return self.segmenter.segment(check_images(images), self.vocabulary.snapshot())
@@ -143,6 +152,19 @@ def _answer(name: str, label: int, found: Segmentation) -> QueryAnswer:
     )
 
 
+def build_vocabulary(config: VocabularyConfig, segmenter: Segmenter) -> LivingVocabulary:
+    """Return a vocabulary that compares names by the segmenter's text embeddings, if it has any.
+
+    Raises:
+        ValueError: if the configuration needs them and there are none.
+    """
+    text = getattr(segmenter, "text", None)
+    try:
+        return LivingVocabulary(config, embed=text.embed if text is not None else None)
+    except ValueError as error:
+        raise ValueError(f"vocabulary.{error}") from None
+
+
 def build_pipeline(config: PipelineConfig) -> Pipeline:
     """Load the models a configuration names and combine them.
 
@@ -150,8 +172,9 @@ def build_pipeline(config: PipelineConfig) -> Pipeline:
         ValueError: if an option is wrong.
         FileNotFoundError: if weights are missing; never random weights instead.
     """
+    segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
     return Pipeline(
-        build_segmenter(config.segmenter, device=config.device, dtype=config.dtype),
+        segmenter,
         build_discoverer(config.discovery, device=config.device, dtype=config.dtype),
-        LivingVocabulary(config.vocabulary),
+        build_vocabulary(config.vocabulary, segmenter),
     )

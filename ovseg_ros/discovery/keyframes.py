@@ -53,7 +53,7 @@ def global_feature(image: np.ndarray) -> np.ndarray:
     return feature
 
 
-class KeyFrames:
+class KeyFrameTrigger:
     """Chooses the frames of one camera that are worth a discovery."""
 
     def __init__(self, config: KeyFrameConfig) -> None:

@@ -19,7 +19,8 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.executors import MultiThreadedExecutor
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import Executor, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -142,7 +143,7 @@ class BaseNode(LifecycleNode):
     def _attempt(self, what: str, step: Callable[[], None]) -> bool:
         try:
             step()
-        except (ValueError, OSError) as error:  # wrong options, missing files: the text says it
+        except (ValueError, OSError, ImportError) as error:  # an option, file or package: it says
             self.get_logger().error(f"could not {what}: {error}")
             return False
         except Exception:  # rclpy would drop it without a word
@@ -213,7 +214,7 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     """Run nodes in one process until SIGINT or SIGTERM and return the exit code.
 
     Args:
-        makers: What makes each node, usually its class.
+        makers: What makes each node, usually its class; they start in this order.
         args: Command line; default ``sys.argv``.
 
     Returns:
@@ -232,9 +233,12 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
             signal.signal(number, _interrupt)
         for make in makers:
             nodes.append(make())
+            if nodes[-1].config.autostart and not nodes[-1].bring_up():
+                break
             executor.add_node(nodes[-1])
-        if all(node.bring_up() for node in nodes if node.config.autostart):
-            spinner.start()
+            if len(nodes) == 1:
+                spinner.start()  # the first node works while the others load
+        else:
             # Not spinner.join(): interrupted, it takes the thread for ended (Python 3.11).
             while not ended.wait(1.0):
                 pass
@@ -256,12 +260,25 @@ def _spin(
     executor: MultiThreadedExecutor, nodes: Sequence[BaseNode], ended: threading.Event
 ) -> None:
     try:
-        executor.spin()
+        spin_through(executor)
     except Exception:
         if rclpy.ok():
             nodes[0].get_logger().fatal(f"a callback failed:\n{traceback.format_exc()}")
     finally:
         ended.set()
+
+
+def spin_through(executor: Executor) -> None:
+    """Spin until the executor is shut down.
+
+    rclpy's executor raises InvalidHandle if a subscription with event callbacks is destroyed while
+    it collects what to wait for; a node that is deactivated must not end by that.
+    """
+    while True:
+        try:
+            return executor.spin()
+        except InvalidHandle:
+            continue
 
 
 def _close(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -94,12 +95,10 @@ def _recorded() -> Source:
 
 
 def _rendered() -> Source:
-    try:
-        from ovseg_ros.robot_cell.sequence import sequence
-    except ImportError as error:
-        raise ImportError(
-            f"source: 'live' needs pybullet (make render-deps), 'sim' plays a recording: {error}"
-        ) from error
+    from ovseg_ros.robot_cell.sequence import sequence
+
+    if find_spec("pybullet") is None:
+        raise ImportError("source: 'live' needs pybullet (make render-deps); 'sim' is a recording")
 
     def shots() -> Iterator[Shot]:
         for frame in sequence():
@@ -165,7 +164,9 @@ def _bag(path: Path) -> Source:
     try:
         from rosbags.highlevel import AnyReader
     except ImportError as error:
-        raise ImportError(f"source: reading the bag {path} needs `pip install rosbags`") from error
+        raise ImportError(
+            f"source: reading the bag {path} needs rosbags: pip install 'ovseg_ros[replay]'"
+        ) from error
     folder = path if path.is_dir() or path.suffix == ".bag" else path.parent
     kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 

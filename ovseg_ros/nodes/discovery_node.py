@@ -13,7 +13,7 @@ from typing import Any
 from ovseg_ros.config import option
 from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import build_discoverer
-from ovseg_ros.discovery.keyframes import KeyFrames
+from ovseg_ros.discovery.keyframes import KeyFrameTrigger
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
@@ -67,7 +67,7 @@ class DiscoveryNode(ImageNode):
         self._discoverer: Discoverer | None = None
         self._known: Vocabulary = Vocabulary()
         self._last_camera = -1
-        self._keyframes: list[KeyFrames] = []  # of each camera
+        self._keyframes: list[KeyFrameTrigger] = []  # of each camera
         self._last: tuple[float, Discovery] | None = None
         self._proposals = self.publisher(VocabularyMsg, "~/proposals", LATCHED_QOS)
         self._vocabulary: Any = None
@@ -92,7 +92,7 @@ class DiscoveryNode(ImageNode):
         """Load the discoverer."""
         self._discoverer = self._build(self.config)
         options = self.config.discovery.keyframes
-        self._keyframes = [KeyFrames(options) for _ in self.config.image_topics]
+        self._keyframes = [KeyFrameTrigger(options) for _ in self.config.image_topics]
         self._vocabulary = self.subscribe(
             VocabularyMsg, self.config.vocabulary_topic, self._on_vocabulary, LATCHED_QOS
         )

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ovseg_ros.config import option
+from ovseg_ros.groups import GroupTable
 from ovseg_ros.keyframes import KeyFrames, Masks
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
@@ -20,6 +21,8 @@ from ovseg_ros.nodes.base import LATCHED_QOS, spin
 from ovseg_ros.nodes.compute import urgent
 from ovseg_ros.nodes.conversions import (
     LabelInfo,
+    group_info_to_msg,
+    groups_to_msg,
     label_info_to_msg,
     proposals_from_msg,
     stamp_from_msg,
@@ -30,10 +33,13 @@ from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.point_cloud import CloudInput
 from ovseg_ros.nodes.segmentation_services import SegmentationServices
-from ovseg_ros.pipeline import Pipeline, PipelineConfig
+from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import MAX_MONO8_ID, Vocabulary
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary import parse_groups
+
+_JUMP_NS = 10**9
+"""Stamps that fall back by more than cameras differ are those of a clock that was set back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +78,7 @@ class SegmentationNodeConfig(ImageNodeConfig):
 def build_without_discovery(config: PipelineConfig) -> Pipeline:
     """Load the segmenter; words come from services and from the discovery node's proposals."""
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    return Pipeline(segmenter, None, LivingVocabulary(config.vocabulary))
+    return Pipeline(segmenter, None, build_vocabulary(config.vocabulary, segmenter))
 
 
 class SegmentationNode(ImageNode):
@@ -94,9 +100,12 @@ class SegmentationNode(ImageNode):
         self._announced: VocabularyMsg | None = None
         self.pipeline: Pipeline | None = None
         self._vocabulary = self.publisher(VocabularyMsg, "~/vocabulary", LATCHED_QOS)
-        self._label_info = (
-            self.publisher(LabelInfo, "~/label_info", LATCHED_QOS) if LabelInfo else None
+        self._group_vocabulary = self.publisher(VocabularyMsg, "~/groups/vocabulary", LATCHED_QOS)
+        self._label_info, self._group_info = (
+            self.publisher(LabelInfo, f"~/{name}", LATCHED_QOS) if LabelInfo else None
+            for name in ("label_info", "groups/label_info")
         )
+        self.groups = GroupTable()
         self._masks: list[MaskPublisher] = []
         self._cloud: CloudInput | None = None
         self._key_frames: KeyFrames | None = None
@@ -117,6 +126,7 @@ class SegmentationNode(ImageNode):
         self._key_frames = (
             KeyFrames(self.config.keyframe_period_s) if traits.cadence == "keyframe" else None
         )
+        self.groups = GroupTable(parse_groups(self.config.vocabulary.groups).values())
         self._masks = MaskPublisher.of(self)
         self._proposals = self.subscribe(
             VocabularyMsg, self.config.proposals_topic, self._on_proposals, LATCHED_QOS
@@ -138,7 +148,9 @@ class SegmentationNode(ImageNode):
         assert self.pipeline is not None
         with self._lock:
             newest = max(stamp_from_msg(picture.header.stamp) for picture in pictures)
-            self._taken_stamp = max(self._taken_stamp, newest)
+            if newest > self._taken_stamp - _JUMP_NS:
+                newest = max(self._taken_stamp, newest)
+            self._taken_stamp = newest  # a bag that starts again takes the clock back
         sizes: dict[tuple[int, ...], list[Picture]] = {}
         for picture in pictures:
             if not self._carry(picture):
@@ -186,11 +198,13 @@ class SegmentationNode(ImageNode):
         assert self.pipeline is not None
         message = self.vocabulary_msg(vocabulary)
         if message is not self._announced:
-            self._announced = message
+            self._announced, stamp = message, message.header.stamp
             self._vocabulary.publish(message)
+            words = vocabulary or self.pipeline.vocabulary.snapshot()
+            self._group_vocabulary.publish(groups_to_msg(self.groups, words, stamp))
             if self._label_info is not None:
-                words = vocabulary or self.pipeline.vocabulary.snapshot()
-                self._label_info.publish(label_info_to_msg(words, message.header.stamp))
+                self._label_info.publish(label_info_to_msg(words, stamp))
+                self._group_info.publish(group_info_to_msg(self.groups, stamp))
 
     def vocabulary_msg(self, vocabulary: Vocabulary | None = None) -> VocabularyMsg:
         """Return a vocabulary, by default the one in force, as it is or will be announced."""
@@ -214,6 +228,7 @@ class SegmentationNode(ImageNode):
         except ValueError as error:
             self.refuse(f"proposals on {self.config.proposals_topic}: {error}")
             return
+        self.pipeline.prepare([proposal.name for proposal in proposals])
         self.pipeline.vocabulary.observe(
             proposals, stamp=stamp_from_msg(message.header.stamp) / 1e9
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ovseg_ros.nodes.conversions import (
@@ -12,10 +13,12 @@ from ovseg_ros.nodes.conversions import (
 from ovseg_ros.nodes.image_worker import wait_for
 from ovseg_ros.nodes.images import image_from_msg, image_to_msg, labels_to_msg
 from ovseg_ros.srv import GetVocabulary, QuerySegmentation, SetVocabulary
-from ovseg_ros.types import normalise_name
+from ovseg_ros.vocabulary import distinct
 
 if TYPE_CHECKING:
     from ovseg_ros.nodes.segmentation_node import SegmentationNode
+
+_SHOWN = 20  # names in a message
 
 
 class SegmentationServices:
@@ -35,10 +38,15 @@ class SegmentationServices:
         node = self._node
         if node.pipeline is None:
             return refused(reply, "the node is not configured")
+        names = list(request.names)
         try:
+            mode = mode_from_msg(request.mode)
+            clean = distinct(names)
+            if len(clean) <= node.config.vocabulary.max_categories:
+                node.pipeline.prepare(clean)
             vocabulary = node.pipeline.vocabulary.set(
-                list(request.names),
-                mode=mode_from_msg(request.mode),
+                names,
+                mode=mode,
                 groups=list(request.groups),
                 stamp=node.get_clock().now().nanoseconds / 1e9,
             )
@@ -51,7 +59,7 @@ class SegmentationServices:
         message = node.vocabulary_msg(vocabulary)
         reply.version, reply.categories = message.version, message.categories
         reply.success = True
-        reply.message = f"version {vocabulary.version}: {', '.join(vocabulary.names) or 'no names'}"
+        reply.message = f"version {vocabulary.version}: {_shown(vocabulary.names) or 'no names'}"
         node.get_logger().info(f"vocabulary set to {reply.message}")
         node.worker.wake()
         return reply
@@ -65,15 +73,13 @@ class SegmentationServices:
         node = self._node
         pipeline = node.pipeline
         try:
-            names = tuple(normalise_name(name) for name in request.names)
-            repeats = sorted({name for name in names if names.count(name) > 1})
-            if repeats:
-                raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
+            names = distinct(list(request.names))
             if not names:
                 raise ValueError("names: expected at least one name, got none")
             header, image = picture_or_newest(node, request.image)
             if pipeline is None:
                 return refused(reply, "the node is not configured")
+            pipeline.prepare(names)
             future = node.worker.submit(lambda: pipeline.query(image, names))
             found, answers = wait_for(future, node.config.query_timeout_s)
         except (ValueError, RuntimeError) as error:
@@ -83,8 +89,14 @@ class SegmentationServices:
         reply.confidence = image_to_msg(found.confidence[0], "mono8", header)
         reply.results = query_results_to_msg(answers)
         present = [answer.name for answer in answers if answer.present]
-        reply.success, reply.message = True, f"present: {', '.join(present) or 'none of the names'}"
+        reply.success, reply.message = True, f"present: {_shown(present) or 'none of the names'}"
         return reply
+
+
+def _shown(names: Sequence[str]) -> str:
+    """Return names as text; of very many the first ones and their number."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
 
 
 def picture_or_newest(node: Any, message: Any) -> tuple[Any, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from ovseg_ros.presets import preset_folders
 
 _DOMAINS, _GUARD_PORT = range(1, 101), 27400
+_FAST_DDS = "rmw_fastrtps"
+_PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 @contextmanager
@@ -33,7 +35,7 @@ def ros_domain() -> Iterator[tuple[int, dict[str, str]]]:
         else:
             raise OSError("every ROS domain from 1 to 100 is taken by another demo or test")
         env = {"ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
-        env |= _dds_profile()
+        env |= dds_profile()
         before = dict(os.environ)
         os.environ.update(env)  # our own node reads it as well
         os.environ.pop("ROS_LOCALHOST_ONLY", None)
@@ -44,14 +46,18 @@ def ros_domain() -> Iterator[tuple[int, dict[str, str]]]:
             os.environ.update(before)
 
 
-def _dds_profile() -> dict[str, str]:
-    """Return what makes Fast DDS carry whole pictures, unless the user has a profile."""
-    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
-    if any(name in os.environ for name in names):
+def dds_profile() -> dict[str, str]:
+    """Return environment variables that let Fast DDS carry whole pictures on one machine.
+
+    None if another middleware runs, or if the user has settings for Fast DDS.
+    """
+    if not os.environ.get("RMW_IMPLEMENTATION", _FAST_DDS).startswith(_FAST_DDS):
+        return {}
+    if any(name in os.environ for name in (*_PROFILES, "FASTDDS_BUILTIN_TRANSPORTS")):
         return {}
     files = (folder / "fastdds.xml" for folder in preset_folders())
     found = next((file for file in files if file.is_file()), None)
-    return dict.fromkeys(names, str(found)) if found else {}
+    return dict.fromkeys(_PROFILES, str(found)) if found else {}
 
 
 @contextmanager

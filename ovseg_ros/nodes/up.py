@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from ovseg_ros.nodes.session import dds_profile
 from ovseg_ros.presets import DEFAULT, find_preset
 
 _STOP_S = 10.0
@@ -141,7 +142,7 @@ def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **opt
     before = signal.signal(signal.SIGTERM, _interrupt)
     code = 0
     try:
-        with running_graph(commands) as processes:
+        with running_graph(commands, env=dds_profile()) as processes:
             ended = None
             while ended is None:
                 time.sleep(0.1)

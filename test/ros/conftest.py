@@ -22,7 +22,7 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode
+from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode, spin_through
 from ovseg_ros.nodes.images import image_to_msg
 
 
@@ -43,7 +43,7 @@ class Graph:
 
     def _spin(self) -> None:
         try:
-            self.executor.spin()
+            spin_through(self.executor)
         except Exception:  # rclpy's executor may stumble over what is being destroyed
             if not self._closing:
                 raise

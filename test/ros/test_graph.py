@@ -98,6 +98,29 @@ def test_discovery_rests_while_the_vocabulary_is_fixed(graph):
     assert {c.name for c in proposals[0].categories} == {"red block", "green block"}
 
 
+def test_discovery_waits_for_key_frames(graph):
+    node = graph.add(
+        DiscoveryNode,
+        build_fake_discoverer,
+        discovery_period_s=0.02,
+        discovery__keyframes__drift=0.3,
+        discovery__keyframes__repeats=1,
+    )
+    proposals = graph.listen(Vocabulary, "/discovery_node/proposals", latched=True)
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: proposals)
+    taken = node.worker.received
+    graph.until(lambda: publish(STRIPES), lambda: node.worker.received > taken + 10)
+    assert len(proposals) == 1
+    graph.until(lambda: publish(picture("blue block", "red block")), lambda: len(proposals) > 1)
+    assert {c.name for c in proposals[1].categories} == {"blue block", "red block"}
+    assert len(proposals) == 2
+    graph.until(
+        lambda: publish(picture("blue block", "red block")),
+        lambda: float(node.report()["drift"]) < 0.3,
+    )
+
+
 def test_discover_service(graph):
     graph.add(DiscoveryNode, build_fake_discoverer)
     name = "/discovery_node/discover"
@@ -153,7 +176,9 @@ def test_replay_of_a_folder_and_a_video(tmp_path):
 
 
 def test_replay_of_a_bag(tmp_path):
-    rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags")
+    rosbag2 = pytest.importorskip(
+        "rosbags.rosbag2", reason="needs rosbags: pip install 'ovseg_ros[replay]'"
+    )
     from rclpy.serialization import serialize_message
     from rosbags.typesys import Stores, get_typestore
 
@@ -166,6 +191,23 @@ def test_replay_of_a_bag(tmp_path):
     shots = list(build_source(f"replay:{tmp_path / 'bag'}").shots())
     assert len(shots) == 3
     np.testing.assert_array_equal(shots[0].image, STRIPES)
+
+
+def test_live_camera():
+    pytest.importorskip("pybullet", reason="needs pybullet (no wheel for Python 3.12)")
+    camera = build_source("live")
+    shot = next(camera.shots())
+    assert shot.image.shape == (480, 640, 3)
+    assert shot.depth_m.shape == shot.labels.shape == (480, 640)
+    named = {name for i, (name, _) in enumerate(camera.categories, 1) if (shot.labels == i).any()}
+    assert {"table", "robot arm", "mug"} <= named
+
+
+def test_live_camera_without_pybullet_is_refused(graph, monkeypatch):
+    monkeypatch.setattr("ovseg_ros.nodes.camera_sources.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="'live' needs pybullet"):
+        build_source("live")
+    assert not graph.add(CameraNode, up=False, source="live").bring_up()
 
 
 @pytest.mark.parametrize(

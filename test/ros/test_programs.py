@@ -16,6 +16,7 @@ from fakes import picture
 from rcl_interfaces.srv import GetParameters
 from sensor_msgs.msg import Image
 
+from ovseg_ros.nodes.session import dds_profile
 from ovseg_ros.nodes.up import node_commands, run_graph, running_graph
 from ovseg_ros.presets import find_preset
 
@@ -111,6 +112,41 @@ def test_commands_are_those_of_the_launch_file():
     expected = {"camera_node", "evaluation_node", "segmentation_node", "discovery_node"}
     assert set(commands) == expected
     assert "source:=sim" in commands["camera_node"]
+
+
+FAST_DDS = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+
+
+@pytest.mark.parametrize(
+    ("given", "profiled"),
+    [
+        ({}, True),
+        ({"RMW_IMPLEMENTATION": "rmw_fastrtps_cpp"}, True),
+        ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, False),
+        ({"FASTDDS_BUILTIN_TRANSPORTS": "LARGE_DATA"}, False),
+        ({FAST_DDS[0]: "/mine.xml"}, False),
+        ({FAST_DDS[1]: "/mine.xml"}, False),
+    ],
+)
+def test_settings_of_the_middleware_are_the_users_first(monkeypatch, given, profiled):
+    for name in (*FAST_DDS, "RMW_IMPLEMENTATION", "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    found = dds_profile()
+    assert set(found) == (set(FAST_DDS) if profiled else set())
+    assert all(Path(file).is_file() for file in found.values())
+
+
+def test_up_sets_the_profile_of_the_middleware(monkeypatch, tmp_path):
+    for name in (*FAST_DDS, "RMW_IMPLEMENTATION", "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.delenv(name, raising=False)
+    said = tmp_path / "said"
+    program = f"import os; open({str(said)!r}, 'w').write(os.environ[{FAST_DDS[0]!r}])"
+    commands = {"node": [sys.executable, "-c", program]}
+    monkeypatch.setitem(run_graph.__globals__, "node_commands", lambda **_: commands)
+    assert run_graph() == 0
+    assert said.read_text().endswith("config/fastdds.xml")
 
 
 @pytest.mark.parametrize("override", ["device=cpu", ":=cpu", "device"])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from ovseg_ros.discovery.keyframes import KeyFrameConfig, KeyFrames, global_feature
+from ovseg_ros.discovery.keyframes import KeyFrameConfig, KeyFrameTrigger, global_feature
 
 RNG = np.random.default_rng(0)
 SCENE = np.repeat(np.repeat(RNG.integers(40, 180, (6, 8, 3), np.uint8), 20, 0), 20, 1)
@@ -37,12 +37,12 @@ def test_every_picture_has_a_feature(image):
 
 
 def test_without_a_drift_every_frame_is_chosen():
-    frames = KeyFrames(KeyFrameConfig())
+    frames = KeyFrameTrigger(KeyFrameConfig())
     assert all(frames.choose(SCENE, float(second)) for second in range(5))
 
 
 def test_a_drift_is_discovered_some_times_and_stillness_now_and_then():
-    frames = KeyFrames(KeyFrameConfig(drift=0.3, repeats=2, longest_s=10.0))
+    frames = KeyFrameTrigger(KeyFrameConfig(drift=0.3, repeats=2, longest_s=10.0))
     pictures = [SCENE] * 5 + [OTHER] * 4 + [NOISY[::-1, ::-1]] * 11
     chosen = [second for second, image in enumerate(pictures) if frames.choose(image, second)]
     # The first and its repeat, the drift and its repeat, then ten seconds after the last one.
@@ -52,7 +52,7 @@ def test_a_drift_is_discovered_some_times_and_stillness_now_and_then():
 
 def test_slow_drift_adds_up():
     """What counts is the distance from the last discovery, not from the frame before."""
-    frames = KeyFrames(KeyFrameConfig(drift=0.3, repeats=1, longest_s=1e4))
+    frames = KeyFrameTrigger(KeyFrameConfig(drift=0.3, repeats=1, longest_s=1e4))
     wide = np.hstack([SCENE, OTHER])
     chosen = [x for x in range(0, 160, 4) if frames.choose(wide[:, x : x + 160].copy(), x)]
     assert 2 <= len(chosen) < 20
