@@ -51,9 +51,11 @@ def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
     for key, value in flatten(config).items():
         part, _, rest = key.partition(".")
         model, _, leaf = rest.rpartition(".")
+        discovery = config.discovery.name
+        readers = {"captioner": ("bboost", "caption", "sam_blip")}.get(model, (model,))
         used = {
             "segmenter": model.partition(".")[0] == config.segmenter.name,
-            "discovery": config.discovery.name != "none",
+            "discovery": discovery in readers,
         }
         if leaf == "weights" and value and used.get(part, True):
             yield key, str(value)

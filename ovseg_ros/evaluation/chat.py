@@ -114,7 +114,7 @@ class TransformersChat:
                 model: Any = AutoModelForCausalLM.from_pretrained(
                     source, dtype=resolve_dtype(self._dtype, place)
                 )
-            except OSError as error:
+            except (OSError, ValueError) as error:  # an empty folder is a ValueError there
                 raise FileNotFoundError(
                     f"weights: expected a chat model, could not load {self.name!r}: {error}"
                 ) from error

@@ -76,7 +76,7 @@ class SentenceBert:
                 model: Any = AutoModel.from_pretrained(
                     source, dtype=resolve_dtype(self._dtype, place)
                 )
-            except OSError as error:
+            except (OSError, ValueError) as error:  # an empty folder is a ValueError there
                 raise FileNotFoundError(
                     f"weights: expected a sentence encoder, could not load "
                     f"{self._config.weights!r}: {error}"

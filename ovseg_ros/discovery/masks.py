@@ -1,0 +1,149 @@
+"""Masks of anything: segment-anything, and colour regions where its weights are not at hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.device import resolve_device
+
+
+class MaskGenerator(Protocol):
+    """Cuts an image into masks without names."""
+
+    device: str
+
+    def masks(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return masks, each (H, W) bool, that may overlap, of an image (H, W, 3) uint8 RGB."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamConfig(Config):
+    """segment-anything's automatic mask generation (Kirillov et al., ICCV 2023)."""
+
+    weights: str = option("", "official checkpoint, e.g. sam_vit_h_4b8939.pth")
+    points_per_side: int = option(32, "grid of points that are asked about", low=1, high=256)
+    points_per_batch: int = option(64, "points at a time", low=1, high=4096)
+    min_iou: float = option(0.88, "masks it trusts less are dropped", low=0.0, high=1.0)
+    min_stability: float = option(0.95, "masks less stable are dropped", low=0.0, high=1.0)
+    max_overlap: float = option(0.7, "box IoU above which the worse mask goes", low=0.0, high=1.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorConfig(Config):
+    """Mean-shift regions: no model at all, and far below segment-anything on real images."""
+
+    max_side: int = option(320, "the longer side at which regions are found", low=16, high=4096)
+    reach_px: float = option(8.0, "radius of the mean shift", low=1.0, high=100.0)
+    tolerance: float = option(24.0, "colour radius of the mean shift, of 255", low=1.0, high=255.0)
+
+
+class SamMasks:
+    """segment-anything."""
+
+    def __init__(self, model: Any, config: SamConfig) -> None:
+        """Wrap a loaded ``segment_anything.modeling.Sam``, already on its device."""
+        from segment_anything import SamAutomaticMaskGenerator
+
+        self.device = str(model.device)
+        self._generator = SamAutomaticMaskGenerator(
+            model.eval(),
+            points_per_side=config.points_per_side,
+            points_per_batch=config.points_per_batch,
+            pred_iou_thresh=config.min_iou,
+            stability_score_thresh=config.min_stability,
+            box_nms_thresh=config.max_overlap,
+        )
+
+    def masks(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return the masks of an image; see ``MaskGenerator.masks``."""
+        found = self._generator.generate(np.ascontiguousarray(image))
+        return [entry["segmentation"] for entry in found]
+
+
+def load_sam(config: SamConfig, *, device: str) -> SamMasks:
+    """Load an official checkpoint; its size (ViT-B, -L or -H) is read off the weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no checkpoint of segment-anything.
+    """
+    from segment_anything import sam_model_registry
+
+    path = Path(config.weights).expanduser()
+    if not config.weights or not path.is_file():
+        raise FileNotFoundError(
+            "sam.weights: expected the file of an official segment-anything checkpoint "
+            f"(sam_vit_b, _l or _h), got {config.weights!r}"
+        )
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model = sam_model_registry[sam_size(state)]()
+        model.load_state_dict(state)
+    except (RuntimeError, KeyError, AttributeError, TypeError, EOFError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(
+            f"sam.weights: expected a segment-anything checkpoint, {path} is none ({reason})"
+        ) from None
+    return SamMasks(model.to(resolve_device(device)), config)
+
+
+def sam_size(state: dict[str, torch.Tensor]) -> str:
+    """Return which of the three models a checkpoint holds, by the width of its image encoder.
+
+    Raises:
+        KeyError: if it holds none of them.
+    """
+    width = state["image_encoder.pos_embed"].shape[-1]
+    return {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}[width]
+
+
+class ColorMasks:
+    """Connected regions of an image whose colours mean shift has drawn together."""
+
+    device = "cpu"
+
+    def __init__(self, config: ColorConfig) -> None:
+        """Remember the options."""
+        self._config = config
+
+    def masks(self, image: np.ndarray) -> list[np.ndarray]:
+        """Return the regions of an image, which do not overlap; see ``MaskGenerator.masks``."""
+        height, width = image.shape[:2]
+        scale = min(1.0, self._config.max_side / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        flat = small
+        if min(size) > 1:  # OpenCV refuses a single row
+            flat = cv2.pyrMeanShiftFiltering(  # at one level: a pyramid blurs the borders
+                small, self._config.reach_px, self._config.tolerance, maxLevel=0
+            )
+        labels = _flood(flat, self._config.tolerance / 4)
+        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return [labels == label for label in range(1, int(labels.max()) + 1)]
+
+
+def _flood(image: np.ndarray, tolerance: float) -> np.ndarray:
+    """Label connected regions whose neighbours differ by at most ``tolerance``, (h, w) int32."""
+    height, width = image.shape[:2]
+    taken = np.zeros((height + 2, width + 2), np.uint8)  # OpenCV wants a border
+    labels = np.zeros((height, width), np.int32)
+    canvas, count = image.copy(), 0
+    reach = (tolerance,) * 3
+    flags = 4 | cv2.FLOODFILL_MASK_ONLY | (1 << 8)
+    for row in range(height):
+        for column in np.flatnonzero(taken[row + 1, 1:-1] == 0).tolist():
+            if taken[row + 1, column + 1]:
+                continue
+            before = taken[1:-1, 1:-1].copy()
+            cv2.floodFill(canvas, taken, (column, row), 0, reach, reach, flags)
+            count += 1
+            labels[(taken[1:-1, 1:-1] != 0) & (before == 0)] = count
+    return labels

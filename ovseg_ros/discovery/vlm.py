@@ -1,0 +1,150 @@
+"""The chat-model baseline: a vision-language model such as LLaVA lists what an image shows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.types import Discovery, check_images
+from ovseg_ros.weights import resolve_weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class VlmConfig(Config):
+    """Which model is asked, and what."""
+
+    weights: str = option(
+        "llava-hf/llava-1.5-7b-hf", "folder or public name of an image-text-to-text chat model"
+    )
+    question: str = option(
+        "Which objects and surfaces does this image show? Reply with their names alone, "
+        "separated by commas.",
+        "what the model is asked about the image",
+    )
+    max_tokens: int = option(128, "longest answer in tokens", low=1, high=4096)
+
+
+class VlmList:
+    """Asks a chat model to list the objects and takes the nouns of its list."""
+
+    name = "vlm"
+
+    def __init__(self, model: Any, processor: Any, nouns: NounConfig, config: VlmConfig) -> None:
+        """Wrap a loaded model.
+
+        Args:
+            model: What ``AutoModelForImageTextToText`` loads, already on its device.
+            processor: The processor that belongs to it, with a chat template.
+            nouns: Which nouns become names.
+            config: What is asked.
+        """
+        self.model = model.eval()
+        self.processor = processor
+        self.nouns = nouns
+        self.config = config
+        self.device = str(model.device)
+
+    def discover(self, image: np.ndarray, *, seed: int = 0) -> Discovery:
+        """Find the names of one image (H, W, 3) uint8 RGB; see ``Discoverer.discover``.
+
+        The answer is greedy, so that ``seed`` changes nothing.
+        """
+        image = check_images(np.asarray(image)[None])[0]
+        answer = self.ask(image)
+        found = support([[item] for item in parse_list(answer)], self.nouns)
+        return Discovery(proposals=found.proposals, captions=(answer,))
+
+    @torch.inference_mode()
+    def ask(self, image: np.ndarray) -> str:
+        """Return the model's answer about an image, RGB (H, W, 3) uint8."""
+        turn = {
+            "role": "user",
+            "content": [{"type": "image"}, {"type": "text", "text": self.config.question}],
+        }
+        prompt = self.processor.apply_chat_template([turn], add_generation_prompt=True)
+        picture = Image.fromarray(np.ascontiguousarray(image))
+        inputs = self.processor(images=[picture], text=[prompt], return_tensors="pt")
+        inputs = inputs.to(self.model.device, self.model.dtype)  # integers stay integers
+        tokens = self.model.generate(
+            **inputs,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=self.config.max_tokens,
+        )
+        answer = tokens[0, inputs["input_ids"].shape[1] :]
+        return str(self.processor.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+
+
+def load_vlm(config: VlmConfig, nouns: NounConfig, *, device: str, dtype: str) -> VlmList:
+    """Load a chat model by folder or public name.
+
+    Raises:
+        FileNotFoundError: if the weights cannot be had.
+        ValueError: if the model has no chat template.
+    """
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    place = resolve_device(device)
+    source = resolve_weights(config.weights)
+    try:
+        processor: Any = AutoProcessor.from_pretrained(source)
+        model: Any = AutoModelForImageTextToText.from_pretrained(
+            source, dtype=resolve_dtype(dtype, place)
+        )
+    except (OSError, ValueError) as error:  # a folder of something else is a ValueError there
+        raise FileNotFoundError(
+            f"weights: expected an image-text-to-text model, could not load "
+            f"{config.weights!r}: {error}"
+        ) from error
+    if not getattr(processor, "chat_template", None):
+        raise ValueError(
+            f"weights: expected a model with a chat template, {config.weights!r} has none"
+        )
+    return VlmList(model.to(place), processor, nouns, config)
+
+
+_BULLET = r"^\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.):]|[a-z][.)])\s+"
+
+
+def parse_list(answer: str) -> list[str]:
+    """Return the items of a list, however a model writes it; repeats once, in order.
+
+    Understood are JSON arrays, bullets, numbered lines, commas, semicolons, "and" before the last
+    item, headings ("Objects:"), bold and quotation marks, and remarks after a dash or in brackets.
+    Prose gives its clauses, from which the noun extraction takes what it needs.
+    """
+    text = re.sub(r"```\w*", "", answer).strip()
+    array = re.search(r"\[[^\[\]]*\]", text)
+    if array:
+        try:
+            values = json.loads(array.group())
+        except ValueError:
+            values = array.group().strip("[]").split(",")
+        return _distinct(str(value) for value in values)
+    items: list[str] = []
+    for line in text.splitlines():
+        line = re.sub(r"\([^()]*\)|[*_]{2}", "", line)  # remarks in brackets, bold
+        item, bullets = re.subn(_BULLET, "", line)
+        # A remark follows the colon in "- mug: on the left", the list in "Objects: mug, duck".
+        heading = r": .*$" if bullets else r"^[\w\s]{0,60}:(?=\s|$)"
+        item = re.sub(heading, "", item)
+        item = re.split(r"\s[-\u2013\u2014]\s", item)[0]
+        items += re.split(r"[,;.]|\band\b|&", item)
+    return _distinct(items)
+
+
+def _distinct(items: Any) -> list[str]:
+    clean = (" ".join(re.sub(r"[*_\"'`]", " ", item).split()).strip(" .:;!?-") for item in items)
+    return [item for item in dict.fromkeys(clean) if item]
