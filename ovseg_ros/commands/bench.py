@@ -55,13 +55,28 @@ def _discovery(job: Job) -> list[Timing]:
     )
 
 
+def _stages(job: Job) -> list[Timing]:
+    from ovseg_ros.evaluation.stage_bench import time_stages
+
+    often = {"runs": job.runs, "warmup": job.warmup}
+    rows, found = time_stages(job.config, job.image, names=min(job.counts[-1], 10), **often)
+    try:
+        from ovseg_ros.nodes.message_bench import time_decoding, time_publishing
+    except ModuleNotFoundError as error:
+        typer.echo(f"decode, message build and publish are left out: they need ROS 2 ({error})")
+        return rows
+    decoding = time_decoding(job.image, **often)
+    return [*decoding, *rows, *time_publishing(found, **often)]
+
+
 BENCHMARKS: dict[str, Callable[[Job], list[Timing]]] = {
     "segment": _segment,
+    "stages": _stages,
     "discovery": _discovery,
 }
 """Every benchmark by name."""
 
-ALL = ("segment", "discovery")
+ALL = ("segment", "stages", "discovery")
 """Those that fit any preset and that `all` runs, in this order."""
 
 
@@ -95,7 +110,9 @@ def bench(
 ) -> None:
     """Measure how long the parts take.
 
-    Prints median, p95 and peak memory of segmentation by vocabulary size, and of discovery.
+    Prints median, p95 and peak memory of segmentation by vocabulary size, of every stage of a
+    frame's way through the node, and of discovery. "floor x" is the median by what the stage's
+    arithmetic alone would take at a third of the device's peak.
     """
     valid = ", ".join([*BENCHMARKS, *COMPARISONS])
     if name not in (*BENCHMARKS, *COMPARISONS, "all"):

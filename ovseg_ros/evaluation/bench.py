@@ -34,6 +34,8 @@ class Timing:
         p95_ms: 95th percentile of the measured runs.
         runs: How many were measured.
         peak_mib: Most memory in MiB so far: of the GPU, or resident in this process.
+        floor_ms: What the arithmetic alone would take at a third of the device's peak; None if it
+            was not counted.
     """
 
     stage: str
@@ -43,10 +45,22 @@ class Timing:
     p95_ms: float
     runs: int
     peak_mib: float
+    floor_ms: float | None = None
+
+    @property
+    def floor_ratio(self) -> float | None:
+        """Median by floor; None without arithmetic to speak of."""
+        return round(self.median_ms / self.floor_ms, 2) if self.floor_ms else None
 
 
 def measure(
-    stage: str, device: str, run: Callable[[], object], *, runs: int, warmup: int
+    stage: str,
+    device: str,
+    run: Callable[[], object],
+    *,
+    runs: int,
+    warmup: int,
+    floor_ms: float | None = None,
 ) -> Timing:
     """Time a function, waiting for the GPU where there is one."""
     times = []
@@ -56,6 +70,18 @@ def measure(
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         times.append(1000 * (time.perf_counter() - start))
+    return timing(stage, device, times, warmup=warmup, floor_ms=floor_ms)
+
+
+def timing(
+    stage: str,
+    device: str,
+    times: Sequence[float],
+    *,
+    warmup: int,
+    floor_ms: float | None = None,
+) -> Timing:
+    """Return what times in milliseconds say: the first, then those of warming up, then the rest."""
     counted = times[1 + warmup :]
     return Timing(
         stage=stage,
@@ -63,8 +89,9 @@ def measure(
         first_ms=round(times[0], 3),
         median_ms=round(float(np.median(counted)), 3),
         p95_ms=round(float(np.percentile(counted, 95)), 3),
-        runs=runs,
+        runs=len(counted),
         peak_mib=round(_peak_mib(device), 1),
+        floor_ms=None if floor_ms is None else round(floor_ms, 4),
     )
 
 
@@ -116,9 +143,11 @@ def benchmark_image(path: Path | None, size: tuple[int, int]) -> np.ndarray:
 
 def table(rows: Sequence[Timing]) -> list[str]:
     """Return the timings as lines of text."""
-    lines = [f"{'stage':24} {'first ms':>10} {'median ms':>10} {'p95 ms':>10} {'peak MiB':>10}"]
+    columns = ("first ms", "median ms", "p95 ms", "floor x", "peak MiB")
+    lines = [f"{'stage':24}" + "".join(f" {column:>10}" for column in columns)]
     lines += [
-        f"{r.stage:24} {r.first_ms:10.1f} {r.median_ms:10.1f} {r.p95_ms:10.1f} {r.peak_mib:10.0f}"
+        f"{r.stage:24} {r.first_ms:10.1f} {r.median_ms:10.2f} {r.p95_ms:10.2f} "
+        f"{r.floor_ratio or '-':>10} {r.peak_mib:10.0f}"
         for r in rows
     ]
     return lines
@@ -127,7 +156,7 @@ def table(rows: Sequence[Timing]) -> list[str]:
 def report(rows: Sequence[Timing], config: PipelineConfig, image: np.ndarray) -> dict[str, Any]:
     """Return the timings and what they were made with, as plain data."""
     return {
-        "stages": [asdict(row) for row in rows],
+        "stages": [{**asdict(row), "floor_ratio": row.floor_ratio} for row in rows],
         "image_hw": list(image.shape[:2]),
         "threads": torch.get_num_threads(),
         "options": flatten(config),

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovseg_ros.stages import stage
 from ovseg_ros.types import MAX_MONO8_ID
 
 WINNERS = 16
@@ -39,6 +40,21 @@ def label_pixels(
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
         uint8, 0..255 for a softmax probability of 0..1.
     """
+    with stage("upsample + argmax"):
+        labels, confidence = _label(logits, ids, size_hw, temperature, background)
+    with stage("device to host"):
+        found = labels.cpu().numpy(), confidence.cpu().numpy()
+    return (found[0] if labels.dtype == torch.uint8 else found[0].astype(np.uint16)), found[1]
+
+
+def _label(
+    logits: Tensor,
+    ids: np.ndarray,
+    size_hw: tuple[int, int],
+    temperature: float,
+    background: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Return labels (B, H, W) uint8 or int32 and confidence (B, H, W) uint8 on the device."""
     first = logits.argmax(1).flatten(1)  # (B, h * w)
     wins = logits.new_zeros(logits.shape[:2], dtype=torch.int64)
     wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
@@ -55,6 +71,5 @@ def label_pixels(
     best, index = maps.max(1)  # (B, H, W)
     odds = (maps - best[:, None]).div_(temperature).exp_().sum(1)
     kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
-    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index).cpu().numpy()
-    confidence = (255 / odds).round_().to(torch.uint8).cpu().numpy()
-    return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
+    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index)
+    return labels, (255 / odds).round_().to(torch.uint8)

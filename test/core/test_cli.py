@@ -297,7 +297,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
         (["train", "gpt"], "recipe: expected one of tower, simzss, blip, got 'gpt'"),
         (["bench", "all", "--vocabulary-sizes", "x"], "--vocabulary-sizes: expected numbers"),
-        (["bench", "training"], "name: expected all or one of segment, discovery"),
+        (["bench", "training"], "name: expected all or one of segment, stages, discovery"),
     ],
 )
 def test_mistakes_are_one_line_and_exit_code_2(ovseg, photographs, words, message):
@@ -449,19 +449,23 @@ def test_pull_without_network_is_one_line(ovseg, monkeypatch, tmp_path):
 
 
 def test_bench_measures_and_writes(ovseg, monkeypatch, tmp_path):
-    from ovseg_ros.evaluation import bench
+    from ovseg_ros.evaluation import bench, stage_bench
 
     monkeypatch.setattr(bench, "build_segmenter", lambda *_, **__: ToySegmenter())
+    monkeypatch.setattr(stage_bench, "build_segmenter", lambda *_, **__: ToySegmenter())
     monkeypatch.setattr(bench, "build_discoverer", lambda *_, **__: ToyDiscoverer())
+    monkeypatch.setitem(sys.modules, "ovseg_ros.nodes.message_bench", None)  # as without ROS
     monkeypatch.setenv("OVSEG_CACHE", str(tmp_path))
     words = ["--size", "32x24", "--runs", "5", "--vocabulary-sizes", "1,200"]
     code, out, _ = ovseg("bench", "all", *words, "--json", tmp_path / "b.json")
     assert code == 0
     assert "segment, 200 names" in out
+    assert "decode, message build and publish are left out" in out
     data = json.loads((tmp_path / "b.json").read_text())
     assert [row["stage"] for row in data["stages"]] == [
         "segment, 1 name",
         "segment, 200 names",
+        "frame, 10 names",
         "discovery (toy)",
     ]
     for row in data["stages"]:

@@ -19,6 +19,7 @@ from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.simzss.model import load_simzss, unit
 from ovseg_ros.segmenters.simzss.tokenizer import FILE as TOKENIZER_FILE
+from ovseg_ros.stages import stage
 from ovseg_ros.text import TextCache, templates
 from ovseg_ros.types import Segmentation, Vocabulary, check_images
 from ovseg_ros.weights import resolve_weights
@@ -117,21 +118,22 @@ class SimZSSSegmenter:
         """
         # Copies only what torch cannot wrap: flipped views and frames that are read-only.
         owned = np.require(images, requirements=["C", "W"])
-        pixels = torch.from_numpy(owned).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
-        pixels = self._model.normalise(
-            F.interpolate(
-                pixels.float(), size=self._input_hw(images), mode="bilinear", antialias=True
-            )
-            / 255
-        )
+        with stage("host to device"):
+            pixels = torch.from_numpy(owned).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
+        with stage("preprocess"):
+            size = self._input_hw(images)
+            pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
+            pixels = self._model.normalise(pixels / 255)
         text = self._class_text(tuple(names))  # (K, D)
         if self._config.window:
             return self._slide(pixels, text)
         return self._match(pixels, text)
 
     def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
-        _, patches = self._model.encode_image(pixels.to(self._dtype))  # (B, h, w, D)
-        return (unit(patches.float()) @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
+        with stage("encoder"):
+            _, patches = self._model.encode_image(pixels.to(self._dtype))  # (B, h, w, D)
+        with stage("head"):
+            return (unit(patches.float()) @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
 
     def _slide(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""
