@@ -14,6 +14,7 @@ import typer
 
 from ovseg_ros.commands import (
     bench,
+    classification,
     convert,
     evaluation,
     graph,
@@ -47,6 +48,7 @@ app.command("up")(graph.up)
 app.command("segment")(images.segment)
 app.command("discover")(images.discover)
 app.command("eval")(evaluation.evaluate)
+app.command("eval-classification")(classification.evaluate_classification)
 app.command("bench")(bench.bench)
 app.command("table")(table.table)
 app.command("render")(render.render)

@@ -32,6 +32,7 @@ class Job:
         counts: Numbers of names.
         runs: Measured runs.
         warmup: Runs before, that do not count.
+        batch: Image-caption pairs of a training step.
     """
 
     config: PipelineConfig
@@ -39,6 +40,7 @@ class Job:
     counts: tuple[int, ...]
     runs: int
     warmup: int
+    batch: int = 16
 
 
 def _segment(job: Job) -> list[Timing]:
@@ -69,10 +71,38 @@ def _stages(job: Job) -> list[Timing]:
     return [*decoding, *rows, *time_publishing(found, **often)]
 
 
+def _simzss_train(job: Job) -> list[Timing]:
+    from ovseg_ros.evaluation.bench import Timing
+    from ovseg_ros.training.simzss_bench import measure_steps
+    from ovseg_ros.weights import resolve_weights
+
+    costs = measure_steps(
+        Path(resolve_weights(job.config.segmenter.simzss.weights)),
+        device=job.config.device,
+        batch=job.batch,
+        size=224,  # what the published models are trained with
+        runs=job.runs,
+        warmup=job.warmup,
+    )
+    return [
+        Timing(
+            stage=f"{c.objective}, {c.batch} pairs, {c.images_per_s:.1f}/s",
+            device=c.device,
+            first_ms=c.first_ms,
+            median_ms=c.median_ms,
+            p95_ms=c.p95_ms,
+            runs=job.runs,
+            peak_mib=c.peak_mib,
+        )
+        for c in costs
+    ]
+
+
 BENCHMARKS: dict[str, Callable[[Job], list[Timing]]] = {
     "segment": _segment,
     "stages": _stages,
     "discovery": _discovery,
+    "simzss-train": _simzss_train,
 }
 """Every benchmark by name."""
 
@@ -103,6 +133,7 @@ def bench(
     size: str = typer.Option("640x480", metavar="WxH", help="Size of the image in pixels."),
     runs: int = typer.Option(20, min=1, help="Measured runs; discovery makes a fifth of them."),
     warmup: int = typer.Option(3, min=0, help="Runs before, that do not count."),
+    batch: int = typer.Option(16, min=2, help="simzss-train: pairs per step."),
     vocabulary_sizes: str = typer.Option("1,10,50,200", help="Numbers of names."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
     device: str = DEVICE,
@@ -133,6 +164,7 @@ def bench(
         counts=tuple(counts),
         runs=runs,
         warmup=warmup,
+        batch=batch,
     )
     if name in COMPARISONS:
         result = COMPARISONS[name][1](job)

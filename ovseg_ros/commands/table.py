@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TABLES: dict[str, str] = {
     "pnp_ovss": "what each step of PnP-OVSS brings, and tuning without masks",
+    "simzss": "CLIP, LiT and SimZSS, trained alike on the robot cell",
 }
 """What there is, by name: the file of that name in ``tables/`` has a function ``table``."""
 

@@ -17,6 +17,7 @@ RECIPES = {
     "simzss": "a small SimZSS on such a tower",
     "tower": "BLIP's small visual tower (a ViT), with the simulator's masks",
     "blip_itm": "a small BLIP image-text matcher behind a pyramid",
+    "simzss_pairs": "SimZSS, LiT or CLIP on image-caption pairs of your own",
     "blip": "a small BLIP captioner on such a tower",
 }
 _RECIPE_HELP = "; ".join(f"{name}: {what}" for name, what in RECIPES.items())

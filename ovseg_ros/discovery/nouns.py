@@ -137,6 +137,57 @@ def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
     return frozenset(found)
 
 
+@dataclass(frozen=True)
+class Chunk:
+    """The nouns at the end of a noun phrase: a root, and what compounds with it.
+
+    Attributes:
+        words: Its words, the last one (the root) in singular.
+        starts: First character of every word.
+        end: Character after the root.
+    """
+
+    words: tuple[str, ...]
+    starts: tuple[int, ...]
+    end: int
+
+
+@lru_cache(maxsize=65_536)
+def noun_chunks(caption: str) -> tuple[Chunk, ...]:
+    """Return the noun chunks of a lower-case caption, from left to right.
+
+    "two wooden kitchen tables" has the chunk ("kitchen", "table"): articles, numbers, colours and
+    adjectives are no part of it.
+    """
+    matches = list(re.finditer(r"[a-z][a-z'-]*|[.,;:!?]", caption))
+    words = [match.group() for match in matches]
+    tagged = _tagger().tag_sent(words) if words else []
+    tags = [tag for _, _, tag in tagged]
+    chunks, first = [], 0
+    while first < len(words):
+        stop = first
+        while stop < len(words) and _nominal(words[stop], tags[stop]):
+            stop += 1
+        root = stop - 1
+        if stop == first:  # "a yellow duck": the tagger may take the noun for a verb
+            root = first
+            stop = first + 1
+            base = wordnet.base_form(words[root])
+            known = base is not None and wordnet.known(base) and words[root] not in COLOURS
+            if not (known and _is_noun(words, tags, root)):
+                first = stop
+                continue
+        chunks.append(
+            Chunk(
+                (*words[first:root], _singular(*tagged[root])),
+                tuple(match.start() for match in matches[first:stop]),
+                matches[root].end(),
+            )
+        )
+        first = stop
+    return tuple(chunks)
+
+
 def _compound(
     words: list[str], singular: list[str], tags: list[str], start: int, config: NounConfig
 ) -> tuple[str, int]:

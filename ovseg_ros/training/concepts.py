@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ovseg_ros.discovery.nouns import noun_chunks
+
+MAX_CONCEPTS = 32
+"""Concepts of a caption at most, as published."""
+
+MAX_TOKENS = 15
+"""Tokens of a concept at most, as published."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +31,16 @@ class Concept:
     label: int
     start: int
     end: int
+
+
+class Bank(Protocol):
+    """Finds the concepts of a fixed list in captions."""
+
+    names: tuple[str, ...]
+
+    def find(self, caption: str) -> list[Concept]:
+        """Return the occurrences in a lower-case caption, from left to right."""
+        ...
 
 
 class ConceptBank:
@@ -46,10 +67,71 @@ class ConceptBank:
         ]
 
 
+class ChunkBank:
+    """A fixed list of names; finds those that a caption's noun chunks end with.
+
+    A part-of-speech tagger decides what is a noun, so that "an orange cup" names no fruit. Of the
+    chunk "kitchen table" the longest ending that the list has is taken: "kitchen table", else
+    "table".
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Keep the names, singular.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if not names:
+            raise ValueError("names: expected at least one concept, got none")
+        self.names = tuple(names)
+        self._labels = {name: label for label, name in enumerate(self.names)}
+
+    def find(self, caption: str) -> list[Concept]:
+        """Return the occurrences in a lower-case caption, from left to right."""
+        found = []
+        for chunk in noun_chunks(caption):
+            for first, start in enumerate(chunk.starts):
+                label = self._labels.get(" ".join(chunk.words[first:]))
+                if label is not None:
+                    found.append(Concept(label, start, chunk.end))
+                    break
+        return found
+
+
+def count_concepts(captions: Iterable[str], *, minimum: int = 10, limit: int = 5000) -> list[str]:
+    """Return the concepts that captions name most, the most frequent first.
+
+    Args:
+        captions: Lower-case captions.
+        minimum: How often a concept must be named.
+        limit: Number of concepts at most.
+    """
+    counts = Counter(
+        " ".join(chunk.words) for caption in captions for chunk in noun_chunks(caption)
+    )
+    return [name for name, count in counts.most_common(limit) if count >= minimum]
+
+
+def read_concepts(path: Path) -> list[str]:
+    """Read a concept list, one name per line; lower case, each once.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it has no name.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"bank: {path} is not there")
+    names = [" ".join(line.lower().split()) for line in path.read_text().splitlines()]
+    unique = [name for name in dict.fromkeys(names) if name]
+    if not unique:
+        raise ValueError(f"bank: expected one concept per line in {path}, got none")
+    return unique
+
+
 def token_spans(
     concepts: Sequence[Concept], offsets: Sequence[tuple[int, int]]
 ) -> list[tuple[int, list[int]]]:
-    """Return (label, token indices) of every concept that kept at least one token.
+    """Return (label, token indices) of every concept that kept some of its tokens.
 
     Args:
         concepts: Occurrences by characters.
@@ -62,6 +144,6 @@ def token_spans(
             for index, (start, end) in enumerate(offsets)
             if end > concept.start and start < concept.end and end > start
         ]
-        if tokens:
+        if 0 < len(tokens) <= MAX_TOKENS:
             spans.append((concept.label, tokens))
-    return spans
+    return spans[:MAX_CONCEPTS]

@@ -35,7 +35,7 @@ class LoopConfig(Config):
     warmup: float = option(0.05, "share of the steps that warm up linearly", low=0.0, high=1.0)
     weight_decay: float = option(0.05, "weight decay of matrices", low=0.0)
     beta2: float = option(0.98, "second momentum of AdamW", low=0.0, high=1.0)
-    clip: float = option(1.0, "gradient norm is clipped to this", low=0.0)
+    clip: float = option(1.0, "gradient norm is clipped to this; 0: never", low=0.0)
     save_every: int = option(200, "steps between checkpoints", low=1)
     seed: int = option(0, "seed of everything random", low=0)
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
@@ -109,7 +109,8 @@ def optimise(
         model.zero_grad(set_to_none=True)
         losses["loss"].backward()
         average_gradients(model)
-        nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if config.clip:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         for optimizer in optimizers:
             optimizer.step()
         if number % 10 == 0 or number == config.steps - 1:

@@ -1,26 +1,29 @@
-"""SimZSS on the robot cell: the text tower learns to meet a frozen vision tower (seed 003).
+"""SimZSS, LiT or CLIP on the robot cell: the text tower learns to meet a vision tower (seed 003).
 
-The vision tower is frozen, so its features are computed once (:class:`FeatureBank`) and the text
-tower is trained on them: windows of the frames, with captions of what is in sight.
+SimZSS and LiT keep the vision tower frozen, so its features are computed once
+(:class:`FeatureBank`) and the text tower is trained on them: windows of the frames, with captions
+of what is in sight. CLIP trains the vision tower too and sees new windows in every step. For
+image-caption pairs of your own see ``simzss_pairs.py``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
 from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, train_tokenizer
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.concepts import ConceptBank, token_spans
+from ovseg_ros.training.concepts import ConceptBank
+from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.simzss_loss import Occurrences, caption_loss, concept_loss
+from ovseg_ros.training.simzss_step import OBJECTIVES, Reader, Trained, objective_losses
 from ovseg_ros.training.tower import load_tower
 
 
@@ -31,6 +34,10 @@ class SimZSSRecipe(Config):
     data: str = option("", "directory of the rendered robot cell")
     tower: str = option("out/pyramid", "directory of the frozen vision tower")
     out: str = option("out/simzss", "directory of the result")
+    objective: str = option(
+        "simzss", "simzss; lit: without concept losses; clip: lit, but the tower learns too",
+        choices=OBJECTIVES,
+    )  # fmt: skip
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: int = option(192, "side of the windows in pixels", low=32)
     views: int = option(3, "windows of every frame", low=1)
@@ -50,6 +57,12 @@ class SimZSSRecipe(Config):
     )
     loop: LoopConfig = LoopConfig(steps=450, batch=64, lr=1.5e-3, weight_decay=0.2)
 
+    def weights(self) -> dict[str, float]:
+        """Return the weight of every concept loss by its name; none but for SimZSS."""
+        if self.objective != "simzss":
+            return {}
+        return {"concept": self.concept_weight, "attribute": self.attribute_weight}
+
 
 @dataclass(frozen=True)
 class FeatureBank:
@@ -66,28 +79,40 @@ class FeatureBank:
     captions: list[list[str]]
 
 
-@torch.inference_mode()
-def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> FeatureBank:
-    """Encode the windows of every frame once."""
-    generator = torch.Generator().manual_seed(config.loop.seed)
-    images, patches = [], []
-    captions: list[list[str]] = []
-    order = torch.arange(len(frames))
-    for view in range(config.views):
-        for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):
-            batch = frames.window(index, (config.window, config.window), generator)
-            with torch.autocast("cpu", torch.bfloat16):
-                first, grid = model.encode_image(frames.normalise(batch.images))
-            images.append(first.float())
-            patches.append(grid.flatten(1, 2).bfloat16())
-            captions += frames.describe(batch)
-    return FeatureBank(torch.cat(images), torch.cat(patches), captions)
-
-
 def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
+    device = config.loop.join()
     torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train", config.height)
+    model, tokenizer = build(config, frames)
+    model.to(device)
+    reader = build_reader(frames, tokenizer)
+    trained = Trained(model, config.objective)
+    bank = None if config.objective == "clip" else encode_views(model, frames, config)
+    mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        count = world() * config.loop.batch  # all processes draw all pairs, and take their part
+        if bank is not None:
+            index = torch.randint(len(bank.images), (count,), generator=generator)
+            captions = [_draw(bank.captions[i], generator) for i in index][mine]
+            images, patches = bank.images[index[mine]], bank.patches[index[mine]]
+        else:
+            images, patches, every = encode_windows(
+                model, frames, config, frames.draw(count, generator)[mine], generator
+            )
+            captions = [_draw(captions, generator) for captions in every]
+        return losses(model, reader, config, images, patches, captions)
+
+    out = Path(config.out)
+    seconds = optimise(trained, step, config.loop, out, recipe=config)
+    if rank() == 0:
+        save_simzss(model.cpu(), tokenizer, out)
+        write_card(out, recipe="simzss", config=config, seconds=seconds, data=frames.summary())
+
+
+def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:
+    """Return the model, its vision tower trained and its text tower random, and a tokenizer."""
     visual, weights = load_tower(Path(config.tower))
     tokenizer = train_tokenizer(
         [caption for captions in frames.captions for caption in captions],
@@ -108,74 +133,76 @@ def train(config: SimZSSRecipe) -> None:
         )
     )
     model.visual.trunk.load_state_dict(weights)
-    model.visual.requires_grad_(False).eval()
-    bank = encode_views(model, frames, config)
+    return model, tokenizer
+
+
+def build_reader(frames: Frames, tokenizer: Tokenizer) -> Reader:
+    """Return a reader of captions that knows nouns and coloured nouns."""
     nouns = ConceptBank(frames.categories)
     painted = ConceptBank([f"{c} {name}" for c in frames.colours for name in frames.categories])
-
-    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        index = torch.randint(len(bank.images), (config.loop.batch,), generator=generator)
-        captions = [
-            _draw(bank.captions[i], generator)  # one of the view's captions
-            for i in index
-        ]
-        pooled, tokens = model.encode_text(tokenizer(captions))
-        patches = bank.patches[index].float()
-        losses = {
-            "caption": caption_loss(bank.images[index], pooled, model.logit_scale),
-            "concept": concept_loss(
-                patches,
-                tokens,
-                occurrences(captions, nouns, tokenizer),
-                len(nouns.names),
-                query_temperature=config.query_temperature,
-            ),
-            "attribute": concept_loss(
-                patches,
-                tokens,
-                occurrences(captions, painted, tokenizer),
-                len(painted.names),
-                query_temperature=config.query_temperature,
-            ),
-        }
-        total = (
-            losses["caption"]
-            + config.concept_weight * losses["concept"]
-            + config.attribute_weight * losses["attribute"]
-        )
-        return {"loss": total, **losses}
-
-    out = Path(config.out)
-    trained = _Trained(model)
-    seconds = optimise(trained, step, config.loop, out, recipe=config)
-    save_simzss(model, tokenizer, out)
-    write_card(out, recipe="simzss", config=config, seconds=seconds, data=frames.summary())
+    return Reader(tokenizer, [nouns, painted])
 
 
-class _Trained(nn.Module):
-    """The trained part of the model: checkpoints need not repeat the frozen tower."""
+@torch.no_grad()
+def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> FeatureBank:
+    """Encode the windows of every frame once."""
+    generator = torch.Generator().manual_seed(config.loop.seed)
+    images, patches = [], []
+    captions: list[list[str]] = []
+    order = torch.arange(len(frames))
+    for view in range(config.views):
+        for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):
+            first, grid, said = encode_windows(model, frames, config, index, generator)
+            images.append(first.float())
+            patches.append(grid.bfloat16())
+            captions += said
+    return FeatureBank(torch.cat(images), torch.cat(patches), captions)
 
-    def __init__(self, model: SimZSS) -> None:
-        super().__init__()
-        self.text, self.logit_scale = model.text, model.logit_scale
+
+def encode_windows(
+    model: SimZSS,
+    frames: Frames,
+    config: SimZSSRecipe,
+    index: Tensor,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, list[list[str]]]:
+    """Cut a window of every frame of ``index`` (B,) and encode it.
+
+    Returns:
+        Class tokens (B, D), patch tokens (B, P, D), and for each window its captions.
+    """
+    batch = frames.window(index, (config.window, config.window), generator)
+    pixels = frames.normalise(batch.images.to(model.mean.device))
+    with config.loop.autocast():
+        first, grid = model.encode_image(pixels)
+    return first, grid.flatten(1, 2), frames.describe(batch)
 
 
-def occurrences(captions: list[str], bank: ConceptBank, tokenizer: Tokenizer) -> Occurrences:
-    """Return every concept of the bank that the captions name."""
-    image, label, span = [], [], []
-    for row, caption in enumerate(captions):
-        for concept, tokens in token_spans(bank.find(caption), tokenizer.offsets(caption)):
-            image.append(row)
-            label.append(concept)
-            mask = torch.zeros(tokenizer.context_length)
-            mask[tokens] = 1.0
-            span.append(mask)
-    empty = torch.zeros(0, tokenizer.context_length)
-    return Occurrences(
-        torch.tensor(image, dtype=torch.int64),
-        torch.tensor(label, dtype=torch.int64),
-        torch.stack(span) if span else empty,
+def losses(
+    model: SimZSS,
+    reader: Reader,
+    config: SimZSSRecipe,
+    images: Tensor,
+    patches: Tensor,
+    captions: list[str],
+) -> dict[str, Tensor]:
+    """Return the losses of a batch of class tokens (B, D), patches (B, P, D) and captions."""
+    ids, found = reader(captions)
+    return objective_losses(
+        model,
+        images,
+        patches,
+        ids,
+        found,
+        weights=config.weights(),
+        sizes=[len(bank.names) for bank in reader.banks],
+        query_temperature=config.query_temperature,
     )
+
+
+def for_objective(config: SimZSSRecipe, objective: str, out: Path) -> SimZSSRecipe:
+    """Return the recipe of another objective with the same steps on the same tower."""
+    return replace(config, objective=objective, out=str(out))
 
 
 def _draw(items: list[str], generator: torch.Generator) -> str:

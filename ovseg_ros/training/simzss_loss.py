@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ovseg_ros.training.distributed import gathered, rank, total, world
 
 QUERY_TEMPERATURE = 0.1
 """Published temperature of the softmax over patches."""
@@ -29,6 +32,12 @@ class Occurrences:
     label: Tensor
     span: Tensor
 
+    def to(self, device: torch.device) -> Occurrences:
+        """Return the same on a device."""
+        return Occurrences(
+            self.image.to(device), self.label.to(device), self.span.to(device, non_blocking=True)
+        )
+
 
 def concept_loss(
     patches: Tensor,
@@ -37,8 +46,12 @@ def concept_loss(
     concepts: int,
     *,
     query_temperature: float = QUERY_TEMPERATURE,
+    targets: str = "named",
 ) -> Tensor:
     """Return the object-level cross-modal loss, a scalar; 0 if no caption names a concept.
+
+    With several processes prototypes are sums over all of them, and the mean of the processes'
+    losses is the loss of the whole batch.
 
     Args:
         patches: Patch features, (B, P, D).
@@ -46,32 +59,54 @@ def concept_loss(
         occurrences: The M concepts named in the batch.
         concepts: Number K of concepts in the bank.
         query_temperature: Temperature of the softmax over patches.
+        targets: What an occurrence is to be classified as: ``named``, the concept the caption names
+            (the poster's equation), or ``nearest``, the present concept it is most similar to (the
+            authors' code).
     """
-    if len(occurrences.label) == 0:
-        return tokens.sum() * 0.0
     patches, tokens = F.normalize(patches, dim=-1), F.normalize(tokens, dim=-1)
     spelled = torch.einsum("ml,mld->md", occurrences.span, tokens[occurrences.image])  # (M, D)
     sums = tokens.new_zeros(concepts, tokens.shape[-1]).index_add(0, occurrences.label, spelled)
-    present = torch.zeros(concepts, dtype=torch.bool, device=tokens.device)
-    present[occurrences.label] = True
+    counts = torch.bincount(occurrences.label, minlength=concepts).to(sums)
+    sums, counts = total(sums), total(counts)
+    named = counts.sum()
+    if named == 0:
+        return tokens.sum() * 0.0
     prototypes = F.normalize(sums, dim=-1)  # (K, D), the linear classifier h
-    queries = prototypes[occurrences.label]  # (M, D)
-    seen = patches[occurrences.image]  # (M, P, D)
-    attention = (torch.einsum("md,mpd->mp", queries, seen) / query_temperature).softmax(-1)
-    pooled = F.normalize(torch.einsum("mp,mpd->md", attention, seen), dim=-1)  # (M, D)
+    # Queries of an image in N slots: patches are not copied for each of the M occurrences.
+    place = occurrences.image, _slots(occurrences.image, len(patches))
+    most = int(place[1].max()) + 1 if len(occurrences.label) else 1
+    queries = prototypes.new_zeros(len(patches), most, prototypes.shape[1])  # (B, N, D)
+    queries = queries.index_put(place, prototypes[occurrences.label])
+    attention = (queries @ patches.transpose(1, 2) / query_temperature).softmax(-1)  # (B, N, P)
+    pooled = F.normalize((attention @ patches)[place], dim=-1)  # (M, D)
     logits = CONCEPT_SCALE * pooled @ prototypes.T  # (M, K)
-    return F.cross_entropy(logits.masked_fill(~present, -torch.inf), occurrences.label)
+    logits = logits.masked_fill(counts == 0, -torch.inf)
+    target = occurrences.label if targets == "named" else logits.argmax(-1)
+    # The mean over all processes' occurrences, though each has its own number of them.
+    return F.cross_entropy(logits, target, reduction="sum") * world() / named
+
+
+def _slots(image: Tensor, images: int) -> Tensor:
+    """Return for every occurrence how many of its image come before it, (M,) int64."""
+    order = image.argsort(stable=True)
+    counts = torch.bincount(image, minlength=images)
+    starts = counts.cumsum(0) - counts
+    slots = torch.empty_like(image)
+    slots[order] = torch.arange(len(image), device=image.device) - starts[image[order]]
+    return slots
 
 
 def caption_loss(images: Tensor, captions: Tensor, logit_scale: Tensor) -> Tensor:
-    """Return CLIP's symmetric InfoNCE, a scalar.
+    """Return CLIP's symmetric InfoNCE, a scalar; every process's pairs are negatives of all others.
 
     Args:
         images: Class tokens, (B, D).
         captions: Sentence features, (B, D).
         logit_scale: Logarithm of the inverse temperature; clamped to [0, ln 100].
     """
-    scale = logit_scale.clamp(0, 4.6052).exp()
-    logits = scale * F.normalize(images, dim=-1) @ F.normalize(captions, dim=-1).T
-    target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    scale = logit_scale.clamp(0, math.log(100)).exp()
+    images, captions = F.normalize(images, dim=-1), F.normalize(captions, dim=-1)
+    target = torch.arange(len(images), device=images.device) + rank() * len(images)
+    by_image = scale * images @ gathered(captions).T  # (B, world * B)
+    by_caption = scale * captions @ gathered(images).T
+    return (F.cross_entropy(by_image, target) + F.cross_entropy(by_caption, target)) / 2

@@ -126,23 +126,8 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
     Raises:
         ValueError: if a tensor that tells a shape is missing.
     """
-    vit, text = "visual.vit.model.", "text."
-    patch = _shape(state, f"{vit}patch_embed.proj.weight")  # (D, 3, p, p)
-    table = _shape(state, f"{vit}pos_embed")[1]
-    alone = math.isqrt(table) ** 2 == table  # the class token has no position of its own
-    side = math.isqrt(table if alone else table - 1)
-    visual: dict[str, Any] = {
-        "img_size": side * patch[2],
-        "patch_size": patch[2],
-        "embed_dim": patch[0],
-        "depth": _blocks(state, f"{vit}blocks."),
-        "num_heads": patch[0] // HEAD,
-        "no_embed_class": alone,
-    }
-    if f"{vit}blocks.0.ls1.gamma" in state:
-        visual["init_values"] = 1.0  # layer scale; the values are in the checkpoint
-    if f"{vit}reg_token" in state:
-        visual["reg_tokens"] = _shape(state, f"{vit}reg_token")[1]
+    text = "text."
+    visual = infer_vit(state, "visual.vit.model.")
     vocabulary, width = _shape(state, f"{text}token_embedding.weight")
     denoiser = any(key.startswith("visual.denoiser.") for key in state)
     return Architecture(
@@ -155,8 +140,33 @@ def infer_architecture(state: Mapping[str, Tensor]) -> Architecture:
             "layers": _blocks(state, f"{text}transformer.resblocks."),
         },
         denoiser=math.isqrt(_shape(state, "visual.pos_embed")[1]) if denoiser else 0,
-        image_hw=(16 * patch[2], 16 * patch[2]),  # 224 for patches of 14
+        image_hw=(16 * visual["patch_size"],) * 2,  # 224 for patches of 14
     )
+
+
+def infer_vit(state: Mapping[str, Tensor], prefix: str = "") -> dict[str, Any]:
+    """Read the arguments of timm's ``VisionTransformer`` off its weights.
+
+    Raises:
+        ValueError: if a tensor that tells a shape is missing.
+    """
+    patch = _shape(state, f"{prefix}patch_embed.proj.weight")  # (D, 3, p, p)
+    table = _shape(state, f"{prefix}pos_embed")[1]
+    alone = math.isqrt(table) ** 2 == table  # the class token has no position of its own
+    side = math.isqrt(table if alone else table - 1)
+    visual: dict[str, Any] = {
+        "img_size": side * patch[2],
+        "patch_size": patch[2],
+        "embed_dim": patch[0],
+        "depth": _blocks(state, f"{prefix}blocks."),
+        "num_heads": patch[0] // HEAD,
+        "no_embed_class": alone,
+    }
+    if f"{prefix}blocks.0.ls1.gamma" in state:
+        visual["init_values"] = 1.0  # layer scale; the values are in the checkpoint
+    if f"{prefix}reg_token" in state:
+        visual["reg_tokens"] = _shape(state, f"{prefix}reg_token")[1]
+    return visual
 
 
 def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:

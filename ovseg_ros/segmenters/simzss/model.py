@@ -125,10 +125,18 @@ class SimZSS(nn.Module):
         return self.visual(images)
 
     def encode_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sentence (B, D) and its tokens (B, L, D), both projected, of ids (B, L)."""
-        pooled, tokens = self.text(ids)
+        """Return the sentence (B, D) and its tokens (B, L, D), both projected, of ids (B, L).
+
+        Tokens behind the longest sentence's end are zero.
+        """
+        text, ends = self.text, ids.argmax(-1)  # (B,), the end mark has the largest id
+        length = int(ends.max()) + 1  # causal attention: what follows the end marks changes nothing
+        tokens = text.token_embedding(ids[:, :length]) + text.positional_embedding[:length]
+        tokens = text.transformer(tokens, attn_mask=text.attn_mask[:length, :length])
         # open_clip projects the pooled token only; concepts live in the projected space too.
-        return pooled, tokens @ self.text.text_projection
+        tokens = text.ln_final(tokens) @ text.text_projection  # (B, length, D)
+        pooled = tokens[torch.arange(len(ids), device=ids.device), ends]
+        return pooled, F.pad(tokens, (0, 0, 0, ids.shape[1] - length))
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images (B, 3, H, W) in [0, 1], normalised with the channel statistics."""

@@ -90,6 +90,13 @@ class SimZSSSegmenter:
             model=f"simzss-{config.class_text}-{_digest(directory)}",
             templates=templates(config.templates),
         )
+        self.sentences = self.text
+        if config.class_text != "sentence":
+            self.sentences = TextCache(
+                self._encode_sentences,
+                model=f"simzss-sentence-{_digest(directory)}",
+                templates=templates(config.templates),
+            )
         self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
     def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
@@ -116,6 +123,29 @@ class SimZSSSegmenter:
             images: RGB, (B, H, W, 3) uint8.
             names: K names.
         """
+        pixels = self._pixels(images)
+        text = self._class_text(tuple(names))  # (K, D)
+        if self._config.window:
+            return self._slide(pixels, text)
+        return self._match(pixels, text)
+
+    @torch.inference_mode()
+    def classify(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Return cosine similarities of whole images (class tokens) and names, (B, K) float32.
+
+        The names' sentence features are used, which the caption loss trains.
+
+        Args:
+            images: RGB, (B, H, W, 3) uint8; squares are what class tokens are trained with.
+            names: K names.
+        """
+        first, _ = self._model.encode_image(self._pixels(images).to(self._dtype))  # (B, D)
+        text = torch.from_numpy(self.sentences.embed(names)).to(self._device)
+        similarity: np.ndarray = (unit(first.float()) @ text.T).cpu().numpy()
+        return similarity
+
+    def _pixels(self, images: np.ndarray) -> Tensor:
+        """Return images at the tower's size, normalised, on the device, (B, 3, h, w) float32."""
         # Copies only what torch cannot wrap: flipped views and frames that are read-only.
         owned = np.require(images, requirements=["C", "W"])
         with stage("host to device"):
@@ -123,11 +153,7 @@ class SimZSSSegmenter:
         with stage("preprocess"):
             size = self._input_hw(images)
             pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
-            pixels = self._model.normalise(pixels / 255)
-        text = self._class_text(tuple(names))  # (K, D)
-        if self._config.window:
-            return self._slide(pixels, text)
-        return self._match(pixels, text)
+            return self._model.normalise(pixels / 255)
 
     def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
         with stage("encoder"):
@@ -176,16 +202,22 @@ class SimZSSSegmenter:
             self._prepared = names, text
         return text
 
-    @torch.inference_mode()
     def _encode(self, prompts: Sequence[str]) -> np.ndarray:
+        return self._encode_text(prompts, self._config.class_text)
+
+    def _encode_sentences(self, prompts: Sequence[str]) -> np.ndarray:
+        return self._encode_text(prompts, "sentence")
+
+    @torch.inference_mode()
+    def _encode_text(self, prompts: Sequence[str], kind: str) -> np.ndarray:
         vectors = []
         for start in range(0, len(prompts), 256):
             chunk = prompts[start : start + 256]
-            sentence, tokens = self._model.encode_text(self._tokenizer(chunk).to(self._device))
-            if self._config.class_text == "concept":
+            vector, tokens = self._model.encode_text(self._tokenizer(chunk).to(self._device))
+            if kind == "concept":
                 spans = torch.stack([self._span(prompt) for prompt in chunk]).to(self._device)
-                sentence = torch.einsum("bl,bld->bd", spans, unit(tokens))
-            vectors.append(sentence)
+                vector = torch.einsum("bl,bld->bd", spans, unit(tokens))
+            vectors.append(vector)
         stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
         return stacked
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ovseg_ros.discovery.nouns import NounConfig, nouns, support
+from ovseg_ros.discovery.nouns import NounConfig, noun_chunks, nouns, support
 from ovseg_ros.types import normalise_name
 
 TABLE = [
@@ -136,3 +136,24 @@ def test_no_support(captions: list[list[str]]) -> None:
     found = support(captions, NounConfig())
     assert found.proposals == ()
     assert found.best == ("",) * len(captions)
+
+
+@pytest.mark.parametrize(
+    ("caption", "chunks"),
+    [
+        ("a red mug on a table", ["mug", "table"]),
+        ("two wooden kitchen tables", ["kitchen table"]),
+        ("a teddy bear, a traffic cone and three dogs.", ["teddy bear", "traffic cone", "dog"]),
+        ("a yellow duck", ["duck"]),
+        ("people riding bicycles", ["people", "bicycle"]),
+        ("", []),
+        ("?!", []),
+        ("red and green", []),
+    ],
+)
+def test_noun_chunks_end_with_their_root(caption: str, chunks: list[str]):
+    found = noun_chunks(caption)
+    assert [" ".join(chunk.words) for chunk in found] == chunks
+    for chunk in found:
+        assert len(chunk.starts) == len(chunk.words)
+        assert caption[chunk.starts[0] : chunk.end].startswith(chunk.words[0][:3])

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer, Tokenizer, train_tokenizer
-from ovseg_ros.training.concepts import Concept, ConceptBank, token_spans
-from ovseg_ros.training.simzss import occurrences
+from ovseg_ros.training.concepts import (
+    ChunkBank,
+    Concept,
+    ConceptBank,
+    count_concepts,
+    read_concepts,
+    token_spans,
+)
+from ovseg_ros.training.simzss_step import occurrences
 
 NAMES = ("ball", "soccer ball", "mug", "race car", "car", "domino", "box")
 
@@ -107,3 +116,44 @@ def test_no_occurrences_are_a_batch_too(trained: Tokenizer):
     found = occurrences(["nothing"], ConceptBank(NAMES), trained)
     assert (found.image.shape, found.label.shape, found.span.shape) == ((0,), (0,), (0, 32))
     assert found.label.dtype == torch.int64
+
+
+def test_a_tagger_finds_the_longest_ending_of_a_chunk_that_the_bank_has():
+    bank = ChunkBank(["table", "kitchen table", "mug", "teddy bear"])
+    caption = "two mugs on a dining table, a kitchen table and a teddy bear"
+    found = bank.find(caption)
+    assert [bank.names[concept.label] for concept in found] == [
+        "mug",
+        "table",
+        "kitchen table",
+        "teddy bear",
+    ]
+    spelled = [caption[concept.start : concept.end] for concept in found]
+    assert spelled == ["mugs", "table", "kitchen table", "teddy bear"]
+    with pytest.raises(ValueError, match="names: expected at least one concept"):
+        ChunkBank([])
+
+
+def test_a_bank_is_counted_in_captions():
+    captions = ["a mug on a table", "two mugs", "a table", "a duck", "mugs, ducks and a cat"]
+    assert count_concepts(captions, minimum=2) == ["mug", "table", "duck"]
+    assert count_concepts(captions, minimum=1, limit=1) == ["mug"]
+    assert count_concepts([], minimum=1) == []
+
+
+def test_at_most_32_concepts_of_15_tokens_each():
+    many = [Concept(0, 2 * k, 2 * k + 1) for k in range(40)]
+    offsets = [(2 * k, 2 * k + 1) for k in range(40)]
+    assert len(token_spans(many, offsets)) == 32
+    assert len(token_spans([Concept(0, 0, 29)], offsets)[0][1]) == 15
+    assert token_spans([Concept(0, 0, 31)], offsets) == []
+
+
+def test_a_concept_list_is_read_from_a_file(tmp_path: Path):
+    (tmp_path / "a.txt").write_text(" Mug\n\nteddy  Bear\nmug\n")
+    assert read_concepts(tmp_path / "a.txt") == ["mug", "teddy bear"]
+    (tmp_path / "b.txt").write_text("\n")
+    with pytest.raises(ValueError, match="bank: expected one concept per line"):
+        read_concepts(tmp_path / "b.txt")
+    with pytest.raises(FileNotFoundError, match=r"bank: .*none is not there"):
+        read_concepts(tmp_path / "none")

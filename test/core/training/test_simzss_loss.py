@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.training.simzss_loss import Occurrences, caption_loss, concept_loss
@@ -68,7 +70,8 @@ def literal_concept_loss(patches: Tensor, tokens: Tensor, found: Occurrences) ->
 def batch(labels: list[int], images: list[int], *, seed: int = 0) -> Occurrences:
     spans = (random(len(labels), 6, seed=seed) > 0).double()
     spans[:, 2] = 1.0
-    return Occurrences(torch.tensor(images), torch.tensor(labels), spans)
+    kind = torch.int64
+    return Occurrences(torch.tensor(images, dtype=kind), torch.tensor(labels, dtype=kind), spans)
 
 
 CASES = [
@@ -77,6 +80,7 @@ CASES = [
     batch([6, 2], [2, 2], seed=2),  # most classes of the bank are absent
     batch([1], [0], seed=3),
     batch([5, 0, 5, 0, 5, 1, 1, 2], [0, 0, 0, 1, 1, 1, 2, 2], seed=4),
+    batch([5, 0, 5, 0, 5, 1, 1, 2], [2, 0, 1, 0, 2, 1, 2, 0], seed=5),  # in no order
 ]
 
 
@@ -85,6 +89,43 @@ def test_the_concept_loss_is_the_one_of_the_poster(found: Occurrences):
     patches, tokens = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11)
     value = concept_loss(patches, tokens, found, concepts=7)
     assert value.item() == pytest.approx(literal_concept_loss(patches, tokens, found), abs=1e-9)
+
+
+def test_the_concept_loss_in_float32_is_within_a_millionth():
+    patches, tokens, found = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11), CASES[4]
+    single = Occurrences(found.image, found.label, found.span.float())
+    value = concept_loss(patches.float(), tokens.float(), single, concepts=7)
+    assert value.item() == pytest.approx(literal_concept_loss(patches, tokens, found), abs=1e-6)
+
+
+def test_the_authors_code_takes_the_nearest_present_concept_for_the_target():
+    patches, tokens, found = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11), CASES[0]
+    value = concept_loss(patches, tokens, found, 7, targets="nearest")
+    losses = []
+    for labels in itertools.product([0, 1, 2], repeat=4):  # the nearest target costs least
+        others = torch.tensor(labels)
+        mixed = [
+            concept_loss_of(patches, tokens, found, row, int(other))
+            for row, other in enumerate(others)
+        ]
+        losses.append(sum(mixed) / 4)
+    assert value.item() == pytest.approx(min(losses), abs=1e-9)
+    assert value < concept_loss(patches, tokens, found, 7)
+
+
+def concept_loss_of(
+    patches: Tensor, tokens: Tensor, found: Occurrences, row: int, target: int
+) -> float:
+    """Return the loss of one occurrence if it were called ``target``."""
+    z_v, z_t = F.normalize(patches, dim=-1), F.normalize(tokens, dim=-1)
+    spelled = torch.stack(
+        [z_t[i][span > 0].sum(0) for i, span in zip(found.image, found.span, strict=True)]
+    )
+    h = F.normalize(torch.stack([spelled[found.label == c].sum(0) for c in range(3)]), dim=-1)
+    seen = z_v[found.image[row]]
+    s = (seen @ h[found.label[row]] / 0.1).softmax(0)
+    p = (14.286 * h @ F.normalize(s @ seen, dim=0)).softmax(0)
+    return -math.log(p[target])
 
 
 def test_lengths_of_tokens_and_patches_do_not_matter():

@@ -1,0 +1,56 @@
+"""`ovseg eval-classification`: whole images against names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+
+from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+
+
+def evaluate_classification(
+    preset: str = PRESET,
+    dataset: str = typer.Option(
+        "robot_cell", help="As for eval, cut into squares; or a folder of folders of pictures."
+    ),
+    split: str | None = typer.Option(None, help="As for eval."),
+    root: Path | None = typer.Option(None, help="As for eval."),
+    side: int = typer.Option(224, min=16, help="Size of the square pictures in pixels."),
+    limit: int | None = typer.Option(None, min=1, help="Only the first images."),
+    json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
+    device: str = DEVICE,
+    sets: list[str] = SET,
+) -> None:
+    """Measure zero-shot classification with the image token of a segmenter that has one.
+
+    Of a segmentation data set squares are cut around what its images show. Prints how often the
+    most similar name is the square's subject, and how often it is anything that the square shows.
+    """
+    from ovseg_ros.evaluation import classification
+    from ovseg_ros.evaluation.datasets import open_dataset
+    from ovseg_ros.segmenters.build import build_segmenter
+
+    options = pipeline_options(preset, sets, device=device)
+    folder = Path(dataset)
+    if folder.is_dir() and not (folder / "masks").is_dir():
+        classes, files = classification.open_folder(folder)
+        pictures = classification.folder_pictures(files[:limit], side=side)
+    else:
+        data = open_dataset(dataset, split=split, root=root)
+        classes, pictures = data.classes, classification.squares(data, side=side, limit=limit)
+    segmenter = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
+    if not hasattr(segmenter, "classify"):
+        raise ValueError(f"preset: expected one with image tokens, {segmenter.name} has none")
+    result = classification.evaluate_classification(segmenter, pictures, classes, progress=True)
+    width = max(map(len, classes))
+    for name, value in result["per_class"].items():
+        typer.echo(f"{name:{width}}  {'-' if value is None else format(value, '.4f')}")
+    typer.echo(
+        f"\naccuracy {result['accuracy']}, mean over classes {result['class_accuracy']}, "
+        f"visible {result['visible_accuracy']}, {result['pictures']} pictures"
+    )
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)
+        json_file.write_text(json.dumps(result, indent=1) + "\n")
