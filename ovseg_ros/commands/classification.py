@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -40,7 +41,7 @@ def evaluate_classification(
     else:
         data = open_dataset(dataset, split=split, root=root)
         classes, pictures = data.classes, classification.squares(data, side=side, limit=limit)
-    segmenter = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
+    segmenter: Any = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
     if not hasattr(segmenter, "classify"):
         raise ValueError(f"preset: expected one with image tokens, {segmenter.name} has none")
     result = classification.evaluate_classification(segmenter, pictures, classes, progress=True)

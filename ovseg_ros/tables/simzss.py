@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def table(request: Request) -> Table:
     for name, folder in folders.items():
         scores = kept(
             request.out / f"{name}.json",
-            lambda folder=folder, side=recipe.window: _score(request, root, folder, side),
+            partial(_score, request, root, folder, recipe.window),
             weights=fingerprint(str(folder)),
             split=request.split,
             limit=request.limit,

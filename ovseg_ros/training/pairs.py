@@ -235,7 +235,7 @@ def load_views(
         workers: Processes that read pictures ahead; 0 reads them when they are needed.
     """
     draws = [
-        range((step * world + rank) * batch, (step * world + rank + 1) * batch)
+        list(range((step * world + rank) * batch, (step * world + rank + 1) * batch))
         for step in range(first, steps)
     ]
     loader: DataLoader[Any] = DataLoader(
