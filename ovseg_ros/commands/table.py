@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ovseg_ros.tables.base import Builder
 
 TABLES: dict[str, str] = {
+    "autoseg": "who finds the words: AutoSeg, its ablations and baselines, beside the paper",
     "pnp_ovss": "what each step of PnP-OVSS brings, and tuning without masks",
     "simzss": "CLIP, LiT and SimZSS, trained alike on the robot cell",
 }
@@ -25,7 +26,7 @@ _TABLE_HELP = "; ".join(f"{name}: {what}" for name, what in TABLES.items())
 def table(
     name: str = typer.Argument(..., help=_TABLE_HELP),
     root: Path | None = typer.Option(
-        None, help="Folder of the splits; $OVSEG_DATA/robot_cell or the user's cache by default."
+        None, help="Folder of the data sets; $OVSEG_DATA or the user's cache by default."
     ),
     out: Path = typer.Option(
         Path("out/table"), help="Folder that keeps finished rows, so that a killed run goes on."
