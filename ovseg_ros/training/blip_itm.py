@@ -52,6 +52,9 @@ class BlipItmRecipe(Config):
     layers: int = option(3, "blocks of the text encoder", low=1)
     heads: int = option(6, "attention heads of a block", low=1)
     size: int = option(384, "side of the square images in pixels", low=32)
+    zoom: tuple[float, ...] = option(
+        (0.5, 1.0), "sides of a view as shares of its frame's, least and most", low=0.05, high=1.0
+    )
     pairs: int = option(2, "fitting texts of an image, each with a negative of its own", low=1)
     names: int = option(8, "names in a text without grammar at most", low=1)
     sentences: float = option(
@@ -127,7 +130,8 @@ def look(
         What the tower drew, (B, 3, S, S), and the views, whose labels are none where it was dark.
     """
     index = frames.draw(config.loop.batch, generator)
-    batch = frames.crop(index, (config.size, config.size), generator)
+    zoom = (config.zoom[0], config.zoom[-1])
+    batch = frames.crop(index, (config.size, config.size), generator, zoom=zoom)
     if float(torch.rand(1, generator=generator)) < 0.5:
         share = config.hidden * float(torch.rand(1, generator=generator))
         dark, batch = hide(batch, share, generator)
