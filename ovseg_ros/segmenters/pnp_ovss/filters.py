@@ -9,23 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.photographs import read_image
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
 from ovseg_ros.types import normalise_name
-from ovseg_ros.weights import resolve_weights
 
 QUESTION = (
     "Which of the following can be seen in this image? {names}. "
@@ -213,33 +210,17 @@ def load_chat(
 
     Raises:
         FileNotFoundError: if the weights cannot be had.
+        ValueError: if the model has no chat template.
     """
-    from transformers import pipeline
+    from ovseg_ros.discovery.nouns import NounConfig
+    from ovseg_ros.discovery.vlm import VlmConfig, VlmList, load_vlm
 
-    place = resolve_device(device)
-    try:
-        chat: Any = pipeline(
-            "image-text-to-text",
-            model=resolve_weights(weights),
-            device=place,
-            dtype=resolve_dtype(dtype, place),
-        )
-    except (OSError, ValueError) as error:  # transformers raises either for a folder of nothing
-        raise FileNotFoundError(
-            f"filter.weights: expected a chat model, could not load {weights!r}: {error}"
-        ) from error
+    config = VlmConfig(weights=weights, max_tokens=tokens)
+    chat = load_vlm(config, NounConfig(), device=device, dtype=dtype)
 
     def ask(image: np.ndarray, question: str) -> str:
-        content = [
-            {"type": "image", "image": Image.fromarray(image)},
-            {"type": "text", "text": question},
-        ]
-        answer = chat(
-            text=[{"role": "user", "content": content}],
-            generate_kwargs={"max_new_tokens": tokens, "do_sample": False},
-            return_full_text=False,
-        )
-        return str(answer[0]["generated_text"])
+        asked = replace(config, question=question)
+        return VlmList(chat.model, chat.processor, chat.nouns, asked).ask(image)
 
     return ask
 

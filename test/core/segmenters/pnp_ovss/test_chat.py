@@ -1,4 +1,4 @@
-"""A chat model that sees is asked and answers: transformers' own pipeline, tiny random weights."""
+"""A chat model that sees is asked and answers: tiny random weights."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_what_is_missing_is_said(blip: Matcher, tmp_path: Path):
         build(blip, name="clip")
     with pytest.raises(FileNotFoundError, match=r"filter.file: expected a JSON file"):
         build(blip, name="file", file=str(tmp_path / "no.json"))
-    with pytest.raises(FileNotFoundError, match=r"filter.weights: expected a chat model"):
+    with pytest.raises(FileNotFoundError, match=r"weights: expected an image-text-to-text model"):
         build(blip, name="chat", weights=str(tmp_path))
 
 
