@@ -183,6 +183,8 @@ def itm_config(config: BlipItmRecipe, tokenizer: BertTokenizer) -> BlipConfig:
     found = blip_config(shapes, tokenizer, start=START)
     text: Any = found.text_config
     text.num_attention_heads = config.heads
+    vision: Any = found.vision_config
+    vision.initializer_range = text.initializer_range  # its default (1e-10) never starts to learn
     found.image_text_hidden_size = 128
     return found
 
@@ -250,7 +252,8 @@ def write_pairs(
                     texts += [f"{PROMPT} {text}", f"{PROMPT} {wrong}"]
                     rows += [row, row]
                     continue
-            count = int(rng.integers(1, min(len(inside), config.names) + 1))
+            most = min(len(inside), config.names)
+            count = 1 + int(rng.random() ** 2 * most)  # few names teach faster than many
             names = [str(name) for name in rng.permutation(inside)[:count]]
             texts.append(f"{PROMPT} {' '.join(names)}")
             names[int(rng.integers(count))] = other

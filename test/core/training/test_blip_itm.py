@@ -162,3 +162,12 @@ def test_the_start_mark(frames: Frames):
     config = itm_config(RECIPE, tokenizer)
     assert config.text_config.bos_token_id == tokenizer.convert_tokens_to_ids("[ENC]")
     assert tokenizer.convert_tokens_to_ids("[ENC]") != tokenizer.unk_token_id
+
+
+@torch.no_grad()
+def test_a_new_model_sees_differences(frames: Frames):
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        model = BlipForImageTextRetrieval(itm_config(RECIPE, build_tokenizer(frames, START)))
+        memory = model.vision_model(torch.randn(1, 3, 32, 32)).last_hidden_state
+    assert float(memory[0, 1:].std(0).mean()) > 0.1
