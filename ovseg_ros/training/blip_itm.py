@@ -8,6 +8,7 @@ instances only say which names a (cropped, partly hidden) view shows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ class BlipItmRecipe(Config):
     views: int = option(
         0, "augmented views that are drawn once and used again; 0: new ones in every step", low=0
     )
+    words: float = option(1.0, "weight of judging every name of a text by itself", low=0.0)
     contrast: float = option(0.3, "weight of the image-text contrast with single names", low=0.0)
     loop: LoopConfig = LoopConfig(steps=2000, batch=24, lr=1e-3)
 
@@ -98,13 +100,18 @@ def train(config: BlipItmRecipe) -> None:
         drawn = drawn.to(device).float().masked_fill(dark.to(device), 0.0)
         shown, absent = shown_categories(batch, len(frames.categories))
         texts, rows, match = write_pairs(frames, batch, shown, absent, config, rng)
+        known = [
+            {name: bool(shown[row, k]) for k, name in enumerate(frames.categories)
+             if shown[row, k] or absent[row, k]}
+            for row in range(len(shown))
+        ]  # fmt: skip
+        fits = [known[row] for row in rows.tolist()]
         with config.loop.autocast():
             memory = model.vision_model(drawn, interpolate_pos_encoding=True).last_hidden_state
-            losses = {
-                "match": match_loss(model, tokenizer, memory[rows.to(device)], texts, match),
-                "contrast": contrast_loss(trainer, tokenizer, memory[:, 0], classes, shown),
-            }
-        return {"loss": losses["match"] + config.contrast * losses["contrast"], **losses}
+            losses = match_losses(model, tokenizer, memory[rows.to(device)], texts, match, fits)
+            losses["contrast"] = contrast_loss(trainer, tokenizer, memory[:, 0], classes, shown)
+        weights = {"match": 1.0, "words": config.words, "contrast": config.contrast}
+        return {"loss": sum(weights[key] * loss for key, loss in losses.items()), **losses}
 
     out = Path(config.out)
     seconds = optimise(trainer, step, config.loop, out, recipe=config)
@@ -262,14 +269,18 @@ def write_pairs(
     return texts, torch.tensor(rows), torch.tensor([1, 0]).repeat(len(texts) // 2)
 
 
-def match_loss(
+def match_losses(
     model: BlipForImageTextRetrieval,
     tokenizer: BertTokenizer,
     memory: Tensor,
     texts: list[str],
     match: Tensor,
-) -> Tensor:
-    """Return the mean cross-entropy of "fits" and "does not".
+    fits: Sequence[Mapping[str, bool]],
+) -> dict[str, Tensor]:
+    """Return how well the model knows that texts fit, and which of their names do.
+
+    Names are judged by the same head one block before the end, so that the text's first token can
+    still read there what each name has found.
 
     Args:
         model: The matcher.
@@ -277,14 +288,60 @@ def match_loss(
         memory: What the texts are matched with, (N, P, D).
         texts: N texts.
         match: 1 if the text fits, else 0, (N,) int64.
+        fits: For every text the names in it that surely fit, or surely do not.
+
+    Returns:
+        Mean cross-entropies: ``match`` of the texts, ``words`` of the names.
     """
-    tokens = _tokens(tokenizer, texts).to(memory.device)
-    ids = tokens.input_ids
-    ids[:, 0] = tokenizer.convert_tokens_to_ids(START)
-    states = model.text_encoder(
-        input_ids=ids, attention_mask=tokens.attention_mask, encoder_hidden_states=memory
-    ).last_hidden_state
-    return F.cross_entropy(model.itm_head(states[:, 0]).float(), match.to(memory.device))
+    tokens = _tokens(tokenizer, texts, return_offsets_mapping=True)
+    spans = tokens.pop("offset_mapping")
+    tokens = tokens.to(memory.device)
+    tokens.input_ids[:, 0] = tokenizer.convert_tokens_to_ids(START)
+    output = model.text_encoder(
+        **{key: tokens[key] for key in ("input_ids", "attention_mask")},
+        encoder_hidden_states=memory,
+        output_hidden_states=True,
+    )
+    where, words, right = find_names(texts, spans, fits)
+    early = output.hidden_states[-2][where.to(memory.device)]  # (M, L, D)
+    early = torch.einsum("ml,mld->md", words.to(early), early)
+    judged = model.itm_head(early).float(), model.itm_head(output.last_hidden_state[:, 0]).float()
+    return {
+        "match": F.cross_entropy(judged[1], match.to(memory.device)),
+        "words": F.cross_entropy(judged[0], right.to(memory.device)),
+    }
+
+
+def find_names(
+    texts: Sequence[str], spans: Tensor, fits: Sequence[Mapping[str, bool]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the tokens of names in texts.
+
+    Args:
+        texts: N texts.
+        spans: First and last character of every token, (N, L, 2).
+        fits: For every text names that may be in it, and whether they fit.
+
+    Returns:
+        For each of M names its text (M,), weights that average its tokens (M, L) float32, and 1 if
+        it fits else 0 (M,).
+    """
+    where, words, right = [], [], []
+    for row, (text, names) in enumerate(zip(texts, fits, strict=True)):
+        left = text
+        for name in sorted(names, key=len, reverse=True):  # soccer ball before ball
+            start = f" {left} ".find(f" {name}")
+            if start < 0:
+                continue
+            end = start + len(name)
+            left = left[:start] + "_" * len(name) + left[end:]
+            inside = (spans[row, :, 0] < end) & (spans[row, :, 1] > start)
+            if inside.any():
+                where.append(row)
+                words.append(inside.float() / inside.sum())
+                right.append(int(names[name]))
+    empty = torch.zeros(0, spans.shape[1])
+    return torch.tensor(where).long(), torch.stack(words) if words else empty, torch.tensor(right)
 
 
 def contrast_loss(
@@ -317,5 +374,7 @@ def _sentence(frames: Frames, batch: Batch, row: int, rng: np.random.Generator) 
     return captions[int(rng.integers(len(captions)))]
 
 
-def _tokens(tokenizer: BertTokenizer, texts: list[str]) -> Any:
-    return tokenizer(texts, padding=True, truncation=True, max_length=64, return_tensors="pt")
+def _tokens(tokenizer: BertTokenizer, texts: list[str], **options: bool) -> Any:
+    return tokenizer(
+        texts, padding=True, truncation=True, max_length=64, return_tensors="pt", **options
+    )

@@ -16,10 +16,11 @@ from ovseg_ros.training.blip_itm import (
     _Trainer,
     _Views,
     contrast_loss,
+    find_names,
     hide,
     itm_config,
     look,
-    match_loss,
+    match_losses,
     shown_categories,
     write_pairs,
 )
@@ -129,18 +130,44 @@ def test_hidden_patches_show_nothing(batch: Batch, share: float):
 
 
 @torch.no_grad()
-def test_match_is_the_models_own_score(frames: Frames, trainer: _Trainer):
+def test_losses_are_the_heads_own(frames: Frames, trainer: _Trainer):
     model, tokenizer = trainer.model, build_tokenizer(frames, START)
     memory = torch.randn(2, 5, 64, generator=torch.Generator().manual_seed(3))
     texts, match = ["a mug", "a red mug on a table"], torch.tensor([1, 0])
-    expected = []
+    fits = [{"mug": True, "duck": False}, {"table": False}]
+    expected, words = [], []
     for row, text in enumerate(texts):
         ids = tokenizer(text, return_tensors="pt").input_ids
         ids[0, 0] = tokenizer.convert_tokens_to_ids("[ENC]")
+        seen = []
+        handle = model.text_encoder.encoder.layer[0].register_forward_hook(
+            lambda module, inputs, output, seen=seen: seen.append(output)
+        )
         states = model.text_encoder(input_ids=ids, encoder_hidden_states=memory[row : row + 1])[0]
+        handle.remove()
         expected.append(-model.itm_head(states[:, 0]).log_softmax(-1)[0, match[row]])
-    found = match_loss(model, tokenizer, memory, texts, match)
-    torch.testing.assert_close(found, torch.stack(expected).mean())
+        (name, right) = (("mug", 1), ("table", 0))[row]
+        place = 1 + text.split().index(name)  # a token is a word, behind [ENC]
+        words.append(-model.itm_head(seen[0][:, place]).log_softmax(-1)[0, right])
+    found = match_losses(model, tokenizer, memory, texts, match, fits)
+    torch.testing.assert_close(found["match"], torch.stack(expected).mean())
+    torch.testing.assert_close(found["words"], torch.stack(words).mean())
+
+
+def test_names_are_found_whole(frames: Frames):
+    tokenizer = build_tokenizer(frames, START)
+    texts = ["a soccer ball", "ball mug", "the wall"]
+    tokens = tokenizer(texts, padding=True, return_tensors="pt", return_offsets_mapping=True)
+    fits = [{"ball": False, "soccer ball": True}, {"ball": True, "mug": False}, {"mug": True}]
+    where, words, right = find_names(texts, tokens.offset_mapping, fits)
+    assert where.tolist() == [0, 1, 1]
+    assert right.tolist() == [1, 1, 0]
+    said = [
+        tokenizer.decode(tokens.input_ids[text][own > 0]).replace(" ", "")
+        for text, own in zip(where, words, strict=True)
+    ]
+    assert said == ["soccerball", "ball", "mug"]
+    torch.testing.assert_close(words.sum(1), torch.ones(3))
 
 
 @torch.no_grad()
