@@ -111,7 +111,8 @@ def train(config: BlipItmRecipe) -> None:
             losses = match_losses(model, tokenizer, memory[rows.to(device)], texts, match, fits)
             losses["contrast"] = contrast_loss(trainer, tokenizer, memory[:, 0], classes, shown)
         weights = {"match": 1.0, "words": config.words, "contrast": config.contrast}
-        return {"loss": sum(weights[key] * loss for key, loss in losses.items()), **losses}
+        total = torch.stack([weights[key] * loss for key, loss in losses.items()]).sum()
+        return {"loss": total, **losses}
 
     out = Path(config.out)
     seconds = optimise(trainer, step, config.loop, out, recipe=config)
