@@ -96,6 +96,17 @@ def test_tracked_files_name_no_machine():
     assert not wrong
 
 
+def test_package_xml_names_the_ros_packages_that_nodes_import():
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    named = {tag.text for tag in root if tag.tag in ("depend", "exec_depend")}
+    files = [*(PACKAGE / "nodes").rglob("*.py"), *(ROOT / "launch").glob("*.py")]
+    names = {name.partition(".")[0] for path in files for name in imported_modules(path)}
+    used = {name for name in names if ROS_MODULES.match(name) or name == "rcl_interfaces"}
+    assert used - {"ovseg_ros"} <= named
+    python = {name for name in named if name.startswith("python3-")}
+    assert named - python - {"rosidl_default_runtime"} <= used
+
+
 def test_versions_agree():
     package_xml = ElementTree.parse(ROOT / "package.xml").findtext("version")
     pyproject = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
