@@ -33,6 +33,7 @@ class Job:
         runs: Measured runs.
         warmup: Runs before, that do not count.
         batch: Image-caption pairs of a training step.
+        untrained: Size of a BLIP with random weights in place of the preset's captioner.
     """
 
     config: PipelineConfig
@@ -41,6 +42,7 @@ class Job:
     runs: int
     warmup: int
     batch: int = 16
+    untrained: str = ""
 
 
 def _segment(job: Job) -> list[Timing]:
@@ -50,10 +52,14 @@ def _segment(job: Job) -> list[Timing]:
 
 
 def _discovery(job: Job) -> list[Timing]:
-    from ovseg_ros.evaluation import bench
+    from ovseg_ros.evaluation.discovery_bench import time_discovery
 
-    return bench.time_discovery(
-        job.config, job.image, runs=max(1, job.runs // 5), warmup=min(job.warmup, 1)
+    return time_discovery(
+        job.config,
+        job.image,
+        runs=max(1, job.runs // 5),
+        warmup=min(job.warmup, 1),
+        untrained=job.untrained,
     )
 
 
@@ -134,6 +140,9 @@ def bench(
     runs: int = typer.Option(20, min=1, help="Measured runs; discovery makes a fifth of them."),
     warmup: int = typer.Option(3, min=0, help="Runs before, that do not count."),
     batch: int = typer.Option(16, min=2, help="simzss-train: pairs per step."),
+    untrained: str = typer.Option(
+        "", help="discovery: base or large, a full-size BLIP with random weights."
+    ),
     vocabulary_sizes: str = typer.Option("1,10,50,200", help="Numbers of names."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
     device: str = DEVICE,
@@ -165,6 +174,7 @@ def bench(
         runs=runs,
         warmup=warmup,
         batch=batch,
+        untrained=untrained,
     )
     if name in COMPARISONS:
         result = COMPARISONS[name][1](job)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 
 from ovseg_ros.config import flatten
-from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.evaluation.protocol import versions
 from ovseg_ros.photographs import read_image
 from ovseg_ros.pipeline import PipelineConfig
@@ -113,24 +112,6 @@ def time_segmenter(
             )
         )
     return rows
-
-
-def time_discovery(
-    config: PipelineConfig, image: np.ndarray, *, runs: int, warmup: int
-) -> list[Timing]:
-    """Time the discovery of a configuration; nothing to time if it has none."""
-    discoverer = build_discoverer(config.discovery, device=config.device, dtype=config.dtype)
-    if discoverer is None:
-        return []
-    return [
-        measure(
-            f"discovery ({discoverer.name})",
-            discoverer.device,
-            lambda: discoverer.discover(image, seed=0),
-            runs=runs,
-            warmup=warmup,
-        )
-    ]
 
 
 def benchmark_image(path: Path | None, size: tuple[int, int]) -> np.ndarray:

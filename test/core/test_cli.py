@@ -449,11 +449,11 @@ def test_pull_without_network_is_one_line(ovseg, monkeypatch, tmp_path):
 
 
 def test_bench_measures_and_writes(ovseg, monkeypatch, tmp_path):
-    from ovseg_ros.evaluation import bench, stage_bench
+    from ovseg_ros.evaluation import bench, discovery_bench, stage_bench
 
     monkeypatch.setattr(bench, "build_segmenter", lambda *_, **__: ToySegmenter())
     monkeypatch.setattr(stage_bench, "build_segmenter", lambda *_, **__: ToySegmenter())
-    monkeypatch.setattr(bench, "build_discoverer", lambda *_, **__: ToyDiscoverer())
+    monkeypatch.setattr(discovery_bench, "build_discoverer", lambda *_, **__: ToyDiscoverer())
     monkeypatch.setitem(sys.modules, "ovseg_ros.nodes.message_bench", None)  # as without ROS
     monkeypatch.setenv("OVSEG_CACHE", str(tmp_path))
     words = ["--size", "32x24", "--runs", "5", "--vocabulary-sizes", "1,200"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ovseg_ros.discovery.captioner import Captioner, CaptionerConfig, load_captioner
+from ovseg_ros.discovery.captioner import (
+    Captioner,
+    CaptionerConfig,
+    load_captioner,
+    shared_memories,
+)
 
 
 def _with(captioner: Captioner, **options: object) -> Captioner:
@@ -121,6 +127,39 @@ def test_captions_are_blips_own(captioner: Captioner, image: np.ndarray) -> None
     expected = captioner.tokenizer.decode(tokens[0], skip_special_tokens=True)
     features = captioner.encode(image[:60, :60], 64).features
     assert f"a picture of {greedy.caption([features])[0][0]}".strip() == expected
+
+
+def test_passes_that_share_a_memory_read_what_copies_would(
+    captioner: Captioner, image: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = captioner.encode(image, 128).features
+    memories = [features[:20], features[20:], features[5:9]]
+    seen: list[tuple[int, ...]] = []
+    key = captioner.model.text_decoder.bert.encoder.layer[0].crossattention.self.key
+    with key.register_forward_hook(lambda _, args, __: seen.append(tuple(args[0].shape[:2]))):
+        shared = _with(captioner, passes=4).caption(memories, seed=3)
+    assert seen == [(3, 45)]  # once per memory, not per pass, and not per token
+    monkeypatch.setattr(
+        "ovseg_ros.discovery.captioner.shared_memories", lambda *_: contextlib.nullcontext()
+    )
+    assert _with(captioner, passes=4).caption(memories, seed=3) == shared
+
+
+def test_sharing_memories_changes_no_number(captioner: Captioner, image: np.ndarray) -> None:
+    memory = captioner.encode(image, 64).features
+    ids = torch.tensor([[7, 5, 6], [7, 8, 9], [7, 6, 6], [7, 9, 8]])
+    both = torch.stack([memory, memory.flip(0)]).repeat_interleave(2, 0)
+    mask = torch.ones(4, both.shape[1], dtype=torch.long)
+    mask[2:, 9:] = 0
+    decoder = captioner.model.text_decoder
+    inputs = {"encoder_hidden_states": both, "encoder_attention_mask": mask}
+    with torch.no_grad():
+        plain = decoder(ids, **inputs).logits
+        with shared_memories(captioner.model, 2):
+            shared = decoder(ids, **inputs).logits
+        again = decoder(ids, **inputs).logits
+    torch.testing.assert_close(shared, plain)
+    torch.testing.assert_close(again, plain, rtol=0, atol=0)
 
 
 def test_seeded_and_without_side_effects(captioner: Captioner, image: np.ndarray) -> None:
