@@ -106,8 +106,8 @@ def untrained_captioner(
     Raises:
         ValueError: if there is no such size.
     """
-    from transformers import (
-        BertTokenizerFast,  # type: ignore[attr-defined]
+    from transformers import (  # type: ignore[attr-defined]
+        BertTokenizerFast,
         BlipConfig,
         BlipForConditionalGeneration,
         BlipImageProcessor,
