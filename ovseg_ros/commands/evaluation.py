@@ -48,7 +48,8 @@ def evaluate(
     """Measure a preset on a data set.
 
     Prints IoU per category, mIoU, c-mIoU, PQ where there are instances, and precision and recall of
-    discovered words. Started with torchrun, the processes share the images.
+    discovered words. Processes share the images where torchrun starts them:
+    torchrun --nproc-per-node 4 --no-python ovseg eval ...
     """
     from ovseg_ros.evaluation.datasets import open_dataset
     from ovseg_ros.evaluation.evaluate import evaluate as run

@@ -438,6 +438,22 @@ def test_pull_downloads_what_is_public_and_only_what_is_used(ovseg, monkeypatch,
     assert asked == ["org/model"]
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vlm", ["llava-hf/llava-1.5-7b-hf"]),
+        ("sam_blip", ["Salesforce/blip-image-captioning-base"]),
+        ("none", []),
+    ],
+)
+def test_pull_takes_what_the_discoverer_needs(ovseg, monkeypatch, tmp_path, name, expected):
+    asked = []
+    monkeypatch.setattr(presets, "download", lambda name: asked.append(name) or "/cache/x")
+    words = [f"segmenter.simzss.weights={tmp_path}", f"discovery.name={name}"]
+    assert ovseg("pull", "p", *(w for word in words for w in ("--set", word)))[0] == 0
+    assert asked == expected
+
+
 def test_pull_without_network_is_one_line(ovseg, monkeypatch, tmp_path):
     def unreachable(*_, **__):
         raise RuntimeError("no route to host\nlong story")
