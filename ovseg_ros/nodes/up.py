@@ -11,13 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ovseg_ros.nodes.session import dds_profile
+from ovseg_ros.nodes.session import dds_profile, signals_interrupt
 from ovseg_ros.presets import DEFAULT, find_preset
 
 _STOP_S = 10.0
@@ -139,9 +139,8 @@ def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **opt
         0 after a signal; the exit code of the first node that ended by itself.
     """
     commands = node_commands(preset=preset, overrides=overrides, **options)
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    code = 0
-    try:
+    # SIGINT as well: a shell starts what runs in the background with that one ignored.
+    with suppress(KeyboardInterrupt), signals_interrupt():
         with running_graph(commands, env=dds_profile()) as processes:
             ended = None
             while ended is None:
@@ -149,12 +148,5 @@ def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **opt
                 ended = next((n for n, p in processes.items() if p.poll() is not None), None)
             code = processes[ended].returncode
             print(f"{ended} ended with exit code {code}, stopping the others", file=sys.stderr)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    return code
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
+        return int(code)
+    return 0

@@ -1,5 +1,6 @@
 """The launch files, where launch is installed (there is no wheel of it)."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,18 @@ def test_demo():
     nodes = nodes_of("demo.launch.py", camera="replay:/pictures", preset="simzss")
     assert set(nodes) == {"camera_node", "evaluation_node", "ovseg_node"}
     assert "/simzss.yaml" in str(nodes["ovseg_node"]._Node__expanded_parameter_arguments)
+
+
+def test_fast_dds_carries_pictures(monkeypatch):
+    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.setenv(name, "")  # so that it is put back afterwards
+        monkeypatch.delenv(name)
+    monkeypatch.delenv("RMW_IMPLEMENTATION", raising=False)
+    nodes_of("ovseg.launch.py")
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"].endswith("config/fastdds.xml")
+    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/mine.xml")
+    nodes_of("ovseg.launch.py")
+    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
 
 
 def test_an_unknown_preset_is_refused():

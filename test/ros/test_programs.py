@@ -174,6 +174,31 @@ def test_all_processes_are_stopped_once(tmp_path):
     assert [file.read_text() for file in files] == ["x", "x"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_ends_by_a_signal_even_in_the_background(tmp_path, number):
+    started = tmp_path / "started"
+    sleeper = "import sys, time; open(sys.argv[1], 'w'); time.sleep(60)"
+    commands = {"sleeper": [sys.executable, "-c", sleeper, str(started)]}
+    program = (
+        "import signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"  # as a shell does for `ovseg up &`
+        "from ovseg_ros.nodes import up\n"
+        f"up.node_commands = lambda **_: {commands!r}\n"
+        "sys.exit(up.run_graph())"
+    )
+    process = start("-c", program)
+    try:
+        end = time.monotonic() + 60
+        while not started.exists():
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(number)
+        assert process.wait(30.0) == 0, process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
     commands = {
         "sleeper": [sys.executable, "-c", "import time; time.sleep(60)"],
