@@ -246,6 +246,25 @@ class Frames:
             for row in range(len(batch.index))
         ]
 
+    def describe_part(
+        self, batch: Batch, row: int, rows: slice, columns: slice, share: float
+    ) -> list[str]:
+        """Return captions of a part of a view; they name what covers a share of it."""
+        part = replace(
+            batch,
+            **{
+                name: getattr(batch, name)[row : row + 1, rows, columns]
+                for name in ("labels", "colours", "instances")
+            },
+            index=batch.index[row : row + 1],
+        )
+        pixels = part.labels[0].numel()
+        visible = self.instances(part, 0)
+        large = [instance for instance in visible if instance.pixels >= share * pixels]
+        named = large or sorted(visible, key=lambda instance: -instance.pixels)[:1]
+        said = frame_captions(named, pixels, _rng(part, 0))
+        return [caption for caption in said if caption]  # of a bare wall some say nothing
+
 
 class _Uniform:
     """Draws one number per view."""

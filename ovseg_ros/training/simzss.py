@@ -1,9 +1,13 @@
 """SimZSS, LiT or CLIP on the robot cell: the text tower learns to meet a vision tower (seed 003).
 
 SimZSS and LiT keep the vision tower frozen, so its features are computed once
-(:class:`FeatureBank`) and the text tower is trained on them: windows of the frames, with captions
-of what is in sight. CLIP trains the vision tower too and sees new windows in every step. For
-image-caption pairs of your own see ``simzss_pairs.py``.
+(:class:`FeatureBank`) and the text tower is trained on them. CLIP trains the vision tower too and
+sees new views in every step. For image-caption pairs of your own see ``simzss_pairs.py``.
+
+A view is a small square of a frame with captions of what it shows. Our frames all show floor, wall,
+table and arm together; captions of whole frames never tell these apart, and text trained on them
+points anywhere among them (see ``crop``). Patches are encoded in the window around the square, as
+they are in use; the class token comes from the square alone.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
@@ -40,7 +45,16 @@ class SimZSSRecipe(Config):
     )  # fmt: skip
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: int = option(192, "side of the windows in pixels", low=32)
-    views: int = option(3, "windows of every frame", low=1)
+    views: int = option(2, "windows of every frame", low=1)
+    crops: int = option(5, "squares of every window; the first is the whole window", low=1)
+    crop: tuple[int, ...] = option(
+        (3, 6), "shortest and longest side of the other squares in patches", low=1
+    )
+    patches: int = option(36, "patches of a view at most, drawn at random", low=1)
+    token_size: int = option(96, "side in pixels that squares have for the class token", low=32)
+    visible: float = option(
+        0.015, "share of a square from which captions name a thing", low=0.0, high=1.0
+    )
     width: int = option(192, "width of the text tower", low=64)
     layers: int = option(3, "blocks of the text tower", low=1)
     vocab_size: int = option(1024, "size of the tokenizer", low=300)
@@ -50,12 +64,15 @@ class SimZSSRecipe(Config):
         0.25, "weight of the same loss for coloured concepts such as 'red mug'", low=0.0
     )
     query_temperature: float = option(
-        0.03,
-        "temperature of the softmax over patches (published: 0.1, for DINOv2's features)",
-        low=1e-3,
-        high=10.0,
+        0.1, "temperature of the softmax over patches, as published", low=1e-3, high=10.0
     )
-    loop: LoopConfig = LoopConfig(steps=450, batch=64, lr=1.5e-3, weight_decay=0.2)
+    loop: LoopConfig = LoopConfig(steps=600, batch=128, lr=1.5e-3, muon_lr=0.02, weight_decay=0.2)
+
+    def __post_init__(self) -> None:
+        """Validate the range of squares."""
+        super().__post_init__()
+        if len(self.crop) != 2 or self.crop[0] > self.crop[1]:
+            raise ValueError(f"crop: expected the shortest and the longest side, got {self.crop}")
 
     def weights(self) -> dict[str, float]:
         """Return the weight of every concept loss by its name; none but for SimZSS."""
@@ -66,17 +83,28 @@ class SimZSSRecipe(Config):
 
 @dataclass(frozen=True)
 class FeatureBank:
-    """Features of the frozen tower and the captions that go with them.
+    """Views: features of the tower, and the captions that go with them.
 
     Attributes:
-        images: Class tokens, (N, D) float32.
-        patches: Patch tokens, (N, P, D) bfloat16.
+        images: Class tokens, (N, D).
+        patches: Patch tokens, (N, P, D).
+        seen: Which patches there are, (N, P) bool.
         captions: For each of the N views its captions.
     """
 
     images: Tensor
     patches: Tensor
+    seen: Tensor
     captions: list[list[str]]
+
+    def __len__(self) -> int:
+        """Return the number of views."""
+        return len(self.captions)
+
+    def pick(self, index: Tensor) -> FeatureBank:
+        """Return some views by position (B,)."""
+        chosen = [self.captions[i] for i in index]
+        return FeatureBank(self.images[index], self.patches[index], self.seen[index], chosen)
 
 
 def train(config: SimZSSRecipe) -> None:
@@ -92,17 +120,15 @@ def train(config: SimZSSRecipe) -> None:
     mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        count = world() * config.loop.batch  # all processes draw all pairs, and take their part
+        count = world() * config.loop.batch  # all processes draw all views, and take their part
         if bank is not None:
-            index = torch.randint(len(bank.images), (count,), generator=generator)
-            captions = [_draw(bank.captions[i], generator) for i in index][mine]
-            images, patches = bank.images[index[mine]], bank.patches[index[mine]]
+            views = bank.pick(torch.randint(len(bank), (count,), generator=generator)[mine])
         else:
-            images, patches, every = encode_windows(
-                model, frames, config, frames.draw(count, generator)[mine], generator
+            views = encode_squares(
+                model, frames, config, frames.draw(count, generator)[mine], generator, crops=1
             )
-            captions = [_draw(captions, generator) for captions in every]
-        return losses(model, reader, config, images, patches, captions)
+        captions = [_draw(captions, generator) for captions in views.captions]
+        return losses(model, reader, config, views, captions)
 
     out = Path(config.out)
     seconds = optimise(trained, step, config.loop, out, recipe=config)
@@ -145,59 +171,87 @@ def build_reader(frames: Frames, tokenizer: Tokenizer) -> Reader:
 
 @torch.no_grad()
 def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> FeatureBank:
-    """Encode the windows of every frame once."""
+    """Encode the views of every frame once."""
     generator = torch.Generator().manual_seed(config.loop.seed)
-    images, patches = [], []
-    captions: list[list[str]] = []
+    parts = []
     order = torch.arange(len(frames))
     for view in range(config.views):
         for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):
-            first, grid, said = encode_windows(model, frames, config, index, generator)
-            images.append(first.float())
-            patches.append(grid.bfloat16())
-            captions += said
-    return FeatureBank(torch.cat(images), torch.cat(patches), captions)
+            parts.append(
+                encode_squares(model, frames, config, index, generator, crops=config.crops)
+            )
+    return FeatureBank(
+        torch.cat([part.images.float() for part in parts]),
+        torch.cat([part.patches.bfloat16() for part in parts]),
+        torch.cat([part.seen for part in parts]),
+        [captions for part in parts for captions in part.captions],
+    )
 
 
-def encode_windows(
+def encode_squares(
     model: SimZSS,
     frames: Frames,
     config: SimZSSRecipe,
     index: Tensor,
     generator: torch.Generator,
-) -> tuple[Tensor, Tensor, list[list[str]]]:
-    """Cut a window of every frame of ``index`` (B,) and encode it.
+    *,
+    crops: int,
+) -> FeatureBank:
+    """Cut a window of every frame of ``index`` (B,), and squares out of it; encode them.
 
     Returns:
-        Class tokens (B, D), patch tokens (B, P, D), and for each window its captions.
+        ``crops`` views of every frame, (B * crops, ...). Of several the first is the whole window;
+        a single one is that in one of ``config.crops`` cases.
     """
+    device, patch = model.mean.device, model.visual.patch[0]
     batch = frames.window(index, (config.window, config.window), generator)
-    pixels = frames.normalise(batch.images.to(model.mean.device))
+    pixels = frames.normalise(batch.images.to(device))
     with config.loop.autocast():
-        first, grid = model.encode_image(pixels)
-    return first, grid.flatten(1, 2), frames.describe(batch)
+        _, grid = model.encode_image(pixels)  # (B, h, w, D)
+    side = grid.shape[1]
+    squares, patches, captions = [], [], []
+    for row in range(len(index)):
+        for number in range(crops):
+            whole = number == 0 if crops > 1 else _draw_int(0, config.crops - 1, generator) == 0
+            edge = side if whole else min(side, _draw_int(*config.crop, generator))
+            y, x = (_draw_int(0, side - edge, generator) for _ in range(2))
+            inside = grid[row, y : y + edge, x : x + edge].flatten(0, 1)
+            kept = torch.randperm(len(inside), generator=generator)[: config.patches]
+            patches.append(inside[kept])
+            rows, columns = (slice(patch * k, patch * (k + edge)) for k in (y, x))
+            square = pixels[row : row + 1, :, rows, columns]
+            size = (config.token_size, config.token_size)
+            squares.append(F.interpolate(square, size=size, mode="bilinear", antialias=True))
+            captions.append(frames.describe_part(batch, row, rows, columns, config.visible))
+    with config.loop.autocast():
+        images, _ = model.encode_image(torch.cat(squares))
+    counts = torch.tensor([len(found) for found in patches], device=device)
+    seen = torch.arange(config.patches, device=device) < counts[:, None]
+    padded = [F.pad(found, (0, 0, 0, config.patches - len(found))) for found in patches]
+    return FeatureBank(images, torch.stack(padded), seen, captions)
 
 
 def losses(
     model: SimZSS,
     reader: Reader,
     config: SimZSSRecipe,
-    images: Tensor,
-    patches: Tensor,
+    views: FeatureBank,
     captions: list[str],
 ) -> dict[str, Tensor]:
-    """Return the losses of a batch of class tokens (B, D), patches (B, P, D) and captions."""
+    """Return the losses of a batch of views with one caption each."""
     ids, found = reader(captions)
-    return objective_losses(
-        model,
-        images,
-        patches,
-        ids,
-        found,
-        weights=config.weights(),
-        sizes=[len(bank.names) for bank in reader.banks],
-        query_temperature=config.query_temperature,
-    )
+    with config.loop.autocast():
+        return objective_losses(
+            model,
+            views.images,
+            views.patches,
+            ids,
+            found,
+            seen=views.seen,
+            weights=config.weights(),
+            sizes=[len(bank.names) for bank in reader.banks],
+            query_temperature=config.query_temperature,
+        )
 
 
 def for_objective(config: SimZSSRecipe, objective: str, out: Path) -> SimZSSRecipe:
@@ -207,3 +261,8 @@ def for_objective(config: SimZSSRecipe, objective: str, out: Path) -> SimZSSReci
 
 def _draw(items: list[str], generator: torch.Generator) -> str:
     return items[int(torch.randint(len(items), (1,), generator=generator))]
+
+
+def _draw_int(low: int, high: int, generator: torch.Generator) -> int:
+    """Return a number from low to high, both included."""
+    return int(torch.randint(low, high + 1, (1,), generator=generator))

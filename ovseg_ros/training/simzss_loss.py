@@ -45,6 +45,7 @@ def concept_loss(
     occurrences: Occurrences,
     concepts: int,
     *,
+    seen: Tensor | None = None,
     query_temperature: float = QUERY_TEMPERATURE,
     targets: str = "named",
 ) -> Tensor:
@@ -58,6 +59,7 @@ def concept_loss(
         tokens: Projected text tokens, (B, L, D).
         occurrences: The M concepts named in the batch.
         concepts: Number K of concepts in the bank.
+        seen: Which patches there are, (B, P) bool, some of every pair; all by default.
         query_temperature: Temperature of the softmax over patches.
         targets: What an occurrence is to be classified as: ``named``, the concept the caption names
             (the poster's equation), or ``nearest``, the present concept it is most similar to (the
@@ -77,8 +79,10 @@ def concept_loss(
     most = int(place[1].max()) + 1 if len(occurrences.label) else 1
     queries = prototypes.new_zeros(len(patches), most, prototypes.shape[1])  # (B, N, D)
     queries = queries.index_put(place, prototypes[occurrences.label])
-    attention = (queries @ patches.transpose(1, 2) / query_temperature).softmax(-1)  # (B, N, P)
-    pooled = F.normalize((attention @ patches)[place], dim=-1)  # (M, D)
+    similarity = queries @ patches.transpose(1, 2) / query_temperature  # (B, N, P)
+    if seen is not None:
+        similarity = similarity.masked_fill(~seen[:, None], -torch.inf)
+    pooled = F.normalize((similarity.softmax(-1) @ patches)[place], dim=-1)  # (M, D)
     logits = CONCEPT_SCALE * pooled @ prototypes.T  # (M, K)
     logits = logits.masked_fill(counts == 0, -torch.inf)
     target = occurrences.label if targets == "named" else logits.argmax(-1)

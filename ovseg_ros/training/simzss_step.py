@@ -67,6 +67,7 @@ def objective_losses(
     ids: Tensor,
     found: Sequence[Occurrences],
     *,
+    seen: Tensor | None = None,
     weights: Mapping[str, float],
     sizes: Sequence[int],
     query_temperature: float,
@@ -80,6 +81,7 @@ def objective_losses(
         patches: Patch tokens, (B, P, D); not looked at if no weight is above 0.
         ids: Captions, (B, L) int64.
         found: For every bank the concepts named.
+        seen: Which patches there are, (B, P) bool; all by default.
         weights: For every bank its name and the weight of its loss; none for CLIP and LiT.
         sizes: For every bank the number of its concepts.
         query_temperature: See :func:`concept_loss`.
@@ -95,6 +97,7 @@ def objective_losses(
                     tokens.float(),
                     named.to(images.device),
                     size,
+                    seen=seen,
                     query_temperature=query_temperature,
                     targets=targets,
                 )

@@ -191,3 +191,16 @@ def test_captions_name_only_what_a_view_shows(frames: Frames):
 def test_drawing_covers_all_frames(frames: Frames):
     drawn = frames.draw(200, generator())
     assert drawn.unique().tolist() == [0, 1, 2, 3]
+
+
+def test_captions_of_a_part_name_what_the_part_shows(frames: Frames):
+    batch = frames.crop(torch.tensor([2]), (48, 64), torch.Generator(), zoom=(1.0, 1.0))
+    said = " ".join(frames.describe_part(batch, 0, slice(20, 36), slice(8, 24), 0.02))
+    assert "mug" in said
+    assert not any(word in said for word in ("duck", "wall", "table"))
+    both = " ".join(frames.describe_part(batch, 0, slice(16, 36), slice(8, 52), 0.02))
+    assert "mug" in both
+    assert "duck" in both
+    largest = " ".join(frames.describe_part(batch, 0, slice(0, 48), slice(0, 64), 0.9))
+    assert "mug" not in largest
+    assert "wall" in largest or "table" in largest

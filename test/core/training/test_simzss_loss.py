@@ -134,6 +134,15 @@ def test_lengths_of_tokens_and_patches_do_not_matter():
     torch.testing.assert_close(longer, concept_loss(patches, tokens, found, 7))
 
 
+@pytest.mark.parametrize("found", CASES)
+def test_patches_that_are_not_there_do_not_count(found: Occurrences):
+    patches, tokens = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11)
+    seen = torch.zeros(3, 9, dtype=torch.bool)
+    seen[:, [1, 4, 5]] = True
+    value = concept_loss(patches, tokens, found, 7, seen=seen)
+    torch.testing.assert_close(value, concept_loss(patches[:, [1, 4, 5]], tokens, found, 7))
+
+
 def test_a_class_of_its_own_is_no_choice():
     value = concept_loss(random(3, 9, 5, seed=1), random(3, 6, 5, seed=2), CASES[1], 7)
     assert value.item() == pytest.approx(0.0, abs=1e-12)
