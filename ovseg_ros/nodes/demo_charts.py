@@ -86,7 +86,7 @@ def accuracy(log: DemoLog) -> str:
         axes.set_ylim(0, 1)
         axes.set_ylabel("mIoU so far")
         if axes.lines:
-            axes.legend(loc="lower right", frameon=False)
+            axes.legend(loc="upper right", frameon=False)
 
     return _chart(log, draw)
 
