@@ -190,9 +190,11 @@ def itm_config(config: BlipItmRecipe, tokenizer: BertTokenizer) -> BlipConfig:
     )
     found = blip_config(shapes, tokenizer, start=START)
     text: Any = found.text_config
-    text.num_attention_heads = config.heads
     vision: Any = found.vision_config
-    vision.initializer_range = text.initializer_range  # its default (1e-10) never starts to learn
+    text.num_attention_heads = config.heads
+    # BERT's 0.02 is meant for a width of 768: smaller ones attend to everything alike for long.
+    # The default of BLIP's vision (1e-10) never starts to learn.
+    text.initializer_range = vision.initializer_range = 0.55 / config.width**0.5
     found.image_text_hidden_size = 128
     return found
 
