@@ -34,7 +34,7 @@ def preset_folders() -> Iterator[Path]:
 
 
 def list_presets() -> dict[str, Path]:
-    """Return the files of all presets by name, sorted."""
+    """Return the files of all presets by name, sorted; ``robot_cell/autoseg`` is in a folder."""
     found: dict[str, Path] = {}
     for folder in preset_folders():
         for path in folder.rglob("*.yaml"):

@@ -75,12 +75,17 @@ class PyramidTower(nn.Module):
             Class tokens (B, D) and patch tokens (B, H/8, W/8, D).
         """
         fine, middle, coarse = self.backbone(images.contiguous(memory_format=torch.channels_last))
+        patches = self.merge_maps(fine, middle, coarse).permute(0, 2, 3, 1)
+        return self.summary(coarse.mean((2, 3))), patches
+
+    def merge_maps(self, fine: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
+        """Return patch tokens (B, D, h, w) from the maps of strides 8, 16 and 32, (B, C, h, w)."""
         merged = self.lateral[2](coarse)
         for level, features in ((1, middle), (0, fine)):
             merged = F.interpolate(merged, size=features.shape[2:], mode="nearest")
             merged = self.merge[level](merged + self.lateral[level](features))
-        patches = self.project(merged).permute(0, 2, 3, 1)
-        return self.summary(coarse.mean((2, 3))), patches
+        patches: Tensor = self.project(merged)
+        return patches
 
     def fuse(self) -> PyramidTower:
         """Fold batch normalisation into the convolutions before it; for inference only.

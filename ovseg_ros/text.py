@@ -22,7 +22,11 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
         "a picture of a {}.",
     ),
 }
-"""Prompt template sets by name; ``clip`` is added on demand: open_clip's 80 ImageNet prompts."""
+"""Prompt template sets by name.
+
+Two are added on demand: ``clip``, open_clip's 80 ImageNet prompts, and ``xdecoder``, those and the
+bare name with a full stop.
+"""
 
 Encoder = Callable[[Sequence[str]], np.ndarray]
 """Maps N prompts to (N, D) float32 embeddings."""
@@ -34,12 +38,13 @@ def templates(name: str) -> tuple[str, ...]:
     Raises:
         ValueError: listing the valid names if there is no such set.
     """
-    if name == "clip":
+    if name in ("clip", "xdecoder"):
         from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-        return tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+        prompts = tuple(template("{}") for template in OPENAI_IMAGENET_TEMPLATES)
+        return prompts if name == "clip" else ("{}.", *prompts)
     if name not in TEMPLATES:
-        valid = ", ".join([*TEMPLATES, "clip"])
+        valid = ", ".join([*TEMPLATES, "clip", "xdecoder"])
         raise ValueError(f"templates: expected one of {valid}, got {name!r}")
     return TEMPLATES[name]
 

@@ -51,3 +51,39 @@ def converted_root() -> Path:
         return Path(os.environ["OVSEG_DATA"]).expanduser() / "weights"
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "ovseg_ros" / "weights"
+
+
+def split_file(name: str) -> tuple[str, str] | None:
+    """Return (repository, file) of ``OWNER/REPOSITORY/FILE``, None for names of another form."""
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    return (f"{owner}/{repository}", file) if owner and repository and file else None
+
+
+def resolve_file(name: str) -> str:
+    """Return a path for weights of one file: local, the package's, or ``OWNER/REPOSITORY/FILE``.
+
+    A public file is downloaded once; a robot that is offline uses the copy.
+
+    Raises:
+        ValueError: if the name is empty.
+        FileNotFoundError: if there are no such weights; says how to get them.
+    """
+    found = resolve_weights(name)
+    if Path(found).exists():
+        return found
+    public = split_file(name)
+    if public is None:
+        raise FileNotFoundError(
+            f"weights: {name!r} is neither a file or folder here nor OWNER/REPOSITORY/FILE"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return str(hf_hub_download(*public))
+    except Exception as error:  # offline, no such file, no access: each its own type
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FileNotFoundError(
+            f"weights: {name} is not on this machine and cannot be downloaded ({reason}); fetch "
+            "it where there is a network with `ovseg pull PRESET`, or give the path of a copy"
+        ) from None

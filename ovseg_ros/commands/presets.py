@@ -62,22 +62,32 @@ def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
 
 
 def download(name: str) -> str:
-    """Download a public repository into the Hugging Face cache; return where it lies.
+    """Download a public repository, or ``OWNER/REPOSITORY/FILE``; return where it lies.
 
-    Of several formats of the same weights only safetensors are taken.
+    Both end in the Hugging Face cache. Of several formats of the same weights only safetensors are
+    taken.
 
     Raises:
         ValueError: if there is no such repository.
         ConnectionError: if it cannot be reached and is not in the cache either.
     """
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HFValidationError, RepositoryNotFoundError
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    from huggingface_hub.errors import (
+        HFValidationError,
+        RemoteEntryNotFoundError,
+        RepositoryNotFoundError,
+    )
 
+    from ovseg_ros.weights import split_file
+
+    file = split_file(name)
     try:
+        if file is not None:
+            return str(hf_hub_download(*file))
         safe = any(f.endswith(".safetensors") for f in HfApi().list_repo_files(name))
         ignore = _OTHER_FORMATS if safe else None
         return str(snapshot_download(name, ignore_patterns=ignore))
-    except (RepositoryNotFoundError, HFValidationError):
+    except (RemoteEntryNotFoundError, RepositoryNotFoundError, HFValidationError):
         raise ValueError(
             f"{name}: neither a folder here nor a public model of that name (private ones need "
             "`hf auth login`)"

@@ -295,7 +295,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["eval", "--segmentation", "clusters"], "clusters have discovered names"),
         (["render", "kitchen"], "dataset: expected robot_cell, got 'kitchen'"),
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
-        (["train", "gpt"], "recipe: expected one of tower, simzss, blip, got 'gpt'"),
+        (["train", "gpt"], "recipe: expected one of pyramid, simzss"),
         (["bench", "all", "--vocabulary-sizes", "x"], "--vocabulary-sizes: expected numbers"),
         (["bench", "training"], "name: expected all or one of segment, stages, discovery"),
     ],
@@ -452,6 +452,27 @@ def test_pull_takes_what_the_discoverer_needs(ovseg, monkeypatch, tmp_path, name
     words = [f"segmenter.simzss.weights={tmp_path}", f"discovery.name={name}"]
     assert ovseg("pull", "p", *(w for word in words for w in ("--set", word)))[0] == 0
     assert asked == expected
+
+
+def test_pull_fetches_one_file_of_a_repository(ovseg, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download", lambda *names: asked.append(names) or "/cache/x.pt"
+    )
+    words = ["--set", "segmenter.name=xdecoder", "--set", "discovery.name=none"]
+    words += ["--set", "segmenter.xdecoder.weights=owner/repository/x.pt"]
+    code, out, _ = ovseg("pull", "p", *words)
+    assert code == 0
+    assert asked == [("owner/repository", "x.pt")]
+    assert "owner/repository/x.pt is in /cache/x.pt" in out
+
+
+def test_pull_of_a_file_without_network_is_one_line(ovseg):
+    words = ["--set", "segmenter.name=xdecoder", "--set", "discovery.name=none"]
+    words += ["--set", "segmenter.xdecoder.weights=owner/repository/x.pt"]
+    code, _, err = ovseg("pull", "p", *words)  # tests are offline
+    assert code == 2
+    assert "owner/repository/x.pt: cannot be downloaded" in err
 
 
 def test_pull_without_network_is_one_line(ovseg, monkeypatch, tmp_path):

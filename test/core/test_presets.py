@@ -55,6 +55,25 @@ def test_a_wrong_preset_is_refused(tmp_path, text, reason):
     assert str(path) in str(error.value)
 
 
+def test_presets_in_folders_are_named_with_them(tmp_path, monkeypatch):
+    path = tmp_path / "share" / "ovseg_ros" / "config" / "cell" / "small.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(GOOD)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    assert find_preset("cell/small") == path
+    with pytest.raises(ValueError, match="cell/small"):
+        find_preset("small")
+
+
+def test_autoseg_is_bboost_and_the_large_xdecoder():
+    config = load_preset("autoseg")
+    assert (config.segmenter.name, config.discovery.name) == ("xdecoder", "bboost")
+    assert config.segmenter.xdecoder.weights == "xdecoder/X-Decoder/xdecoder_focall_last.pt"
+    assert config.discovery.captioner.weights == "Salesforce/blip-image-captioning-base"
+    sizes = config.segmenter.xdecoder.short_side, config.segmenter.xdecoder.long_side
+    assert sizes == (500, 1500)
+
+
 def test_an_unknown_preset_lists_those_there_are():
     with pytest.raises(ValueError, match=r"one of .*robot_cell.* got nowhere"):
         find_preset("nowhere")

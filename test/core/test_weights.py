@@ -41,3 +41,33 @@ def test_converted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_empty() -> None:
     with pytest.raises(ValueError, match="weights: expected"):
         weights.resolve_weights(" ")
+
+
+class TestFiles:
+    def test_local_ones_are_themselves(self, tmp_path: Path) -> None:
+        path = tmp_path / "model.pt"
+        path.touch()
+        assert weights.resolve_file(str(path)) == str(path)
+        assert weights.resolve_file(str(tmp_path)) == str(tmp_path)
+
+    def test_public_ones_are_fetched_by_repository_and_name(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked = []
+        monkeypatch.setattr(
+            "huggingface_hub.hf_hub_download", lambda *names: asked.append(names) or "/cache/x.pt"
+        )
+        assert weights.resolve_file("owner/repository/folder/x.pt") == "/cache/x.pt"
+        assert asked == [("owner/repository", "folder/x.pt")]
+
+    def test_what_cannot_be_had_says_how_to_get_it(self) -> None:
+        with pytest.raises(
+            FileNotFoundError, match=r"owner/repository/x\.pt .* `ovseg pull PRESET`"
+        ):
+            weights.resolve_file("owner/repository/x.pt")  # tests are offline
+        with pytest.raises(FileNotFoundError, match="neither a file or folder here nor OWNER"):
+            weights.resolve_file("owner/repository")
+
+    @pytest.mark.parametrize("name", ["x.pt", "owner/x", "owner//x.pt", "/owner/x.pt", "a/b/"])
+    def test_other_names_are_no_files(self, name: str) -> None:
+        assert weights.split_file(name) is None

@@ -1,0 +1,1 @@
+"""X-Decoder: queries decode masks and meet text; the segmenter AutoSeg drives (seed 000)."""

@@ -1,0 +1,236 @@
+"""Weights of X-Decoder: the authors' files, and the folders that our recipe writes.
+
+An authors' file is one flat state dict. Its keys are renamed to ours; every key must be known and
+every parameter must be there, otherwise nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
+from ovseg_ros.segmenters.xdecoder.architecture import Architecture
+from ovseg_ros.segmenters.xdecoder.model import XDecoder
+from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
+
+HEADS = 8
+"""Attention heads of every published model; weights do not tell."""
+
+_IGNORED = re.compile(
+    r"criterion\.|backbone_proj$|(sem_seg_head\.predictor\.)?"
+    r"(caping_embed$|pos_embed_caping\.|self_attn_mask$)"
+)
+"""Training's and captioning's own, which segmentation does not need."""
+
+_HEAD, _PREDICTOR = r"^sem_seg_head\.pixel_decoder\.", r"^sem_seg_head\.predictor\."
+_RENAMES = tuple(
+    (re.compile(pattern), ours)
+    for pattern, ours in (
+        (_HEAD + r"transformer\.encoder\.layers\.", "pixel_decoder.encoder."),
+        (_HEAD + r"adapter_([1-3])\.", lambda m: f"pixel_decoder.adapters.{int(m[1]) - 1}."),
+        (_HEAD + r"layer_([1-4])\.", lambda m: f"pixel_decoder.layers.{int(m[1]) - 1}."),
+        (_HEAD, "pixel_decoder."),
+        (_PREDICTOR + r"lang_encoder\.lang_encoder\.", "text."),
+        (_PREDICTOR + r"lang_encoder\.lang_proj$", "text.projection.weight"),
+        (_PREDICTOR + r"lang_encoder\.logit_scale$", "logit_scale"),
+        (
+            _PREDICTOR + r"transformer_(self|cross)_attention_layers\.(\d+)\.",
+            r"decoder.layers.\2.\1_attention.",
+        ),
+        (r"_attention\.(self_attn|multihead_attn)\.", "_attention.attention."),
+        (_PREDICTOR + r"transformer_ffn_layers\.(\d+)\.", r"decoder.layers.\1.ffn."),
+        (_PREDICTOR + r"class_embed$", "decoder.class_embed.weight"),
+        (_PREDICTOR, "decoder."),
+    )
+)
+_TRANSPOSED = ("decoder.class_embed.weight", "text.projection.weight")
+"""The authors multiply by these from the right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyReport:
+    """What became of the keys of an authors' file.
+
+    Attributes:
+        loaded: Our keys that were found.
+        transposed: Those of them that were transposed.
+        ignored: Keys of the file that segmentation does not need.
+        missing: Our keys that the file lacks.
+        unexpected: Keys of the file that nobody knows.
+        misshapen: Our keys with expected and found shape.
+    """
+
+    loaded: tuple[str, ...]
+    transposed: tuple[str, ...]
+    ignored: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return one line per kind of key that occurs."""
+        lines = [f"{len(self.loaded)} tensors loaded, {len(self.transposed)} of them transposed"]
+        for name in ("ignored", "missing", "unexpected", "misshapen"):
+            keys = getattr(self, name)
+            if keys:
+                lines.append(f"{name}: {', '.join(keys[:8])}{', ...' if len(keys) > 8 else ''}")
+        return "\n".join(lines)
+
+    def check(self, name: str) -> None:
+        """Raise unless everything fits.
+
+        Raises:
+            ValueError: with the whole report.
+        """
+        if self.missing or self.unexpected or self.misshapen:
+            raise ValueError(f"weights: {name} is no X-Decoder of ours; {self}")
+
+
+def convert(official: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Return an authors' state dict under our keys, and the keys that are ignored."""
+    state, ignored = {}, []
+    for key, value in official.items():
+        if _IGNORED.match(key):
+            ignored.append(key)
+            continue
+        for pattern, ours in _RENAMES:
+            key = pattern.sub(ours, key)
+        state[key] = value.T.contiguous() if key in _TRANSPOSED and value.ndim == 2 else value
+    return state, ignored
+
+
+def read_architecture(state: Mapping[str, Tensor]) -> Architecture:
+    """Return the shapes of a published model from its converted state dict.
+
+    Raises:
+        ValueError: naming the first key that it needs and lacks.
+    """
+
+    def shape(key: str) -> torch.Size:
+        if key not in state:
+            raise ValueError(f"weights: expected an X-Decoder with {key}, it is not there")
+        return state[key].shape
+
+    def count(prefix: str) -> int:
+        return len({key[len(prefix) :].split(".")[0] for key in state if key.startswith(prefix)})
+
+    width = shape("pixel_decoder.mask_features.weight")[0]
+    text_width = shape("text.positional_embedding")[1]
+    depthwise = "backbone.layers.0.blocks.0.dw1.weight" in state
+    return Architecture(
+        dim=shape("backbone.patch_embed.proj.weight")[0],
+        depths=tuple(count(f"backbone.layers.{stage}.blocks.") for stage in range(4)),
+        focal_levels=count("backbone.layers.0.blocks.0.modulation.focal_layers."),
+        focal_window=shape("backbone.layers.0.blocks.0.modulation.focal_layers.0.0.weight")[-1],
+        depthwise=depthwise,
+        stem_padding=3 if depthwise else 2,
+        queries=shape("decoder.query_feat.weight")[0],
+        width=width,
+        heads=HEADS,
+        feedforward=shape("decoder.layers.0.ffn.linear1.weight")[0],
+        encoder_layers=count("pixel_decoder.encoder."),
+        decoder_layers=count("decoder.layers."),
+        text_width=text_width,
+        text_layers=count("text.resblocks."),
+        text_heads=HEADS,
+        context_length=shape("text.positional_embedding")[0],
+        vocab_size=shape("text.token_embedding.weight")[0],
+    )
+
+
+def fit(model: XDecoder, state: Mapping[str, Tensor], ignored: list[str]) -> KeyReport:
+    """Return how a converted state dict fits a model; changes nothing."""
+    own = model.state_dict()
+    both = own.keys() & state.keys()
+    return KeyReport(
+        loaded=tuple(sorted(both)),
+        transposed=tuple(sorted(both & set(_TRANSPOSED))),
+        ignored=tuple(sorted(ignored)),
+        missing=tuple(sorted(own.keys() - state.keys())),
+        unexpected=tuple(sorted(state.keys() - own.keys())),
+        misshapen=tuple(
+            f"{key} (expected {tuple(own[key].shape)}, got {tuple(state[key].shape)})"
+            for key in sorted(both)
+            if own[key].shape != state[key].shape
+        ),
+    )
+
+
+def load_official(path: Path) -> tuple[XDecoder, KeyReport]:
+    """Load an authors' file (``.pt``, or the same keys as ``.safetensors``).
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no state dict, or not exactly an X-Decoder; with the report.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"weights: expected a checkpoint at {path}, it is not there")
+    state, ignored = convert(_read(path))
+    with torch.device("meta"):  # parameters come from the file; random ones would cost seconds
+        model = XDecoder(read_architecture(state))
+    report = fit(model, state, ignored)
+    report.check(str(path))
+    model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    return model.requires_grad_(False).eval(), report
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # a cut download, a pickle of something else, ...
+        raise ValueError(f"weights: {path} is no checkpoint, or a damaged one ({error})") from None
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise ValueError(f"weights: expected a flat state dict of tensors in {path}")
+    return found
+
+
+def save_xdecoder(model: XDecoder, tokenizer: Tokenizer, directory: Path) -> None:
+    """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "config.json").write_text(json.dumps(model.config.to_json(), indent=2) + "\n")
+    weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    save_file(weights, directory / "model.safetensors")
+    tokenizer.save(directory)
+
+
+def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
+    """Load a directory written by :func:`save_xdecoder`, or an authors' file.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: naming the keys if the weights do not fit.
+    """
+    if not path.is_dir():
+        return load_official(path)[0], ClipTokenizer()
+    for name in ("config.json", "model.safetensors"):
+        if not (path / name).is_file():
+            raise FileNotFoundError(f"weights: expected {name} in {path}, it is not there")
+    model = XDecoder(Architecture.from_json(json.loads((path / "config.json").read_text())))
+    try:
+        state = load_file(path / "model.safetensors")
+    except SafetensorError as error:
+        raise ValueError(f"weights: {path} is damaged ({error})") from None
+    fit(model, state, []).check(str(path))
+    model.load_state_dict(state)
+    tokenizer = load_tokenizer(path)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise ValueError(
+            f"weights: expected a tokenizer of at most {model.config.vocab_size} ids in {path}, "
+            f"got {tokenizer.vocab_size}"
+        )
+    model.requires_grad_(False).eval()
+    if isinstance(model.backbone, PyramidBackbone):
+        model.backbone.tower.fuse()
+    return model, tokenizer

@@ -1,0 +1,114 @@
+"""From queries to label masks at image size: sum over queries of class probability x mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovseg_ros.segmenters.labelling import WINNERS
+from ovseg_ros.segmenters.xdecoder.decoder import resize
+from ovseg_ros.types import MAX_MONO8_ID
+
+CHUNK_PIXELS = 2**25
+"""Mask pixels that are brought to image size at a time; bounds the memory, not the result."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes (height, width) in pixels on the way of an image through the model.
+
+    Attributes:
+        padded: What the backbone sees.
+        inner: The part of it that is image.
+        outer: The image as it came.
+    """
+
+    padded: tuple[int, int]
+    inner: tuple[int, int]
+    outer: tuple[int, int]
+
+
+@torch.inference_mode()
+def label_queries(
+    masks: Tensor, probabilities: Tensor, ids: np.ndarray, sizes: Sizes, *, exact: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return label masks and confidences.
+
+    The score of a category at a pixel is the sum over all queries of its probability times the
+    sigmoid of the mask. Categories that win nowhere at stride 4 are left out before masks are
+    brought to image size, so the cost hardly grows with the vocabulary. The confidence is the
+    winner's share in the scores of all texts, those of the background included.
+
+    Args:
+        masks: Mask logits of the queries at stride 4, (B, Q, h, w) float32.
+        probabilities: Softmax over texts, (B, Q, K) float32, without texts that may not win.
+        ids: Category ids of the K texts, (K,) uint16.
+        sizes: Where the image is in the masks, and how large the labels are to be.
+        exact: Bring every query's mask to image size and then sum (published); else sum at
+            stride 4 and bring the winners' scores to image size, which is faster.
+
+    Returns:
+        Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
+        uint8, 0..255 for 0..1.
+    """
+    height, width = (-(-side // 4) for side in sizes.inner)
+    small = masks.sigmoid()
+    coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
+    winners, won = choose_winners(coarse)
+    weights = probabilities.gather(2, winners[:, None].expand(-1, masks.shape[1], -1))  # (B, Q, n)
+    if exact:
+        scores, total = _sum_exactly(masks, weights, sizes)
+    else:
+        scores = torch.einsum("bqn,bqhw->bnhw", weights, small)
+        both = torch.cat([scores, small.sum(1, keepdim=True)], 1)
+        both = F.interpolate(both, size=sizes.padded, mode="bilinear")
+        both = both[..., : sizes.inner[0], : sizes.inner[1]]
+        if sizes.inner != sizes.outer:
+            both = F.interpolate(both, size=sizes.outer, mode="bilinear", antialias=True)
+        scores, total = both[:, :-1], both[:, -1]
+    scores = scores.masked_fill(~won[..., None, None], -1.0)
+    best, index = scores.max(1)  # (B, H, W)
+    chosen = torch.from_numpy(ids.astype(np.int64)).to(masks.device)[winners]  # (B, n)
+    kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
+    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index).cpu().numpy()
+    share = (best / total.clamp_min(1e-6)).clamp(0, 1)
+    confidence = (255 * share).round_().to(torch.uint8).cpu().numpy()
+    return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
+
+
+def choose_winners(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the categories that win most places, (B, n) int64 ascending, n <= ``WINNERS``.
+
+    Args:
+        scores: (B, K, h, w).
+
+    Returns:
+        The categories, and which of them win anywhere at all, (B, n) bool.
+    """
+    first = scores.argmax(1).flatten(1)  # (B, h * w)
+    wins = torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
+    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
+    count = min(WINNERS, int((wins > 0).sum(1).max()))
+    winners = wins.topk(count, dim=1).indices.sort(1).values
+    return winners, wins.gather(1, winners) > 0
+
+
+def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
+    """Return scores (B, n, H, W) and their sum over all texts (B, H, W), queries in chunks."""
+    shape = (len(masks), weights.shape[2], *sizes.outer)
+    scores, total = masks.new_zeros(shape), masks.new_zeros(shape[0], *sizes.outer)
+    largest = max(sizes.padded[0] * sizes.padded[1], sizes.outer[0] * sizes.outer[1])
+    step = max(1, CHUNK_PIXELS // (largest * len(masks)))
+    for start in range(0, masks.shape[1], step):
+        large = resize(masks[:, start : start + step], sizes.padded)
+        large = large[..., : sizes.inner[0], : sizes.inner[1]]
+        if sizes.inner != sizes.outer:
+            large = resize(large, sizes.outer)
+        large = large.sigmoid()
+        scores += torch.einsum("bqn,bqhw->bnhw", weights[:, start : start + step], large)
+        total += large.sum(1)
+    return scores, total
