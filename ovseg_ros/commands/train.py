@@ -19,6 +19,7 @@ RECIPES = {
     "blip_itm": "a small BLIP image-text matcher behind a pyramid",
     "simzss_pairs": "SimZSS, LiT or CLIP on image-caption pairs of your own",
     "blip": "a small BLIP captioner on such a tower",
+    "xdecoder": "a small X-Decoder, with the simulator's masks",
 }
 _RECIPE_HELP = "; ".join(f"{name}: {what}" for name, what in RECIPES.items())
 
