@@ -18,7 +18,11 @@ def evaluate_classification(
     ),
     split: str | None = typer.Option(None, help="As for eval."),
     root: Path | None = typer.Option(None, help="As for eval."),
-    side: int = typer.Option(224, min=16, help="Size of the square pictures in pixels."),
+    side: int = typer.Option(
+        224,
+        min=16,
+        help="Side of the square pictures in pixels; robot_cell: 96.",
+    ),
     limit: int | None = typer.Option(None, min=1, help="Only the first images."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
     device: str = DEVICE,

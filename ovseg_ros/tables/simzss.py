@@ -53,7 +53,7 @@ def table(request: Request) -> Table:
     for name, folder in folders.items():
         scores = kept(
             request.out / f"{name}.json",
-            partial(_score, request, root, folder, recipe.window),
+            partial(_score, request, root, folder, recipe.token_size),
             weights=fingerprint(str(folder)),
             split=request.split,
             limit=request.limit,

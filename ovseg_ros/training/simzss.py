@@ -208,12 +208,12 @@ def encode_squares(
     pixels = frames.normalise(batch.images.to(device))
     with config.loop.autocast():
         _, grid = model.encode_image(pixels)  # (B, h, w, D)
-    side = grid.shape[1]
+    side, (low, high) = grid.shape[1], config.crop
     squares, patches, captions = [], [], []
     for row in range(len(index)):
         for number in range(crops):
             whole = number == 0 if crops > 1 else _draw_int(0, config.crops - 1, generator) == 0
-            edge = side if whole else min(side, _draw_int(*config.crop, generator))
+            edge = side if whole else min(side, _draw_int(low, high, generator))
             y, x = (_draw_int(0, side - edge, generator) for _ in range(2))
             inside = grid[row, y : y + edge, x : x + edge].flatten(0, 1)
             kept = torch.randperm(len(inside), generator=generator)[: config.patches]

@@ -123,7 +123,7 @@ class SimZSSSegmenter:
             images: RGB, (B, H, W, 3) uint8.
             names: K names.
         """
-        pixels = self._pixels(images)
+        pixels = self._pixels(images, self._input_hw(images))
         text = self._class_text(tuple(names))  # (K, D)
         if self._config.window:
             return self._slide(pixels, text)
@@ -136,22 +136,27 @@ class SimZSSSegmenter:
         The names' sentence features are used, which the caption loss trains.
 
         Args:
-            images: RGB, (B, H, W, 3) uint8; squares are what class tokens are trained with.
+            images: RGB, (B, H, W, 3) uint8, taken at their own size (whole patches of it): squares
+                of 224 pixels for published models, of 96 for the robot cell's.
             names: K names.
         """
-        first, _ = self._model.encode_image(self._pixels(images).to(self._dtype))  # (B, D)
+        height, width = (
+            max(side, round(length / side) * side)
+            for length, side in zip(images.shape[1:3], self._model.visual.patch, strict=True)
+        )
+        pixels = self._pixels(images, (height, width)).to(self._dtype)
+        first, _ = self._model.encode_image(pixels)  # (B, D)
         text = torch.from_numpy(self.sentences.embed(names)).to(self._device)
         similarity: np.ndarray = (unit(first.float()) @ text.T).cpu().numpy()
         return similarity
 
-    def _pixels(self, images: np.ndarray) -> Tensor:
-        """Return images at the tower's size, normalised, on the device, (B, 3, h, w) float32."""
+    def _pixels(self, images: np.ndarray, size: tuple[int, int]) -> Tensor:
+        """Return images at a size (h, w), normalised, on the device, (B, 3, h, w) float32."""
         # Copies only what torch cannot wrap: flipped views and frames that are read-only.
         owned = np.require(images, requirements=["C", "W"])
         with stage("host to device"):
             pixels = torch.from_numpy(owned).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
         with stage("preprocess"):
-            size = self._input_hw(images)
             pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
             return self._model.normalise(pixels / 255)
 

@@ -47,9 +47,9 @@ def test_rows_are_made_once(work: list[str], tmp_path: Path):
         "train lit 3",
         "train simzss 3",
         "costs",
-        "score clip 192",
-        "score lit 192",
-        "score simzss 192",
+        "score clip 96",
+        "score lit 96",
+        "score simzss 96",
     ]
     work.clear()
     again = simzss.table(request)
@@ -66,7 +66,7 @@ def test_other_steps_are_other_rows(work: list[str], tmp_path: Path):
     work.clear()
     simzss.table(Request(root=tmp_path, out=tmp_path, sets=["loop.steps=4"]))
     assert "train simzss 4" in work
-    assert "score simzss 192" in work
+    assert "score simzss 96" in work
 
 
 def test_published_numbers_stand_beside_ours(work: list[str], tmp_path: Path):

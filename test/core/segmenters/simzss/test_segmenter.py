@@ -299,3 +299,20 @@ def test_weights_that_are_nowhere_are_named(make_segmenter: MakeSegmenter):
     for name in ("nobody/nothing", "robot_cell/nothing"):
         with pytest.raises(FileNotFoundError, match="nothing"):
             make_segmenter(weights=name)
+
+
+@pytest.mark.parametrize("class_text", ["sentence", "concept"])
+@pytest.mark.parametrize(("size", "seen"), [(20, 20), (21, 20), (23, 24), (1, 4)])
+def test_whole_images_meet_sentences_at_their_own_size(
+    make_segmenter: MakeSegmenter, class_text: str, size: int, seen: int
+):
+    segmenter, images = make_segmenter(class_text=class_text, short_side=64), noise(2, size, size)
+    found = segmenter.classify(images, NAMES)
+    model: SimZSS = segmenter._model
+    pixels = F.interpolate(as_pixels(images), size=(seen, seen), mode="bilinear", antialias=True)
+    with torch.inference_mode():
+        first = model.encode_image(model.normalise(pixels))[0]
+        prompts = [f"a photo of a {name}." for name in NAMES]
+        text = model.encode_text(segmenter._tokenizer(prompts))[0]
+        expected = F.cosine_similarity(first[:, None], text[None], dim=-1)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4, atol=1e-5)
