@@ -144,7 +144,9 @@ def table(summary: dict[str, Any]) -> list[str]:
             row("vocabulary recall", summary["vocabulary_recall"]),
         ]
     if "temporal" in summary:
-        lines += [row(name, value) for name, value in summary["temporal"].items()]
+        settings = ("frames", "discover_every", "fps")
+        measured = {k: v for k, v in summary["temporal"].items() if k not in settings}
+        lines += [row(name.replace("_", " "), value) for name, value in measured.items()]
     lines.append(
         f"{summary['images']} images of {protocol['dataset']}, vocabulary {protocol['vocabulary']},"
         f" {protocol['segmenter']} on {protocol['device']}, seed {protocol['seed']}"

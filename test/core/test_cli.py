@@ -265,7 +265,7 @@ def test_eval_takes_every_option_of_the_protocol(ovseg, folder, tmp_path):
     code, out, _ = ovseg("eval", "--dataset", folder, *words)
     assert code == 0
     assert "mIoU off the borders  1.0000" in out
-    assert "vocabulary_jaccard    1.0000" in out
+    assert "vocabulary jaccard    1.0000" in out
     data = json.loads((tmp_path / "x.json").read_text())
     assert data["protocol"]["asked_share"] == 0.6
     assert data["vocabulary_recall"] is None  # nothing covers 60 % of an image

@@ -13,6 +13,7 @@ from ovseg_ros.evaluation.datasets import Segment, open_dataset
 from ovseg_ros.evaluation.datasets.ade import _PlainUnpickler
 from ovseg_ros.evaluation.datasets.classes import bundled_classes
 from ovseg_ros.evaluation.datasets.opening import PUBLIC
+from ovseg_ros.evaluation.lexical import NameMapper
 
 SIZE = (6, 8)
 
@@ -357,3 +358,28 @@ def test_bundled_class_lists(name, count):
     classes = bundled_classes(name)
     assert len(classes.names) == len(set(classes.values)) == count
     assert (np.bincount(classes.lookup())[1:] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "word", "expected"),
+    [
+        ("coco_stuff", "brick wall", "wall-brick"),
+        ("coco_stuff", "wall", "wall-other"),
+        ("coco_stuff", "sky", "sky-other"),
+        ("coco_stuff", "taxi", "car"),
+        ("cityscapes", "taxi", "car"),
+        ("ade150", "couch", "sofa"),
+        ("voc", "airplane", "aeroplane"),
+        ("context459", "parrot", "bird"),
+    ],
+)
+def test_names_find_the_classes_of_public_data_sets(dataset, word, expected):
+    classes = bundled_classes(dataset)
+    assert NameMapper(classes.names, synonyms=classes.synonyms).match(word).category == expected
+
+
+@pytest.mark.parametrize("name", ["voc", "context59", "context459", "ade150", "coco_stuff"])
+def test_every_class_is_itself(name):
+    classes = bundled_classes(name)
+    mapper = NameMapper(classes.names, synonyms=classes.synonyms)
+    assert [mapper.match(word).category for word in classes.names] == list(classes.names)
