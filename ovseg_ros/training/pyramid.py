@@ -91,7 +91,7 @@ def train(config: PyramidConfig) -> None:
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
     facts: dict[str, float] = {
-        "seconds": round(optimise(model, step, config.loop, Path(config.out)))
+        "seconds": round(optimise(model, step, config.loop, Path(config.out), recipe=config))
     }
     if (Path(config.data) / "val").is_dir():
         facts["val_miou"] = probe(

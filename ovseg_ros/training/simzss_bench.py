@@ -146,4 +146,13 @@ def _peak_mib_on(objective: str, weights: Path, device: str, batch: int, size: i
         step()
     if where.type == "cuda":
         return round(torch.cuda.max_memory_allocated(where) / 2**20, 1)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10, 1)
+    return round(_resident_peak_mib(), 1)
+
+
+def _resident_peak_mib() -> float:
+    """Return the most memory this program had resident; rusage would count its parent's too."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == "VmHWM":
+            return int(value.split()[0]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10

@@ -131,7 +131,7 @@ def train(config: TowerConfig) -> None:
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
     out = Path(config.out)
-    seconds = optimise(model, step, config.loop, out)
+    seconds = optimise(model, step, config.loop, out, recipe=config)
     save_tower(out, model.vit, visual_arguments(config), seconds=round(seconds))
 
 
