@@ -13,9 +13,8 @@ from ovseg_ros.commands.options import override
 from ovseg_ros.config import Config, describe
 
 RECIPES = {
-    "pyramid": "SimZSS's small visual tower (convolutions), with the simulator's masks",
+    "pyramid": "the small visual tower (convolutions), with the simulator's masks",
     "simzss": "a small SimZSS on such a tower",
-    "tower": "BLIP's small visual tower (a ViT), with the simulator's masks",
     "blip_itm": "a small BLIP image-text matcher behind a pyramid",
     "simzss_pairs": "SimZSS, LiT or CLIP on image-caption pairs of your own",
     "blip": "a small BLIP captioner on such a tower",

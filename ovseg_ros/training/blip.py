@@ -33,7 +33,7 @@ from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, encode_patches, load_tower
+from ovseg_ros.training.tower import PATCH, encode_patches, load_tower, tower_card
 
 PROMPT = "a picture of"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -108,7 +108,8 @@ def train(config: BlipRecipe) -> None:
         image_std=list(OPENAI_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
-    write_card(out, recipe="blip", config=config, seconds=seconds, data=frames.summary())
+    data, tower_facts = frames.summary(), tower_card(Path(config.tower))
+    write_card(out, recipe="blip", config=config, seconds=seconds, data=data, tower=tower_facts)
 
 
 def _vit(config: BlipRecipe) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_token
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, draw_regions, load_tower
+from ovseg_ros.training.tower import PATCH, draw_regions, load_tower, tower_card
 
 START = "[ENC]"
 """First token of a text that is matched with an image, as in BLIP."""
@@ -123,7 +123,8 @@ def train(config: BlipItmRecipe) -> None:
         image_std=list(OPENAI_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
-    write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=frames.summary())
+    data, tower_facts = frames.summary(), tower_card(Path(config.tower))
+    write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=data, tower=tower_facts)
 
 
 @torch.no_grad()

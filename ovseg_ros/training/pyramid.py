@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.pyramid import STRIDE, PyramidTower
+from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.simzss_loss import CONCEPT_SCALE
@@ -90,14 +91,15 @@ def train(config: PyramidConfig) -> None:
         }
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
-    facts: dict[str, float] = {
-        "seconds": round(optimise(model, step, config.loop, Path(config.out), recipe=config))
-    }
-    if (Path(config.data) / "val").is_dir():
-        facts["val_miou"] = probe(
-            model.eval(), load_frames(Path(config.data), "val", config.height)
-        )
-    save_tower(Path(config.out), model.tower, visual, **facts)
+    out, data = Path(config.out), Path(config.data)
+    seconds = optimise(model, step, config.loop, out, recipe=config)
+    metrics = {}
+    if (data / "val").is_dir():
+        metrics["val_miou"] = probe(model.eval().cpu(), load_frames(data, "val", config.height))
+    save_tower(out, model.tower, visual)
+    write_card(
+        out, recipe="pyramid", config=config, seconds=seconds, data=frames.summary(), **metrics
+    )
 
 
 @torch.no_grad()

@@ -29,7 +29,7 @@ from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.simzss_step import OBJECTIVES, Reader, Trained, objective_losses
-from ovseg_ros.training.tower import load_tower
+from ovseg_ros.training.tower import load_tower, tower_card
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,10 @@ def train(config: SimZSSRecipe) -> None:
     seconds = optimise(trained, step, config.loop, out, recipe=config)
     if rank() == 0:
         save_simzss(model.cpu(), tokenizer, out)
-        write_card(out, recipe="simzss", config=config, seconds=seconds, data=frames.summary())
+        data, tower_facts = frames.summary(), tower_card(Path(config.tower))
+        write_card(
+            out, recipe="simzss", config=config, seconds=seconds, data=data, tower=tower_facts
+        )
 
 
 def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:

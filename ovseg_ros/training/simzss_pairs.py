@@ -42,7 +42,7 @@ class PairsRecipe(Config):
     )  # fmt: skip
     tower: str = option(
         "vit_base_patch14_reg4_dinov2.lvd142m",
-        "pretrained vision tower: a name of timm, or a directory of `ovseg train tower`",
+        "pretrained vision tower: a name of timm, or a directory of `ovseg train pyramid`",
     )
     denoiser: str = option("", "file of a denoiser of its patches (DVT), which the ViT-B has")
     bank: str = option("", "concept list, one name per line; empty: counted in the captions")

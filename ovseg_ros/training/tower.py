@@ -1,73 +1,19 @@
-"""The robot cell's visual tower: a small ViT that learns from the simulator's masks.
-
-It stands in for DINOv2 and CLIP-scale pretraining, which cannot be downloaded where the package is
-tested. It is frozen afterwards; SimZSS's text tower and the small BLIP are trained on top of it.
-"""
+"""What the recipes share about visual towers: their files, targets per patch, and partial views."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from timm.layers import build_sincos2d_pos_embed, resample_abs_pos_embed
+from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.training.frames import load_frames
-from ovseg_ros.training.loop import LoopConfig, optimise
-
-SIZES_HW = ((240, 320), (240, 320), (320, 320), (240, 240))
-"""Input sizes of training: the segmenter's (half of the steps), and BBoost's two squares."""
-
 PATCH = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class TowerConfig(Config):
-    """Options of the tower's recipe."""
-
-    data: str = option("", "directory of the rendered robot cell")
-    out: str = option("out/tower", "directory of the result")
-    width: int = option(192, "width of the ViT", low=64)
-    depth: int = option(6, "blocks of the ViT", low=1)
-    partial: float = option(
-        0.25, "share of the steps that see only 30 to 70 % of the patches", low=0.0, high=1.0
-    )
-    loop: LoopConfig = LoopConfig(steps=2400, batch=8, lr=1e-3, muon_lr=0.02, warmup=0.02)
-
-
-def visual_arguments(config: TowerConfig) -> dict[str, Any]:
-    """Return the keyword arguments of timm's ``VisionTransformer`` for a configuration."""
-    return {
-        "img_size": 320,
-        "patch_size": PATCH,
-        "embed_dim": config.width,
-        "depth": config.depth,
-        "num_heads": config.width // 64,
-    }
-
-
-class TowerTrainer(nn.Module):
-    """The tower and the linear heads that exist only while it is trained."""
-
-    def __init__(self, config: TowerConfig, categories: int, colours: int) -> None:
-        """Build with random weights."""
-        super().__init__()
-        self.vit = VisionTransformer(
-            num_classes=0, global_pool="", dynamic_img_size=True, **visual_arguments(config)
-        )
-        side = self.vit.patch_embed.grid_size[0]
-        with torch.no_grad():  # neighbours are similar from the start, which saves many steps
-            code = build_sincos2d_pos_embed([side, side], dim=config.width, temperature=100.0)
-            self.vit.get_parameter("pos_embed")[:, 1:] = 0.3 * code
-        self.category = nn.Linear(config.width, categories)
-        self.colour = nn.Linear(config.width, colours)
 
 
 def encode_patches(
@@ -76,7 +22,7 @@ def encode_patches(
     """Encode CLS and only some patches with their own positions, as BBoost's local captions do.
 
     Args:
-        vit: The tower.
+        vit: A ViT of timm.
         images: Normalised, (B, 3, H, W).
         kept: Which patches, (B, n) int64; padded where ``seen`` is given.
         seen: Which of them count, (B, n) bool; all by default.
@@ -97,51 +43,13 @@ def encode_patches(
     return encoded
 
 
-def train(config: TowerConfig) -> None:
-    """Train the tower and write it to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train")
-    model = TowerTrainer(config, len(frames.categories) + 1, len(frames.colours) + 1)
-    rarity = frames.rarity()
-
-    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        size = SIZES_HW[int(torch.randint(len(SIZES_HW), (1,), generator=generator))]
-        batch = frames.crop(frames.draw(config.loop.batch, generator), size, generator)
-        grid = (size[0] // PATCH, size[1] // PATCH)
-        share = 1.0
-        if float(torch.rand(1, generator=generator)) < config.partial:
-            share = float(torch.empty(1).uniform_(0.3, 0.7, generator=generator))
-        kept = draw_regions(config.loop.batch, grid, round(grid[0] * grid[1] * share), generator)
-        with torch.autocast("cpu", torch.bfloat16):
-            tokens = encode_patches(model.vit, frames.normalise(batch.images), kept)
-        first, patches = tokens[:, 0], tokens[:, 1:]
-        where = patch_shares(batch.labels, PATCH, len(frames.categories) + 1)
-        paint = patch_shares(batch.colours, PATCH, len(frames.colours) + 1)
-        where, paint = (
-            shares.gather(1, kept[..., None].expand(-1, -1, shares.shape[-1]))
-            for shares in (where, paint)
-        )
-        whole = patch_shares(batch.labels, size, len(frames.categories) + 1)[:, 0]
-        shown = (whole > 0.003).float() * rarity
-        losses = {
-            "patch": cross_entropy(model.category(patches.float()), where * rarity),
-            "colour": cross_entropy(model.colour(patches.float())[..., 1:], paint[..., 1:]),
-            "image": cross_entropy(model.category(first.float()), shown),
-        }
-        return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
-
-    out = Path(config.out)
-    seconds = optimise(model, step, config.loop, out, recipe=config)
-    save_tower(out, model.vit, visual_arguments(config), seconds=round(seconds))
-
-
-def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any], **facts: float) -> None:
-    """Write a tower's weights (float16), its arguments and facts about its training."""
+def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any]) -> None:
+    """Write a tower's weights (float16) and its arguments."""
     save_file(
         {key: value.half().contiguous() for key, value in tower.state_dict().items()},
         out / "tower.safetensors",
     )
-    (out / "tower.json").write_text(json.dumps({"visual": visual, **facts}, indent=2))
+    (out / "tower.json").write_text(json.dumps({"visual": visual}, indent=2))
 
 
 def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -150,6 +58,13 @@ def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train pyramid`")
     return json.loads(path.read_text())["visual"], load_file(directory / "tower.safetensors")
+
+
+def tower_card(directory: Path) -> dict[str, Any]:
+    """Return what a tower's card says about its training; empty if it has none."""
+    path = directory / "card.json"
+    card = json.loads(path.read_text()) if path.is_file() else {}
+    return {key: card[key] for key in ("command", "data", "seconds", "val_miou") if key in card}
 
 
 def cross_entropy(logits: Tensor, weights: Tensor) -> Tensor:

@@ -380,11 +380,11 @@ def test_train_runs_the_recipe_with_its_options(ovseg, monkeypatch, tmp_path):
     ran = []
     monkeypatch.setattr(train, "load_recipe", lambda name: (OuterConfig(), ran.append))
     code, _, _ = ovseg(
-        "train", "tower", "--data", tmp_path, "--steps", "7", "--set", "loop.lr=1e-4"
+        "train", "pyramid", "--data", tmp_path, "--steps", "7", "--set", "loop.lr=1e-4"
     )
     assert code == 0
     assert ran == [OuterConfig(data=str(tmp_path), loop=InnerConfig(steps=7, lr=1e-4))]
-    code, out, _ = ovseg("train", "tower", "--options", "--set", "fast=true")
+    code, out, _ = ovseg("train", "pyramid", "--options", "--set", "fast=true")
     assert "fast = True  fast" in out
     assert len(ran) == 1
 

@@ -79,7 +79,7 @@ class VisionTower(nn.Module):
 
     @property
     def trunk(self) -> nn.Module:
-        """The part that `ovseg train tower` or others pretrain."""
+        """The part that `ovseg train pyramid` or others pretrain."""
         return self.vit.model
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:

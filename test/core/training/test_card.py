@@ -10,16 +10,16 @@ from ovseg_ros.commands.options import override
 from ovseg_ros.training.blip import BlipRecipe
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.loop import LoopConfig
-from ovseg_ros.training.tower import TowerConfig
+from ovseg_ros.training.pyramid import PyramidConfig
 
 
 def test_a_card_lists_the_options_without_paths(tmp_path: Path):
-    config = TowerConfig(data="/secret/data", out="/secret/out", width=64)
-    write_card(tmp_path, recipe="tower", config=config, seconds=12.6, data="four frames", why="x")
+    config = PyramidConfig(data="/secret/data", out="/secret/out", width=64)
+    write_card(tmp_path, recipe="pyramid", config=config, seconds=12.6, data="four frames", why="x")
     text = (tmp_path / "card.json").read_text()
     card = json.loads(text)
     assert "secret" not in text
-    assert card["command"] == "ovseg train tower --set width=64"
+    assert card["command"] == "ovseg train pyramid --set width=64"
     assert (card["seconds"], card["data"], card["why"]) == (13, "four frames", "x")
     assert card["options"]["width"] == 64
     assert card["options"]["loop.steps"] == config.loop.steps

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import TowerConfig
+from ovseg_ros.training.pyramid import PyramidConfig
 
 
 class Toy(nn.Module):
@@ -95,7 +95,7 @@ def test_the_options_of_the_recipe_count_too(tmp_path: Path):
         return {"loss": model(torch.ones(1, 4)).sum()}
 
     def again(**options: object) -> None:
-        recipe = TowerConfig(loop=loop, **options)  # type: ignore[arg-type]
+        recipe = PyramidConfig(loop=loop, **options)  # type: ignore[arg-type]
         optimise(model, step, loop, tmp_path, recipe=recipe)
 
     again(width=64, data="a")

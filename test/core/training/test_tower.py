@@ -1,4 +1,4 @@
-"""The tower's recipe: targets by counting, and partial views that are parts of the whole."""
+"""Towers: targets by counting, and partial views that are parts of the whole."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from torch import Tensor
 
 from ovseg_ros.training.tower import (
     PATCH,
-    SIZES_HW,
-    TowerConfig,
-    TowerTrainer,
     cross_entropy,
     draw_regions,
     encode_patches,
     load_tower,
     patch_shares,
-    visual_arguments,
 )
 
 
@@ -138,22 +134,6 @@ def test_regions_are_distinct_patches_in_order():
     assert (alike < 0.65).any()  # some are scattered
     every = draw_regions(3, (4, 5), 20, generator)
     assert every.tolist() == [list(range(20))] * 3
-
-
-def test_the_sizes_are_whole_patches():
-    assert all(side % PATCH == 0 for size in SIZES_HW for side in size)
-
-
-def test_neighbouring_positions_start_alike():
-    config = TowerConfig(width=64, depth=1)
-    vit = TowerTrainer(config, 5, 3).vit
-    assert vit.pos_embed.shape == (1, 401, 64)
-    table = vit.pos_embed[0, 1:].detach().view(20, 20, 64)
-    near = torch.cosine_similarity(table[:, 1:], table[:, :-1], dim=-1).mean()
-    far = torch.cosine_similarity(table[:, 10:], table[:, :-10], dim=-1).mean()
-    assert near > far + 0.1
-    same = VisionTransformer(num_classes=0, global_pool="", **visual_arguments(config))
-    same.load_state_dict(vit.state_dict())
 
 
 def test_a_missing_tower_says_how_to_make_one(tmp_path: Path):
