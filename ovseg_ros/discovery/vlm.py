@@ -8,14 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
-from PIL import Image
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.image_chat import ImageChat, load_image_chat
 from ovseg_ros.types import Discovery, check_images
-from ovseg_ros.weights import resolve_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,20 +35,12 @@ class VlmList:
 
     name = "vlm"
 
-    def __init__(self, model: Any, processor: Any, nouns: NounConfig, config: VlmConfig) -> None:
-        """Wrap a loaded model.
-
-        Args:
-            model: What ``AutoModelForImageTextToText`` loads, already on its device.
-            processor: The processor that belongs to it, with a chat template.
-            nouns: Which nouns become names.
-            config: What is asked.
-        """
-        self.model = model.eval()
-        self.processor = processor
+    def __init__(self, chat: ImageChat, nouns: NounConfig, config: VlmConfig) -> None:
+        """Combine a loaded model with which nouns become names and what is asked."""
+        self.chat = chat
         self.nouns = nouns
         self.config = config
-        self.device = str(model.device)
+        self.device = str(chat.model.device)
 
     def discover(self, image: np.ndarray, *, seed: int = 0) -> Discovery:
         """Find the names of one image (H, W, 3) uint8 RGB; see ``Discoverer.discover``.
@@ -59,32 +48,9 @@ class VlmList:
         The answer is greedy, so that ``seed`` changes nothing.
         """
         image = check_images(np.asarray(image)[None])[0]
-        answer = self.ask(image)
+        answer = self.chat.ask(image, self.config.question)
         found = support([[item] for item in parse_list(answer)], self.nouns)
         return Discovery(proposals=found.proposals, captions=(answer,))
-
-    @torch.inference_mode()
-    def ask(self, image: np.ndarray) -> str:
-        """Return the model's answer about an image, RGB (H, W, 3) uint8."""
-        turn = {
-            "role": "user",
-            "content": [{"type": "image"}, {"type": "text", "text": self.config.question}],
-        }
-        prompt = self.processor.apply_chat_template([turn], add_generation_prompt=True)
-        picture = Image.fromarray(np.ascontiguousarray(image))
-        inputs = self.processor(images=[picture], text=[prompt], return_tensors="pt")
-        inputs = inputs.to(self.model.device, self.model.dtype)  # integers stay integers
-        tokens = self.model.generate(
-            **inputs,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            max_new_tokens=self.config.max_tokens,
-        )
-        answer = tokens[0, inputs["input_ids"].shape[1] :]
-        return str(self.processor.tokenizer.decode(answer, skip_special_tokens=True)).strip()
 
 
 def load_vlm(config: VlmConfig, nouns: NounConfig, *, device: str, dtype: str) -> VlmList:
@@ -94,25 +60,8 @@ def load_vlm(config: VlmConfig, nouns: NounConfig, *, device: str, dtype: str) -
         FileNotFoundError: if the weights cannot be had.
         ValueError: if the model has no chat template.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    place = resolve_device(device)
-    source = resolve_weights(config.weights)
-    try:
-        processor: Any = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=resolve_dtype(dtype, place)
-        )
-    except (OSError, ValueError) as error:  # a folder of something else is a ValueError there
-        raise FileNotFoundError(
-            f"weights: expected an image-text-to-text model, could not load "
-            f"{config.weights!r}: {error}"
-        ) from error
-    if not getattr(processor, "chat_template", None):
-        raise ValueError(
-            f"weights: expected a model with a chat template, {config.weights!r} has none"
-        )
-    return VlmList(model.to(place), processor, nouns, config)
+    chat = load_image_chat(config.weights, max_tokens=config.max_tokens, device=device, dtype=dtype)
+    return VlmList(chat, nouns, config)
 
 
 _BULLET = r"^\s*(?:[-*+\u2022\u2023\u25e6]|\(?\d{1,3}[.):]|[a-z][.)])\s+"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.image_chat import load_image_chat
 from ovseg_ros.photographs import read_image
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
@@ -203,28 +204,6 @@ def read_answer(answer: str, names: Sequence[str]) -> list[int]:
     return sorted(found)
 
 
-def load_chat(
-    weights: str, *, device: str, dtype: str, tokens: int
-) -> Callable[[np.ndarray, str], str]:
-    """Load a chat model that sees, of any kind transformers' ``image-text-to-text`` runs.
-
-    Raises:
-        FileNotFoundError: if the weights cannot be had.
-        ValueError: if the model has no chat template.
-    """
-    from ovseg_ros.discovery.nouns import NounConfig
-    from ovseg_ros.discovery.vlm import VlmConfig, VlmList, load_vlm
-
-    config = VlmConfig(weights=weights, max_tokens=tokens)
-    chat = load_vlm(config, NounConfig(), device=device, dtype=dtype)
-
-    def ask(image: np.ndarray, question: str) -> str:
-        asked = replace(config, question=question)
-        return VlmList(chat.model, chat.processor, chat.nouns, asked).ask(image)
-
-    return ask
-
-
 def build_filter(
     config: FilterConfig, matcher: Matcher, *, opening: str, rows: int, device: str, dtype: str
 ) -> CategoryFilter:
@@ -245,7 +224,9 @@ def build_filter(
             load_scorer(config.weights, device=device), config.threshold
         ),
         "chat": lambda: ChatFilter(
-            load_chat(config.weights, device=device, dtype=dtype, tokens=config.tokens)
+            load_image_chat(
+                config.weights, max_tokens=config.tokens, device=device, dtype=dtype
+            ).ask
         ),
         "file": lambda: FileFilter(Path(config.file).expanduser()),
     }

@@ -120,28 +120,28 @@ def vlm(llava: Path) -> VlmList:
 
 
 def test_the_model_sees_the_image_and_answers_the_same(vlm: VlmList, image: np.ndarray):
-    answer = vlm.ask(image)
+    answer = vlm.chat.ask(image, vlm.config.question)
     assert answer
-    assert vlm.ask(image) == answer
+    assert vlm.chat.ask(image, vlm.config.question) == answer
     seen = []
-    vlm.model.model.vision_tower.register_forward_pre_hook(
+    vlm.chat.model.model.vision_tower.register_forward_pre_hook(
         lambda _, args, kwargs: seen.append(kwargs.get("pixel_values", *args[:1])),
         with_kwargs=True,
     )
-    vlm.ask(image)
-    vlm.ask(image[::-1])
+    vlm.chat.ask(image, vlm.config.question)
+    vlm.chat.ask(image[::-1], vlm.config.question)
     assert seen[0].shape[-2:] == (32, 32)
     assert not torch.equal(seen[0], seen[1])
 
 
 def test_names_come_from_the_list(vlm: VlmList, image: np.ndarray, monkeypatch: pytest.MonkeyPatch):
     answer = "1. A red mug\n2. Two ducks on a table\n3. background\n4. xyzzy"
-    monkeypatch.setattr(vlm, "ask", lambda _: answer)
+    monkeypatch.setattr(vlm.chat, "ask", lambda *_: answer)
     found = vlm.discover(image, seed=9)
     assert found.names == ("duck", "mug", "table")
     assert found.captions == (answer,)
     assert found.clusters is None
-    monkeypatch.setattr(vlm, "ask", lambda _: "")
+    monkeypatch.setattr(vlm.chat, "ask", lambda *_: "")
     assert vlm.discover(image).names == ()
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ovseg_ros.segmenters.pnp_ovss.filters import ChatFilter, load_chat
+from ovseg_ros.image_chat import load_image_chat
+from ovseg_ros.segmenters.pnp_ovss.filters import ChatFilter
 
 TEMPLATE = (
     "{% for message in messages %}{% for part in message['content'] %}"
@@ -63,6 +64,6 @@ def llava_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_is_asked_and_understood(llava_folder: Path, images: np.ndarray):
-    ask = load_chat(str(llava_folder), device="cpu", dtype="float32", tokens=3)
+    ask = load_image_chat(str(llava_folder), max_tokens=3, device="cpu", dtype="float32").ask
     assert ask(images[0], "which of the following can be seen ?").split() == ["duck"] * 3
     assert ChatFilter(ask).keep(images, ["mug", "duck", "table"]) == [[1], [1]]
