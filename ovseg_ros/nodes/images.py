@@ -14,6 +14,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ovseg_ros.nodes.cv_bridge_probe import cv_bridge_or_reason
+
 
 def _converted(code: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda pixels: cv2.cvtColor(pixels, code)
@@ -64,23 +66,23 @@ _ENCODINGS: dict[str, tuple[int, int, Callable[[np.ndarray], np.ndarray]]] = {
 }
 
 ENCODINGS = tuple(sorted(_ENCODINGS))
-"""Encodings of raw images that can be decoded."""
+"""Encodings of raw images that can be decoded without cv_bridge."""
 
 
 def image_from_msg(message: Image | CompressedImage) -> np.ndarray:
     """Return the picture of a camera message as RGB, (H, W, 3) uint8.
 
-    For ``rgb8`` and ``rgba8`` this is a view into the message, rows padded or not.
+    For ``rgb8`` and ``rgba8`` this is a view into the message, rows padded or not. Encodings
+    outside :data:`ENCODINGS` (``rgb16``, ``bgra16``, ...) are left to cv_bridge.
 
     Raises:
-        ValueError: if the encoding is unknown or the data does not fit the header.
+        ValueError: if the encoding is unknown, or needs a cv_bridge that is missing or broken, or
+            the data does not fit the header.
     """
     if isinstance(message, CompressedImage):
         return _decompressed(message)
     if message.encoding not in _ENCODINGS:
-        raise ValueError(
-            f"encoding: expected one of {', '.join(ENCODINGS)}, got {message.encoding!r}"
-        )
+        return _bridged(message)
     channels, size, to_rgb = _ENCODINGS[message.encoding]
     pixels = pixels_from_msg(message, np.dtype(f"u{size}"), channels)
     even = message.encoding.startswith("bayer") or channels == 2
@@ -143,6 +145,28 @@ def pixels_from_msg(message: Image, dtype: np.dtype, channels: int = 1) -> np.nd
     if channels == 1:
         pixels = pixels[..., 0]
     return pixels.astype(dtype, copy=False)
+
+
+def _bridged(message: Image) -> np.ndarray:
+    bridge, reason = cv_bridge_or_reason()
+    if bridge is not None:
+        try:
+            dtype, channels = bridge.encoding_to_dtype_with_channels(message.encoding)
+        except TypeError as error:  # what CvBridgeError is
+            reason = f"cv_bridge: {error}"
+        else:
+            # cv_bridge skews rows whose padding is no whole pixel, cuts pictures whose header does
+            # not fit, and swaps bytes with a method that NumPy 2 has not: it gets plain pixels.
+            pixels = pixels_from_msg(message, np.dtype(dtype), channels)
+            plain = image_to_msg(pixels, message.encoding, message.header)
+            try:
+                return bridge.imgmsg_to_cv2(plain, "rgb8")
+            except TypeError as error:
+                reason = f"cv_bridge: {error}"
+    raise ValueError(
+        f"encoding: expected one of {', '.join(ENCODINGS)}, or a colour that cv_bridge knows, "
+        f"got {message.encoding!r} ({reason})"
+    )
 
 
 def _decompressed(message: CompressedImage) -> np.ndarray:

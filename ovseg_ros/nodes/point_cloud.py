@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -18,15 +19,24 @@ if TYPE_CHECKING:
     from ovseg_ros.nodes.image_node import Picture
     from ovseg_ros.nodes.segmentation_node import SegmentationNode
 
-POINT = np.dtype(
-    {
-        "names": ["x", "y", "z", "rgb", "label"],
-        "formats": ["<f4", "<f4", "<f4", "<u4", "<u2"],
-        "offsets": [0, 4, 8, 12, 16],
-        "itemsize": 20,
-    }
-)
+try:  # only where a ROS installation brings it; there is no wheel
+    from sensor_msgs_py.point_cloud2 import create_cloud
+except (ImportError, AttributeError):  # the latter from parts built for another NumPy
+    create_cloud = None
+else:
+    if "point_step" not in inspect.signature(create_cloud).parameters:
+        create_cloud = None  # Humble's writes no points with padding
+
+_LAYOUT = {
+    "names": ["x", "y", "z", "rgb", "label"],
+    "offsets": [0, 4, 8, 12, 16],
+    "itemsize": 20,
+}
+POINT = np.dtype({**_LAYOUT, "formats": ["<f4", "<f4", "<f4", "<u4", "<u2"]})
 """One point: metres in the camera's optical frame, colour 0x00RRGGBB, category id."""
+
+# In messages rgb is the bits of a FLOAT32, as PCL and RViz expect it.
+_WRITTEN = np.dtype({**_LAYOUT, "formats": ["<f4", "<f4", "<f4", "<f4", "<u2"]})
 
 
 def labelled_points(
@@ -75,17 +85,24 @@ def labelled_points(
 
 
 def cloud_to_msg(points: np.ndarray, header: Header) -> PointCloud2:
-    """Return points, (N,) :data:`POINT`, as a message with fields x, y, z, rgb, label."""
-    kinds = {"x": 7, "y": 7, "z": 7, "rgb": 7, "label": 4}  # FLOAT32, UINT16
-    fields = POINT.fields or {}
+    """Return finite points, (N,) :data:`POINT`, as a message: fields x, y, z, rgb, label.
+
+    sensor_msgs_py writes it where ROS brings that, and the same bytes are written here otherwise.
+    """
+    datatypes = {np.dtype("<f4"): PointField.FLOAT32, np.dtype("<u2"): PointField.UINT16}
+    fields = [
+        PointField(name=name, offset=offset, datatype=datatypes[dtype], count=1)
+        for name, (dtype, offset, *_) in (_WRITTEN.fields or {}).items()
+    ]
+    if create_cloud is not None and len(points):  # it fails on an empty cloud
+        message = create_cloud(header, fields, points.view(_WRITTEN), POINT.itemsize)
+        message.is_dense = True
+        return message
     message = PointCloud2(
         header=header,
         height=1,
         width=len(points),
-        fields=[
-            PointField(name=name, offset=fields[name][1], datatype=kind, count=1)
-            for name, kind in kinds.items()
-        ],
+        fields=fields,
         is_bigendian=False,
         point_step=POINT.itemsize,
         row_step=POINT.itemsize * len(points),
