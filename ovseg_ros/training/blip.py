@@ -26,14 +26,13 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
-from ovseg_ros.pyramid import PyramidTower
 from ovseg_ros.robot_cell.captions import frame_captions, region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, encode_patches, load_tower, tower_card
+from ovseg_ros.training.tower import PATCH, encode_patches, frozen_pyramid, tower_card
 
 PROMPT = "a picture of"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -62,10 +61,7 @@ def train(config: BlipRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train", config.height)
-    visual, weights = load_tower(Path(config.tower))
-    tower = PyramidTower(**visual)
-    tower.load_state_dict(weights)
-    tower.requires_grad_(False).eval()
+    tower = frozen_pyramid(Path(config.tower))
     tokenizer = build_tokenizer(frames)
     blip = BlipForConditionalGeneration(blip_config(config, tokenizer))
     blip.vision_model.requires_grad_(False)  # it takes no mask; timm's ViT, which does, is the same

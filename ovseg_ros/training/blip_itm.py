@@ -34,7 +34,7 @@ from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_token
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, draw_regions, load_tower, tower_card
+from ovseg_ros.training.tower import PATCH, draw_regions, frozen_pyramid, tower_card
 
 START = "[ENC]"
 """First token of a text that is matched with an image, as in BLIP."""
@@ -76,10 +76,7 @@ def train(config: BlipItmRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     frames = load_frames(Path(config.data), "train", config.height)
-    visual, weights = load_tower(Path(config.tower))
-    tower = PyramidTower(**visual)
-    tower.load_state_dict(weights)
-    tower.requires_grad_(False).eval()
+    tower = frozen_pyramid(Path(config.tower))
     tokenizer = build_tokenizer(frames, start=START)
     trainer = _Trainer(BlipForImageTextRetrieval(itm_config(config, tokenizer)))
     model, device = trainer.model, config.loop.join()

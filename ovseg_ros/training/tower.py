@@ -13,6 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ovseg_ros.pyramid import PyramidTower
+
 PATCH = 16
 
 
@@ -58,6 +60,14 @@ def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if not path.is_file():
         raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train pyramid`")
     return json.loads(path.read_text())["visual"], load_file(directory / "tower.safetensors")
+
+
+def frozen_pyramid(directory: Path) -> PyramidTower:
+    """Return the pyramid of ``ovseg train pyramid``, frozen and in eval mode."""
+    visual, weights = load_tower(directory)
+    tower = PyramidTower(**visual)
+    tower.load_state_dict(weights)
+    return tower.requires_grad_(False).eval()
 
 
 def tower_card(directory: Path) -> dict[str, Any]:

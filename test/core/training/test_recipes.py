@@ -24,7 +24,7 @@ from ovseg_ros.training import blip, blip_itm, pyramid, simzss
 from ovseg_ros.training.blip import vision_state
 from ovseg_ros.training.frames import Frames
 from ovseg_ros.training.loop import LoopConfig
-from ovseg_ros.training.tower import encode_patches, load_tower
+from ovseg_ros.training.tower import encode_patches, frozen_pyramid, load_tower
 from ovseg_ros.types import Vocabulary
 
 
@@ -99,10 +99,7 @@ def again(cell: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tower(out: Path) -> PyramidTower:
     """The trained tower."""
-    arguments, weights = load_tower(out / "pyramid")
-    tower = PyramidTower(**arguments)
-    tower.load_state_dict(weights)
-    return tower.eval()
+    return frozen_pyramid(out / "pyramid")
 
 
 @pytest.fixture
