@@ -56,6 +56,6 @@ def _failure_of_trial() -> str:
     except subprocess.TimeoutExpired:
         return f"no answer in {_TIMEOUT_S} s"
     if trial.returncode < 0:
-        return signal.Signals(-trial.returncode).name
+        return f"it crashes ({signal.Signals(-trial.returncode).name})"
     last_line = (trial.stderr.strip().splitlines() or [f"exit code {trial.returncode}"])[-1]
     return last_line if trial.returncode else ""

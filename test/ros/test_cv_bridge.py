@@ -115,7 +115,7 @@ def test_without_cv_bridge_it_is_named(install, monkeypatch):
                 def imgmsg_to_cv2(self, message, desired):
                     os.kill(os.getpid(), signal.SIGSEGV)
             """,
-            "SIGSEGV",
+            r"it crashes \(SIGSEGV\)",
         ),
     ],
 )
