@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -118,3 +120,14 @@ def test_every_interface_is_built():
     cmake = (ROOT / "CMakeLists.txt").read_text()
     for path in [*ROOT.glob("msg/*.msg"), *ROOT.glob("srv/*.srv")]:
         assert f"{path.parent.name}/{path.name}" in cmake
+
+
+def test_programs_may_spawn_processes(tmp_path: Path):
+    text = (ROOT / "scripts" / "program.in").read_text()
+    program = tmp_path / "ovseg"
+    program.write_text(text.replace("@module@", "ovseg_ros.cli"))
+    found = runpy.run_path(str(program), run_name="__mp_main__")  # what a spawned process does
+    assert callable(found["main"])
+    with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["ovseg", "--help"])
+        runpy.run_path(str(program), run_name="__main__")

@@ -78,7 +78,8 @@ def open_robot_cell(root: Path | None, split: str) -> RobotCellDataset:
         ValueError: if there is no such split.
     """
     root = root or robot_cell_root()
-    if split != "sequence" and not (root / split / "frames.jsonl").is_file():
+    index = root / split / "frames.jsonl"
+    if split != "sequence" and not (index.is_file() and index.stat().st_size):
         _render(root, split)
     dataset = RobotCellDataset(root, split)
     _note_missing_frames(dataset, root, split)
