@@ -130,15 +130,25 @@ def load_pyramid(directory: Path) -> PyramidTower:
         FileNotFoundError: if there is no SimZSS.
         ValueError: if its tower is another one.
     """
+    visual, weights = load_visual(directory)
+    tower = PyramidTower(**visual)
+    tower.load_state_dict(weights)
+    return tower.fuse()
+
+
+def load_visual(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the arguments and the state dict of the pyramid in a SimZSS directory.
+
+    Raises:
+        FileNotFoundError: if there is no SimZSS.
+        ValueError: if its tower is another one.
+    """
     for name in ("config.json", "model.safetensors"):
         if not (directory / name).is_file():
             raise FileNotFoundError(f"tower: expected {name} in {directory}, it is not there")
     visual = json.loads((directory / "config.json").read_text())["visual"]
     if "backbone" not in visual:
         raise ValueError(f"tower: expected a SimZSS on a pyramid in {directory}, got a ViT")
-    tower = PyramidTower(**visual)
     weights = load_file(directory / "model.safetensors")
-    tower.load_state_dict(
-        {key[7:]: value for key, value in weights.items() if key.startswith("visual.")}
-    )
-    return tower.fuse()
+    mine = {key[7:]: value for key, value in weights.items() if key.startswith("visual.")}
+    return visual, mine

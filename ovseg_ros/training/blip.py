@@ -43,7 +43,9 @@ class BlipRecipe(Config):
     """Options of the recipe."""
 
     data: str = option("", "directory of the rendered robot cell")
-    tower: str = option("out/pyramid", "directory of the frozen pyramid")
+    tower: str = option(
+        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+    )
     out: str = option("out/blip", "directory of the result")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     depth: int = option(2, "blocks of the ViT", low=1)

@@ -37,7 +37,9 @@ class SimZSSRecipe(Config):
     """Options of the recipe."""
 
     data: str = option("", "directory of the rendered robot cell")
-    tower: str = option("out/pyramid", "directory of the frozen vision tower")
+    tower: str = option(
+        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+    )
     out: str = option("out/simzss", "directory of the result")
     objective: str = option(
         "simzss", "simzss; lit: without concept losses; clip: lit, but the tower learns too",

@@ -13,7 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.pyramid import PyramidTower
+from ovseg_ros.pyramid import PyramidTower, load_visual
+from ovseg_ros.weights import resolve_weights
 
 PATCH = 16
 
@@ -54,12 +55,24 @@ def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any]) -> None:
     (out / "tower.json").write_text(json.dumps({"visual": visual}, indent=2))
 
 
-def load_tower(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the tower's arguments for timm and its state dict (float16)."""
-    path = directory / "tower.json"
-    if not path.is_file():
+def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return a tower's arguments for timm and its state dict (float16).
+
+    Args:
+        name: Folder of ``ovseg train pyramid``, or of a SimZSS on such a tower (also
+            ``robot_cell/simzss``, the one that ships in the package).
+
+    Raises:
+        FileNotFoundError: if there is no tower.
+    """
+    directory = Path(resolve_weights(str(name)))
+    if (directory / "tower.json").is_file():
+        visual = json.loads((directory / "tower.json").read_text())["visual"]
+        return visual, load_file(directory / "tower.safetensors")
+    if not (directory / "model.safetensors").is_file():
+        path = directory / "tower.json"
         raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train pyramid`")
-    return json.loads(path.read_text())["visual"], load_file(directory / "tower.safetensors")
+    return load_visual(directory)
 
 
 def frozen_pyramid(directory: Path) -> PyramidTower:
@@ -72,8 +85,9 @@ def frozen_pyramid(directory: Path) -> PyramidTower:
 
 def tower_card(directory: Path) -> dict[str, Any]:
     """Return what a tower's card says about its training; empty if it has none."""
-    path = directory / "card.json"
+    path = Path(resolve_weights(str(directory))) / "card.json"
     card = json.loads(path.read_text()) if path.is_file() else {}
+    card = card.get("tower", card)  # of a SimZSS, its tower's
     return {key: card[key] for key in ("command", "data", "seconds", "val_miou") if key in card}
 
 

@@ -52,7 +52,8 @@ class XDecoderRecipe(Config):
 
     data: str = option("", "directory of the rendered robot cell")
     tower: str = option(
-        "out/pyramid", "directory of the frozen visual tower; empty for a FocalNet that learns"
+        "robot_cell/simzss",
+        "frozen visual tower, as for simzss; empty for a FocalNet that learns",
     )
     out: str = option("out/xdecoder", "directory of the result")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)

@@ -3,6 +3,7 @@
 import array
 import sys
 import textwrap
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -97,7 +98,9 @@ def test_what_cv_bridge_refuses_is_refused_with_its_reason(install):
 
 
 def test_without_cv_bridge_it_is_named(install, monkeypatch):
-    monkeypatch.setattr("ovseg_ros.nodes.cv_bridge_probe.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        import_module("ovseg_ros.nodes.cv_bridge_probe"), "find_spec", lambda name: None
+    )
     with pytest.raises(ValueError, match=r"rgb8.* got 'rgb16' \(cv_bridge is not installed\)"):
         image_from_msg(sixteen())
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from importlib import import_module
 
 import cv2
 import numpy as np
@@ -204,7 +205,9 @@ def test_live_camera():
 
 
 def test_live_camera_without_pybullet_is_refused(graph, monkeypatch):
-    monkeypatch.setattr("ovseg_ros.nodes.camera_sources.find_spec", lambda name: None)
+    monkeypatch.setattr(
+        import_module("ovseg_ros.nodes.camera_sources"), "find_spec", lambda name: None
+    )
     with pytest.raises(ImportError, match="'live' needs pybullet"):
         build_source("live")
     assert not graph.add(CameraNode, up=False, source="live").bring_up()

@@ -47,7 +47,7 @@ def test_one_program_for_both_nodes(graph):
         for name in ("segmentation_node", "discovery_node"):
             names = ["segmenter.simzss.templates"]
             reply = graph.call(GetParameters, f"/{name}/get_parameters", names=names)
-            assert reply.values[0].string_value == "cell"
+            assert reply.values[0].string_value == "photo"
         names = ["seed", "discovery_period_s"]
         reply = graph.call(GetParameters, "/discovery_node/get_parameters", names=names)
         assert reply.values[0].integer_value == 7

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from ovseg_ros.types import normalise_name
+
+CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
+"""Folder of the bundled class lists."""
 
 _LARGEST = 65_535
 """Largest value of a mask."""
@@ -59,9 +61,7 @@ class ClassList:
 
 def bundled_classes(name: str) -> ClassList:
     """Return one of the lists in ``data/classes``."""
-    return parse_classes(
-        (files("ovseg_ros") / "data" / "classes" / f"{name}.txt").read_text(), source=name
-    )
+    return parse_classes((CLASS_LISTS / f"{name}.txt").read_text(), source=name)
 
 
 def read_classes(path: Path) -> ClassList:
