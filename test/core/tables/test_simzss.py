@@ -34,7 +34,11 @@ def work(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append("costs")
         return {n: {"ms/step": 9.5, "images/s": 2.0, "memory MiB": 3.0} for n in simzss.NAMES}
 
-    for name, value in {"train": train, "_score": score, "_costs": costs}.items():
+    def render(root: Path, split: str, *, count: int, workers: int) -> None:
+        assert (split, workers > 0) == ("train", True)
+
+    fakes = {"train": train, "_score": score, "_costs": costs, "render_split": render}
+    for name, value in fakes.items():
         monkeypatch.setattr(simzss, name, value)
     return done
 
