@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ovseg_ros.device import resolve_device, resolve_dtype
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.pretrained import load_pretrained
 
 
 class ImageChat:
@@ -19,11 +18,11 @@ class ImageChat:
         """Wrap a loaded model.
 
         Args:
-            model: What ``AutoModelForImageTextToText`` loads, already on its device.
+            model: What ``AutoModelForImageTextToText`` loads, in eval mode on its device.
             processor: The processor that belongs to it, with a chat template.
             max_tokens: Longest answer in tokens.
         """
-        self.model = model.eval()
+        self.model = model
         self.processor = processor
         self._max_tokens = max_tokens
 
@@ -57,17 +56,14 @@ def load_image_chat(weights: str, *, max_tokens: int, device: str, dtype: str) -
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    place = resolve_device(device)
-    source = resolve_weights(weights)
-    try:
-        processor: Any = AutoProcessor.from_pretrained(source)
-        model: Any = AutoModelForImageTextToText.from_pretrained(
-            source, dtype=resolve_dtype(dtype, place)
-        )
-    except (OSError, ValueError) as error:  # a folder of something else is a ValueError there
-        raise FileNotFoundError(
-            f"weights: expected an image-text-to-text model, could not load {weights!r}: {error}"
-        ) from error
+    processor, model = load_pretrained(
+        weights,
+        "an image-text-to-text model",
+        AutoProcessor,
+        AutoModelForImageTextToText,
+        device=device,
+        dtype=dtype,
+    )
     if not getattr(processor, "chat_template", None):
         raise ValueError(f"weights: expected a model with a chat template, {weights!r} has none")
-    return ImageChat(model.to(place), processor, max_tokens)
+    return ImageChat(model, processor, max_tokens)

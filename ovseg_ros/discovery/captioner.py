@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
+from ovseg_ros.pretrained import load_pretrained
 from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.types import check_images
 from ovseg_ros.weights import resolve_weights
@@ -271,18 +271,15 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
     """
     from transformers import BlipForConditionalGeneration, BlipProcessor
 
-    place = resolve_device(device)
-    source = resolve_weights(config.weights)
-    try:
-        processor = BlipProcessor.from_pretrained(source)
-        model: Any = BlipForConditionalGeneration.from_pretrained(
-            source, dtype=resolve_dtype(dtype, place)
-        )
-    except OSError as error:
-        raise FileNotFoundError(
-            f"weights: expected a BLIP captioner, could not load {config.weights!r}: {error}"
-        ) from error
+    processor, model = load_pretrained(
+        config.weights,
+        "a BLIP captioner",
+        BlipProcessor,
+        BlipForConditionalGeneration,
+        device=device,
+        dtype=dtype,
+    )
     tower = None
     if config.tower:
-        tower = load_pyramid(Path(resolve_weights(config.tower))).to(place, model.dtype)
-    return Captioner(model.to(place), processor, config, tower)
+        tower = load_pyramid(Path(resolve_weights(config.tower))).to(model.device, model.dtype)
+    return Captioner(model, processor, config, tower)

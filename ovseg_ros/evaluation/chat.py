@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.pretrained import load_pretrained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,22 +106,19 @@ class TransformersChat:
         if self._loaded is None:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            place = resolve_device(self._device)
-            source = resolve_weights(self._config.weights)
-            try:
-                tokenizer: Any = AutoTokenizer.from_pretrained(source)
-                model: Any = AutoModelForCausalLM.from_pretrained(
-                    source, dtype=resolve_dtype(self._dtype, place)
-                )
-            except (OSError, ValueError) as error:  # an empty folder is a ValueError there
-                raise FileNotFoundError(
-                    f"weights: expected a chat model, could not load {self.name!r}: {error}"
-                ) from error
+            tokenizer, model = load_pretrained(
+                self.name,
+                "a chat model",
+                AutoTokenizer,
+                AutoModelForCausalLM,
+                device=self._device,
+                dtype=self._dtype,
+            )
             if not tokenizer.chat_template:
                 raise ValueError(
                     f"weights: expected a model with a chat template, {self.name!r} has none"
                 )
-            self._loaded = tokenizer, model.to(place).eval()
+            self._loaded = tokenizer, model
         return self._loaded
 
 

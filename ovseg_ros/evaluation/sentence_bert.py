@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.evaluation.lexical import Match
+from ovseg_ros.pretrained import load_pretrained
 from ovseg_ros.types import normalise_name
-from ovseg_ros.weights import resolve_weights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +68,14 @@ class SentenceBert:
         if self._loaded is None:
             from transformers import AutoModel, AutoTokenizer
 
-            place = resolve_device(self._device)
-            source = resolve_weights(self._config.weights)
-            try:
-                tokenizer: Any = AutoTokenizer.from_pretrained(source)
-                model: Any = AutoModel.from_pretrained(
-                    source, dtype=resolve_dtype(self._dtype, place)
-                )
-            except (OSError, ValueError) as error:  # an empty folder is a ValueError there
-                raise FileNotFoundError(
-                    f"weights: expected a sentence encoder, could not load "
-                    f"{self._config.weights!r}: {error}"
-                ) from error
-            model = model.to(place).eval()
+            tokenizer, model = load_pretrained(
+                self._config.weights,
+                "a sentence encoder",
+                AutoTokenizer,
+                AutoModel,
+                device=self._device,
+                dtype=self._dtype,
+            )
             self._loaded = tokenizer, model, embed(tokenizer, model, self.classes)
         return self._loaded
 
