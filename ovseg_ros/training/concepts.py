@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ovseg_ros.discovery.nouns import noun_chunks
 
@@ -33,47 +33,8 @@ class Concept:
     end: int
 
 
-class Bank(Protocol):
+class Bank(ABC):
     """Finds the concepts of a fixed list in captions."""
-
-    names: tuple[str, ...]
-
-    def find(self, caption: str) -> list[Concept]:
-        """Return the occurrences in a lower-case caption, from left to right."""
-        ...
-
-
-class ConceptBank:
-    """A fixed list of names; finds the longest of them in captions, singular or plural."""
-
-    def __init__(self, names: Sequence[str]) -> None:
-        """Compile the names.
-
-        Raises:
-            ValueError: if there are none.
-        """
-        if not names:
-            raise ValueError("names: expected at least one concept, got none")
-        self.names = tuple(names)
-        self._labels = {name: label for label, name in enumerate(self.names)}
-        longest_first = sorted(map(re.escape, self.names), key=len, reverse=True)
-        self._pattern = re.compile(rf"\b({'|'.join(longest_first)})(?:e?s)?\b")
-
-    def find(self, caption: str) -> list[Concept]:
-        """Return the occurrences in a lower-case caption, from left to right."""
-        return [
-            Concept(self._labels[match.group(1)], match.start(1), match.end())
-            for match in self._pattern.finditer(caption)
-        ]
-
-
-class ChunkBank:
-    """A fixed list of names; finds those that a caption's noun chunks end with.
-
-    A part-of-speech tagger decides what is a noun, so that "an orange cup" names no fruit. Of the
-    chunk "kitchen table" the longest ending that the list has is taken: "kitchen table", else
-    "table".
-    """
 
     def __init__(self, names: Sequence[str]) -> None:
         """Keep the names, singular.
@@ -86,8 +47,38 @@ class ChunkBank:
         self.names = tuple(names)
         self._labels = {name: label for label, name in enumerate(self.names)}
 
+    @abstractmethod
     def find(self, caption: str) -> list[Concept]:
         """Return the occurrences in a lower-case caption, from left to right."""
+
+
+class ConceptBank(Bank):
+    """Finds the longest of its names, singular or plural."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        """Compile the names; see :class:`Bank`."""
+        super().__init__(names)
+        longest_first = sorted(map(re.escape, self.names), key=len, reverse=True)
+        self._pattern = re.compile(rf"\b({'|'.join(longest_first)})(?:e?s)?\b")
+
+    def find(self, caption: str) -> list[Concept]:
+        """See :meth:`Bank.find`."""
+        return [
+            Concept(self._labels[match.group(1)], match.start(1), match.end())
+            for match in self._pattern.finditer(caption)
+        ]
+
+
+class ChunkBank(Bank):
+    """Finds the names that a caption's noun chunks end with.
+
+    A part-of-speech tagger decides what is a noun, so that "an orange cup" names no fruit. Of the
+    chunk "kitchen table" the longest ending that the list has is taken: "kitchen table", else
+    "table".
+    """
+
+    def find(self, caption: str) -> list[Concept]:
+        """See :meth:`Bank.find`."""
         found = []
         for chunk in noun_chunks(caption):
             for first, start in enumerate(chunk.starts):
