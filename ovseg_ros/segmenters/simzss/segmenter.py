@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,18 +86,13 @@ class SimZSSSegmenter:
             model.visual.fuse()
         self._model = model.to(self._device)
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
-        self.text = TextCache(
-            self._encode,
-            model=f"simzss-{config.class_text}-{_digest(directory)}",
-            templates=templates(config.templates),
-        )
-        self.sentences = self.text
-        if config.class_text != "sentence":
-            self.sentences = TextCache(
-                self._encode_sentences,
-                model=f"simzss-sentence-{_digest(directory)}",
-                templates=templates(config.templates),
+        digest, prompts = _digest(directory), templates(config.templates)
+        self.text, self.sentences = (
+            TextCache(
+                partial(self._encode, kind=kind), model=f"simzss-{kind}-{digest}", templates=prompts
             )
+            for kind in (config.class_text, "sentence")
+        )
         self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
     def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
@@ -207,14 +203,8 @@ class SimZSSSegmenter:
             self._prepared = names, text
         return text
 
-    def _encode(self, prompts: Sequence[str]) -> np.ndarray:
-        return self._encode_text(prompts, self._config.class_text)
-
-    def _encode_sentences(self, prompts: Sequence[str]) -> np.ndarray:
-        return self._encode_text(prompts, "sentence")
-
     @torch.inference_mode()
-    def _encode_text(self, prompts: Sequence[str], kind: str) -> np.ndarray:
+    def _encode(self, prompts: Sequence[str], kind: str) -> np.ndarray:
         vectors = []
         for start in range(0, len(prompts), 256):
             chunk = prompts[start : start + 256]
