@@ -12,6 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers import DynamicCache, EncoderDecoderCache
+from transformers.cache_utils import Cache, DynamicLayer
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.pretrained import load_pretrained
@@ -157,8 +159,7 @@ class Captioner:
             return []
         config, text = self.config, self.model.config.text_config
         lengths = torch.tensor([len(memory) for memory in memories], device=self.device)
-        padded = torch.nn.utils.rnn.pad_sequence(list(memories), batch_first=True)  # (M, n, D)
-        attended = torch.arange(padded.shape[1], device=self.device) < lengths[:, None]
+        attended = torch.arange(int(lengths.max()), device=self.device) < lengths[:, None]  # (M, n)
         words = self.tokenizer(config.prompt, add_special_tokens=False).input_ids
         prompt = torch.tensor([[text.bos_token_id, *words]], device=self.device)
         prompt = prompt.expand(len(memories), -1)  # (M, P)
@@ -178,8 +179,11 @@ class Captioner:
             tokens = self.model.text_decoder.generate(
                 input_ids=prompt,
                 attention_mask=torch.ones_like(prompt),
-                encoder_hidden_states=padded,
+                encoder_hidden_states=torch.stack(
+                    [memory[:1] for memory in memories]
+                ),  # what is cached is not read again
                 encoder_attention_mask=attended.long(),
+                past_key_values=cache_memories(self.model, memories),
                 max_length=max(config.max_length, prompt.shape[1] + 1),
                 min_length=config.min_length,
                 repetition_penalty=config.repetition_penalty,
@@ -196,6 +200,43 @@ class Captioner:
         """Run the layers and the final LayerNorm over embedded tokens (B, n, D)."""
         vision = self.model.vision_model
         return vision.post_layernorm(vision.encoder(inputs_embeds=inputs).last_hidden_state)
+
+
+def cache_memories(model: Any, memories: Sequence[Tensor]) -> EncoderDecoderCache:
+    """Compute the keys and values of memories before ``generate`` does.
+
+    It would compute those of the padding too, which are the greater part where clusters differ in
+    size.
+
+    Args:
+        model: A ``transformers.BlipForConditionalGeneration``.
+        memories: Each (n, D).
+
+    Returns:
+        A cache without text; its keys and values are (M, heads, longest n, D / heads), zero behind
+        the end of a memory.
+    """
+    packed, lengths = torch.cat(list(memories)), [len(memory) for memory in memories]
+
+    def spread(states: Tensor, heads: int) -> Tensor:
+        """Spread (sum of n, D) over the memories."""
+        split = states.view(len(packed), heads, -1).transpose(0, 1).split(lengths, dim=1)
+        padded = states.new_zeros(len(lengths), heads, max(lengths), states.shape[1] // heads)
+        for row, part in zip(padded, split, strict=True):
+            row[:, : part.shape[1]] = part
+        return padded
+
+    layers = []
+    for layer in model.text_decoder.bert.encoder.layer:
+        attention, held = layer.crossattention.self, DynamicLayer()
+        keys, values = (
+            spread(project(packed), attention.num_attention_heads)
+            for project in (attention.key, attention.value)
+        )
+        held.lazy_initialization(keys, values)
+        held.keys, held.values = keys, values  # as they are: ``update`` would copy them
+        layers.append(held)
+    return EncoderDecoderCache(DynamicCache(), Cache(layers=layers))
 
 
 @contextlib.contextmanager

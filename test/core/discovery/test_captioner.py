@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from ovseg_ros.discovery.captioner import (
     Captioner,
     CaptionerConfig,
+    cache_memories,
     load_captioner,
     shared_memories,
 )
@@ -138,11 +139,34 @@ def test_passes_that_share_a_memory_read_what_copies_would(
     key = captioner.model.text_decoder.bert.encoder.layer[0].crossattention.self.key
     with key.register_forward_hook(lambda _, args, __: seen.append(tuple(args[0].shape[:2]))):
         shared = _with(captioner, passes=4).caption(memories, seed=3)
-    assert seen == [(3, 45)]  # once per memory, not per pass, and not per token
+    assert seen == [(69, 48)]  # once per patch: not per pass or token, and not for padding
     monkeypatch.setattr(
         "ovseg_ros.discovery.captioner.shared_memories", lambda *_: contextlib.nullcontext()
     )
+    monkeypatch.setattr(
+        "ovseg_ros.discovery.captioner.cache_memories",
+        lambda model, memories: cache_memories(model, [m for m in memories for _ in range(4)]),
+    )
     assert _with(captioner, passes=4).caption(memories, seed=3) == shared
+
+
+def test_cached_memories_change_no_number(captioner: Captioner, image: np.ndarray) -> None:
+    memory = captioner.encode(image, 64).features
+    memories = [memory[:5], memory]
+    ids = torch.tensor([[7, 5, 6], [7, 8, 9]])
+    padded = torch.nn.utils.rnn.pad_sequence(memories, batch_first=True)
+    mask = torch.ones(2, len(memory), dtype=torch.long)
+    mask[0, 5:] = 0
+    decoder, seen = captioner.model.text_decoder, {"encoder_attention_mask": mask}
+    with torch.no_grad():
+        plain = decoder(ids, encoder_hidden_states=padded, **seen).logits
+        cached = decoder(
+            ids,
+            encoder_hidden_states=torch.full((2, 1, 48), torch.nan),  # nobody reads it
+            past_key_values=cache_memories(captioner.model, memories),
+            **seen,
+        ).logits
+    torch.testing.assert_close(cached, plain)
 
 
 def test_sharing_memories_changes_no_number(captioner: Captioner, image: np.ndarray) -> None:
