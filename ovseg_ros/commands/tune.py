@@ -23,7 +23,7 @@ def tune(
     names: str = typer.Option(..., help="Names with commas: what may be seen in them."),
     preset: str = typer.Option("pnp_ovss", "--preset", "-p", help="Preset by name, or a file."),
     scorer: str = typer.Option(
-        "", help=f"Who rewards: a CLIP or a BLIP matcher; the preset's own BLIP, else {CLIP}."
+        "", help=f"Who rewards: a CLIP, BLIP or SimZSS; the SimZSS of the preset, else {CLIP}."
     ),
     out: Path = typer.Option(Path("out/tune"), help="Folder of the trials and the picture."),
     trials: int = typer.Option(60, min=1, help="Settings that are tried."),
@@ -62,11 +62,9 @@ def tune(
         raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
     files = find_images(images)[:limit]
     options = config.segmenter.pnp_ovss
-    judge_weights = scorer or (
-        options.weights if options.weights.startswith("robot_cell/") else CLIP
-    )
+    judge_weights = scorer or options.tower or CLIP
     model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
-    judge = Judge(load_scorer(judge_weights, device=config.device, tower=options.tower), words)
+    judge = Judge(load_scorer(judge_weights, device=config.device), words)
     masks = Masks(model, [read_image(file) for file in files], words, search_config)
     settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
     what = repr((options, search_config.crf, judge_weights, words, [str(f) for f in files]))

@@ -226,7 +226,7 @@ def cache_memories(model: Any, memories: Sequence[Tensor]) -> EncoderDecoderCach
             row[:, : part.shape[1]] = part
         return padded
 
-    layers = []
+    layers: list[Any] = []
     for layer in model.text_decoder.bert.encoder.layer:
         attention, held = layer.crossattention.self, DynamicLayer()
         keys, values = (

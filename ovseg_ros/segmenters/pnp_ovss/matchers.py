@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.device import resolve_device, resolve_dtype
 from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
+from ovseg_ros.segmenters.pnp_ovss.squares import square
 from ovseg_ros.segmenters.pnp_ovss.taps import AttentionTaps
 from ovseg_ros.weights import resolve_weights
 
@@ -95,12 +95,7 @@ class Matcher(ABC):
             The model's inputs, (B, 3, S, S) float32; zero says nothing (it is the mean colour of
             the model's training, or a patch without features).
         """
-        owned = np.require(images, requirements=["C", "W"])
-        pixels = torch.from_numpy(owned).to(self.device).permute(0, 3, 1, 2).float() / 255
-        pixels = F.interpolate(
-            pixels, size=(self.size, self.size), mode="bicubic", antialias=True
-        ).clamp(0, 1)
-        pixels = (pixels - self._mean) / self._std
+        pixels = (square(images, self.size, self.device) - self._mean) / self._std
         return pixels if self._tower is None else self._tower.draw(pixels)
 
     def attend(

@@ -1,11 +1,11 @@
-"""Similarity of whole images and names: CLIP, or the contrastive heads of a BLIP matcher."""
+"""Similarity of whole images and names: CLIP, a BLIP's contrastive heads, or a SimZSS."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,28 +13,51 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.device import resolve_device
-from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
+from ovseg_ros.segmenters.pnp_ovss.squares import square
+from ovseg_ros.segmenters.simzss.model import is_simzss
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
 from ovseg_ros.weights import resolve_weights
 
 TEMPERATURE = 0.01
 """Divides cosine similarities before the softmax, as CLIP learnt it."""
 
 
-class Scorer(ABC):
+class Scorer(Protocol):
     """Embeds images and names in one space.
 
     Attributes:
         device: Where it runs.
         size: Side of its square images in pixels.
+    """
+
+    device: torch.device
+    size: int
+
+    def prepare(self, images: np.ndarray) -> Tensor:
+        """Resize RGB images (B, H, W, 3) uint8 to the square; return (B, 3, S, S) in 0..1."""
+        ...
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Return unit vectors (B, D) of images (B, 3, S, S) in 0..1."""
+        ...
+
+    def names(self, names: Sequence[str]) -> Tensor:
+        """Return unit vectors of names, (K, D)."""
+        ...
+
+
+class ContrastiveScorer(ABC):
+    """A :class:`Scorer` with two encoders of transformers.
+
+    Attributes:
         opening: What stands before a name.
     """
 
     opening: str
 
-    def __init__(self, model: Any, processor: Any, tower: PyramidTower | None = None) -> None:
-        """Wrap a loaded model of transformers, what belongs to it, and what it looks through."""
-        self._tower = tower
+    def __init__(self, model: Any, processor: Any) -> None:
+        """Wrap a loaded model of transformers and what belongs to it."""
         self.model = model.eval().requires_grad_(False)
         self.device: torch.device = model.device
         self.tokenizer, images = processor.tokenizer, processor.image_processor
@@ -51,67 +74,94 @@ class Scorer(ABC):
         """Return text features (N, D) of token ids and attention mask (N, L)."""
 
     def prepare(self, images: np.ndarray) -> Tensor:
-        """Resize RGB images (B, H, W, 3) uint8 to the square; return (B, 3, S, S) in 0..1."""
-        owned = np.require(images, requirements=["C", "W"])
-        pixels = torch.from_numpy(owned).to(self.device).permute(0, 3, 1, 2).float() / 255
-        size = (self.size, self.size)
-        return F.interpolate(pixels, size=size, mode="bicubic", antialias=True).clamp(0, 1)
+        """See :class:`Scorer`."""
+        return square(images, self.size, self.device)
 
     @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
-        """Return unit vectors (B, D) of images (B, 3, S, S) in 0..1."""
+        """See :class:`Scorer`."""
         pixels = (pixels - self._mean) / self._std
-        if self._tower is not None:
-            pixels = self._tower.draw(pixels)
         return F.normalize(self.encode_pixels(pixels).float(), dim=-1)
 
     @torch.no_grad()
     def names(self, names: Sequence[str]) -> Tensor:
-        """Return unit vectors of names, (K, D)."""
+        """See :class:`Scorer`."""
         texts = [f"{self.opening} {name}" for name in names]
         found = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         ids, mask = found.input_ids.to(self.device), found.attention_mask.to(self.device)
         return F.normalize(self.encode_tokens(ids, mask).float(), dim=-1)
 
 
-class ClipScorer(Scorer):
+class ClipScorer(ContrastiveScorer):
     """CLIP (``CLIPModel``)."""
 
     opening = "a photo of a"
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """See :class:`Scorer`."""
+        """See :class:`ContrastiveScorer`."""
         return _features(self.model.get_image_features(pixel_values=pixels))
 
     def encode_tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """See :class:`Scorer`."""
+        """See :class:`ContrastiveScorer`."""
         return _features(self.model.get_text_features(input_ids=ids, attention_mask=mask))
 
 
-class BlipScorer(Scorer):
+class BlipScorer(ContrastiveScorer):
     """The contrastive heads of ``BlipForImageTextRetrieval``: no cross-attention takes part."""
 
     opening = "a picture of"
 
     def encode_pixels(self, pixels: Tensor) -> Tensor:
-        """See :class:`Scorer`."""
+        """See :class:`ContrastiveScorer`."""
         vision = self.model.vision_model
         states = vision(pixels.to(vision.dtype), interpolate_pos_encoding=True).last_hidden_state
         return self.model.vision_proj(states[:, 0].float())
 
     def encode_tokens(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """See :class:`Scorer`."""
+        """See :class:`ContrastiveScorer`."""
         states = self.model.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
         return self.model.text_proj(states[:, 0])
 
 
-def load_scorer(weights: str, *, device: str, tower: str = "") -> Scorer:
+class SimZSSScorer:
+    """A SimZSS: what its patches have in common with names, on average over the image.
+
+    Its class token never saw an image that is black for the greater part; patches did not need to.
+    """
+
+    size = 320
+
+    def __init__(self, weights: str, *, device: str) -> None:
+        """Load it; names are read off their own tokens.
+
+        Raises:
+            FileNotFoundError: if weights are missing.
+        """
+        config = SimZSSConfig(weights=weights, templates="photo", class_text="concept")
+        self._segmenter = SimZSSSegmenter(config, device=device, dtype="float32")
+        self.device = torch.device(self._segmenter.device)
+
+    def prepare(self, images: np.ndarray) -> Tensor:
+        """See :class:`Scorer`."""
+        return square(images, self.size, self.device)
+
+    @torch.no_grad()
+    def images(self, pixels: Tensor) -> Tensor:
+        """See :class:`Scorer`."""
+        return F.normalize(self._segmenter.patches(pixels).mean((1, 2)), dim=-1)
+
+    @torch.no_grad()
+    def names(self, names: Sequence[str]) -> Tensor:
+        """See :class:`Scorer`."""
+        return torch.from_numpy(self._segmenter.text.embed(names)).to(self.device)
+
+
+def load_scorer(weights: str, *, device: str) -> Scorer:
     """Load a scorer by folder or public name; its configuration says which kind it is.
 
     Args:
-        weights: Folder, ``robot_cell/NAME`` or public name of a CLIP or a BLIP matcher.
+        weights: Folder, ``robot_cell/NAME`` or public name of a CLIP, a BLIP matcher or a SimZSS.
         device: auto, cpu, cuda or cuda:N.
-        tower: Folder or ``robot_cell/NAME`` of the SimZSS whose pyramid a BLIP looks through.
 
     Raises:
         FileNotFoundError: if the weights cannot be had.
@@ -124,11 +174,13 @@ def load_scorer(weights: str, *, device: str, tower: str = "") -> Scorer:
         CLIPProcessor,
     )
 
-    kinds: dict[str, tuple[Any, Any, type[Scorer]]] = {
+    kinds: dict[str, tuple[Any, Any, type[ContrastiveScorer]]] = {
         "clip": (CLIPModel, CLIPProcessor, ClipScorer),
         "blip": (BlipForImageTextRetrieval, BlipProcessor, BlipScorer),
     }
     source, place = resolve_weights(weights), resolve_device(device)
+    if is_simzss(Path(source)):
+        return SimZSSScorer(source, device=device)
     try:
         kind = model_kind(source, kinds)
         model_type, processor_type, scorer_type = kinds[kind]
@@ -138,9 +190,7 @@ def load_scorer(weights: str, *, device: str, tower: str = "") -> Scorer:
         raise FileNotFoundError(
             f"weights: expected a CLIP or BLIP, could not load {weights!r}: {error}"
         ) from error
-    through = tower if kind == "blip" else ""
-    pyramid = load_pyramid(Path(resolve_weights(through))).to(place) if through else None
-    return scorer_type(model, processor, pyramid)
+    return scorer_type(model, processor)
 
 
 def _features(output: Any) -> Tensor:

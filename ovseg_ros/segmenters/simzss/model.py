@@ -186,6 +186,12 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
     return model.eval(), tokenizer
 
 
+def is_simzss(directory: Path) -> bool:
+    """Tell whether a folder holds a SimZSS."""
+    config = directory / "config.json"
+    return config.is_file() and {"visual", "text"} <= json.loads(config.read_text()).keys()
+
+
 def unit(x: Tensor) -> Tensor:
     """Return ``x`` scaled to unit length along the last dimension."""
     return F.normalize(x, dim=-1)

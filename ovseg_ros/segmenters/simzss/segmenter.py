@@ -156,11 +156,22 @@ class SimZSSSegmenter:
             pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
             return self._model.normalise(pixels / 255)
 
-    def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
+    def patches(self, pixels: Tensor) -> Tensor:
+        """Return unit vectors of patches, (B, h, w, D) float32, of images (B, 3, H, W) in 0..1.
+
+        H and W are whole patches.
+        """
+        return self._patches(self._model.normalise(pixels))
+
+    def _patches(self, pixels: Tensor) -> Tensor:
         with stage("encoder"):
-            _, patches = self._model.encode_image(pixels.to(self._dtype))  # (B, h, w, D)
+            _, patches = self._model.encode_image(pixels.to(self._dtype))
+            return unit(patches.float())
+
+    def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
+        patches = self._patches(pixels)  # (B, h, w, D)
         with stage("head"):
-            return (unit(patches.float()) @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
+            return (patches @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
 
     def _slide(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""

@@ -1,4 +1,4 @@
-"""CLIP and BLIP's contrastive heads give transformers' own similarities."""
+"""CLIP and BLIP give transformers' own similarities, SimZSS those of its patches."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from ovseg_ros.segmenters.pnp_ovss.scorers import load_scorer
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
 
 NAMES = ["mug", "teddy bear"]
 
@@ -82,6 +83,19 @@ def test_features_have_unit_length_and_padding_is_invisible(blip_folder: Path):
     together = scorer.names(["mug", "lego brick table robot arm"])
     torch.testing.assert_close(together[:1], scorer.names(["mug"]))
     torch.testing.assert_close(F.normalize(together, dim=-1), together)
+
+
+def test_simzss():
+    """An image is the mean of its patches; names are their own tokens."""
+    scorer = load_scorer("robot_cell/simzss", device="cpu")
+    image = np.random.default_rng(0).integers(0, 255, (2, 320, 320, 3), dtype=np.uint8)
+    ours = scorer.images(scorer.prepare(image)) @ scorer.names(NAMES).T
+    config = SimZSSConfig(templates="photo", class_text="concept", short_side=320)
+    segmenter = SimZSSSegmenter(config, device="cpu", dtype="float32")
+    theirs = segmenter.similarity(image, NAMES).mean((2, 3))
+    length = segmenter.patches(scorer.prepare(image)).mean((1, 2)).norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(ours, theirs / length, rtol=1e-3, atol=1e-4)
+    assert abs(float(ours[0, 0] - ours[0, 1])) > 1e-3
 
 
 def test_missing_or_wrong_weights(tmp_path: Path, bridgetower_folder: Path):
