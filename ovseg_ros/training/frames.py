@@ -75,21 +75,21 @@ class Frames:
         self.colours = ATTRIBUTES
         self.split, self.captions = cell.split, [list(cell.captions(i)) for i in range(len(cell))]
         self.visible = [cell.instances(i) for i in range(len(cell))]
-        images, labels, masks, centres = [], [], [], []
-        for frame in tqdm(cell, desc=f"read {cell.split}", total=len(cell)):
+        self._centres = []
+        for index, frame in enumerate(tqdm(cell, desc=f"read {cell.split}", total=len(cell))):
             size_hw = frame.labels.shape
             if height is not None:
                 size_hw = height, round(frame.labels.shape[1] * height / frame.labels.shape[0])
-            images.append(
-                torch.from_numpy(_resize(frame.image, size_hw, cv2.INTER_AREA)).permute(2, 0, 1)
-            )
-            labels.append(torch.from_numpy(_resize(frame.labels, size_hw, cv2.INTER_NEAREST)))
-            masks.append(torch.from_numpy(_resize(frame.instance_mask, size_hw, cv2.INTER_NEAREST)))
-            centres.append(_centres(frame))
-        self._centres = centres
-        self._images = torch.stack(images)  # (N, 3, H, W) uint8
-        self._labels = torch.stack(labels)  # (N, H, W) uint8
-        self._masks = torch.stack(masks)  # (N, H, W) uint8
+            if index == 0:  # all at once: a list and its stack would need twice the memory
+                self._images = torch.empty(len(cell), 3, *size_hw, dtype=torch.uint8)
+                self._labels, self._masks = torch.empty(2, len(cell), *size_hw, dtype=torch.uint8)
+            image = _resize(frame.image, size_hw, cv2.INTER_AREA)
+            self._images[index] = torch.from_numpy(image).permute(2, 0, 1)
+            for maps, values in (
+                (self._labels, frame.labels), (self._masks, frame.instance_mask)
+            ):  # fmt: skip
+                maps[index] = torch.from_numpy(_resize(values, size_hw, cv2.INTER_NEAREST))
+            self._centres.append(_centres(frame))
         self._paint = torch.zeros(len(cell), 256, dtype=torch.uint8)  # instance id -> attribute
         for row, instances in zip(self._paint, self.visible, strict=True):
             for instance in instances:
