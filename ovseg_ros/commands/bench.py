@@ -157,8 +157,9 @@ def bench(
     valid = ", ".join([*BENCHMARKS, *COMPARISONS])
     if name not in (*BENCHMARKS, *COMPARISONS, "all"):
         raise ValueError(f"name: expected all or one of {valid}, got {name!r}")
-    counts = [int(part) for part in vocabulary_sizes.split(",") if part.strip().isdecimal()]
-    if not counts or min(counts) < 1:
+    sizes = [part.strip() for part in vocabulary_sizes.split(",")]
+    counts = [int(size) for size in sizes if size.isdecimal()]
+    if len(counts) < len(sizes) or min(counts) < 1:
         raise ValueError(
             f"--vocabulary-sizes: expected numbers with commas, got {vocabulary_sizes!r}"
         )

@@ -51,6 +51,7 @@ def evaluate(
     discovered words. Processes share the images where torchrun starts them:
     torchrun --nproc-per-node 4 --no-python ovseg eval ...
     """
+    from ovseg_ros.cli import complain
     from ovseg_ros.evaluation.datasets import open_dataset
     from ovseg_ros.evaluation.evaluate import evaluate as run
     from ovseg_ros.evaluation.predict import Predictor
@@ -61,6 +62,8 @@ def evaluate(
 
     fixed = {"vocabulary": vocabulary, "segmentation": segmentation, "averaging": averaging}
     fixed |= {"seed": seed, "mapper.name": mapper}  # type: ignore[dict-item]
+    if taken := {entry.partition("=")[0].strip() for entry in protocol} & fixed.keys():
+        raise ValueError(f"--protocol: {min(taken)} has an option of its own")
     config = override(EvaluationConfig(), protocol, fixed)
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
     options = pipeline_options(preset, sets, device=device, **without)
@@ -92,19 +95,23 @@ def evaluate(
         raise typer.Exit(130) from None
     if not shard.first:
         return
-    summary = result.summary()
+    summary, failed = result.summary(), bool(result.skipped)
     if temporal:
-        summary["temporal"] = evaluate_sequence(
-            pipeline,
-            data,
-            predictor.mapper,
-            discover_every=discover_every if vocabulary == "auto" else 0,
-            fps=fps,
-            vocabulary=options.vocabulary,
-            seed=seed,
-            limit=limit,
-            progress=True,
-        )
+        try:
+            summary["temporal"] = evaluate_sequence(
+                pipeline,
+                data,
+                predictor.mapper,
+                discover_every=discover_every if vocabulary == "auto" else 0,
+                fps=fps,
+                vocabulary=options.vocabulary,
+                seed=seed,
+                limit=limit,
+                progress=True,
+            )
+        except (ValueError, OSError) as error:  # what is measured already is not lost
+            complain(f"--temporal: not measured: {error}")
+            failed = True
     for line in table(summary):
         typer.echo(line)
     if json_file is not None:
@@ -114,7 +121,7 @@ def evaluate(
         from ovseg_ros.evaluation.report import write_html
 
         write_html(html_file, result, data, predictor)
-    if result.skipped:
+    if failed:
         raise typer.Exit(1)
 
 

@@ -52,9 +52,10 @@ def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
         part, _, rest = key.partition(".")
         model, _, leaf = rest.rpartition(".")
         discovery = config.discovery.name
-        readers = {"captioner": ("bboost", "caption", "sam_blip")}.get(model, (model,))
+        owner = model.partition(".")[0]
+        readers = {"captioner": ("bboost", "caption", "sam_blip")}.get(owner, (owner,))
         used = {
-            "segmenter": model.partition(".")[0] == config.segmenter.name,
+            "segmenter": owner == config.segmenter.name,
             "discovery": discovery in readers,
         }
         if leaf == "weights" and value and used.get(part, True):
@@ -69,7 +70,7 @@ def download(name: str) -> str:
 
     Raises:
         ValueError: if there is no such repository.
-        ConnectionError: if it cannot be reached and is not in the cache either.
+        ConnectionError: if it cannot be reached; a single file may come from the cache.
     """
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
     from huggingface_hub.errors import (

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from ovseg_ros.commands.options import DEVICE, SET, override, pipeline_options
+from ovseg_ros.segmenters.pnp_ovss.kinds import CLIP
 
 if TYPE_CHECKING:
     from ovseg_ros.segmenters.pnp_ovss.tuning import Trial
-
-CLIP = "openai/clip-vit-large-patch14-336"
 
 
 def tune(
@@ -41,6 +40,7 @@ def tune(
         raise ValueError(f"segmenter: expected pnp_ovss, got {segmenter!r}")
     from tqdm import tqdm
 
+    from ovseg_ros.evaluation.protocol import fingerprint
     from ovseg_ros.photographs import find_images, read_image
     from ovseg_ros.segmenters.pnp_ovss.landscape import draw_landscape
     from ovseg_ros.segmenters.pnp_ovss.scorers import load_scorer
@@ -67,7 +67,8 @@ def tune(
     judge = Judge(load_scorer(judge_weights, device=config.device), words)
     masks = Masks(model, [read_image(file) for file in files], words, search_config)
     settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
-    what = repr((options, search_config.crf, judge_weights, words, [str(f) for f in files]))
+    models = [fingerprint(w) for w in (options.weights, options.tower, judge_weights) if w]
+    what = repr((options, search_config.crf, models, words, [str(f) for f in files]))
     log = out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     try:

@@ -76,7 +76,9 @@ class KeyFrameTrigger:
             return True
         feature = global_feature(image)
         first = self._feature is None
-        self.drift = 2.0 if self._feature is None else 1 - float(feature @ self._feature)
+        self.drift = 2.0
+        if self._feature is not None:  # 1 - cosine; uniform pictures, which have none, are alike
+            self.drift = float(np.square(feature - self._feature).sum()) / 2
         if first or self.drift >= self._config.drift:
             self._left = self._config.repeats
         if not self._left and now_s - self._taken_s < self._config.longest_s:

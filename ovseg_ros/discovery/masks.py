@@ -13,6 +13,9 @@ import torch
 from ovseg_ros.config import Config, option
 from ovseg_ros.device import resolve_device
 
+_MOST = 256
+"""Colour regions at most, the largest: noise has one for every pixel."""
+
 
 class MaskGenerator(Protocol):
     """Cuts an image into masks without names."""
@@ -126,8 +129,10 @@ class ColorMasks:
                 small, self._config.reach_px, self._config.tolerance, maxLevel=0
             )
         labels = _flood(flat, self._config.tolerance / 4)
+        sizes = np.bincount(labels.ravel())[1:]
+        largest = 1 + np.argsort(-sizes, kind="stable")[:_MOST]
         labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        return [labels == label for label in range(1, int(labels.max()) + 1)]
+        return [labels == label for label in largest.tolist()]
 
 
 def _flood(image: np.ndarray, tolerance: float) -> np.ndarray:

@@ -162,6 +162,6 @@ def regions(classes: np.ndarray, things: Iterable[int]) -> Regions:
         count, parts = (
             cv2.connectedComponents(mask, connectivity=8) if label in countable else (2, mask)
         )
-        ids[mask > 0] = parts[mask > 0] + len(labels)
+        ids[mask > 0] = parts[mask > 0].astype(np.int32) + len(labels)
         labels.update((len(labels) + 1, label) for _ in range(count - 1))
     return Regions(ids=ids, labels=labels)

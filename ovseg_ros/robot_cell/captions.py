@@ -112,7 +112,7 @@ def _name(instance: Instance, rng: np.random.Generator, share: float = 0.65) -> 
 
 def _opening(text: str, rng: np.random.Generator) -> str:
     start = str(rng.choice(["", "", "", "", "", "a photo of ", "there is "]))
-    if start == "there is " and not text.startswith(("a ", "an ")):
+    if not text or (start == "there is " and not text.startswith(("a ", "an "))):
         return text
     return start + text
 

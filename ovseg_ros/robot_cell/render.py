@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,10 +19,11 @@ from ovseg_ros.robot_cell.camera import camera_to_world, intrinsics
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.dataset import read_records
 from ovseg_ros.robot_cell.instances import visible_instances
-from ovseg_ros.robot_cell.objects import CATALOGUE, HELD_OUT_PAIRS, category_id, category_names
+from ovseg_ros.robot_cell.objects import CATALOGUE, HELD_OUT_PAIRS, category_names
+from ovseg_ros.robot_cell.recording import label_lookup
 from ovseg_ros.robot_cell.scenes import sample_scene
 from ovseg_ros.robot_cell.sensor import expose
-from ovseg_ros.robot_cell.world import Member, World
+from ovseg_ros.robot_cell.world import World
 
 RENDER_SIZE = (640, 480)
 SCENES_PER_POOL = 240  # PyBullet keeps about 5 MB per built scene until its process ends
@@ -102,8 +104,7 @@ def _prepare(folder: Path, seed: int, size: tuple[int, int]) -> set[int]:
     """Make the folders and the class table; return the scenes that are already complete."""
     for name in ("rgb", "labels", "instances", "depth"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "classes.json").write_text(json.dumps(class_table(), indent=1) + "\n")
-    index = folder / "frames.jsonl"
+    table, index = folder / "classes.json", folder / "frames.jsonl"
     records = list(read_records(index)) if index.exists() else []
     for record in records[:1]:
         if (record["seed"], tuple(record["size"])) != (seed, size):
@@ -111,8 +112,16 @@ def _prepare(folder: Path, seed: int, size: tuple[int, int]) -> set[int]:
                 f"root holds {folder} rendered with seed {record['seed']} at {record['size']}; "
                 f"seed {seed} at {list(size)} needs another folder"
             )
+    if records and table.is_file():
+        known = json.loads(table.read_text())["categories"]
+        if known != list(category_names()):  # its ids would mean other things from now on
+            raise ValueError(
+                f"root holds {folder} rendered with other categories ({', '.join(known)}); "
+                "delete it, or choose another folder"
+            )
+    table.write_text(json.dumps(class_table(), indent=1) + "\n")
     views = {record["scene"]: record["views"] for record in records}
-    seen = {k: sum(record["scene"] == k for record in records) for k in views} if records else {}
+    seen = Counter(record["scene"] for record in records)
     complete = {k for k, total in views.items() if seen[k] == total}
     keep = [record for record in records if record["scene"] in complete]
     index.write_text("".join(json.dumps(record) + "\n" for record in keep))
@@ -127,14 +136,6 @@ def class_table() -> dict[str, Any]:
         "novel": [kind.name for kind in CATALOGUE if kind.novel],
         "held_out_pairs": sorted([list(pair) for pair in HELD_OUT_PAIRS]),
     }
-
-
-def label_lookup(members: tuple[Member, ...]) -> np.ndarray:
-    """Category id by instance id, uint8 (256,)."""
-    table = np.zeros(256, np.uint8)
-    for member in members:
-        table[member.id] = category_id(member.category)
-    return table
 
 
 _world: World | None = None  # one world per worker process
@@ -160,7 +161,7 @@ def _render_scene(
     assert _world is not None
     scene = sample_scene(split, index, views, seed)
     members = _world.build(scene)
-    lookup = label_lookup(members)
+    lookup = label_lookup({member.id: member.category for member in members})
     records = []
     for number, view in enumerate(scene.views):
         larger = (max(size[0], RENDER_SIZE[0]), max(size[1], RENDER_SIZE[1]))

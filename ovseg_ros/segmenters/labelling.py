@@ -55,15 +55,11 @@ def _label(
     background: float | None,
 ) -> tuple[Tensor, Tensor]:
     """Return labels (B, H, W) uint8 or int32 and confidence (B, H, W) uint8 on the device."""
-    first = logits.argmax(1).flatten(1)  # (B, h * w)
-    wins = logits.new_zeros(logits.shape[:2], dtype=torch.int64)
-    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
-    count = min(WINNERS, int((wins > 0).sum(1).max()))
-    winners = wins.topk(count, dim=1).indices.sort(1).values  # (B, n), by id for stable ties
+    winners, won = choose_winners(logits)  # (B, n), by id for stable ties
     maps = logits.gather(1, winners[..., None, None].expand(-1, -1, *logits.shape[2:]))
     maps = F.interpolate(maps, size=size_hw, mode="bilinear")  # (B, n, H, W)
     if len(logits) > 1:  # an image with fewer winners than another has losers among its n
-        maps.masked_fill_((wins.gather(1, winners) == 0)[..., None, None], -torch.inf)
+        maps.masked_fill_(~won[..., None, None], -torch.inf)
     chosen = torch.from_numpy(ids.astype(np.int64)).to(logits.device)[winners]  # (B, n)
     if background is not None:
         maps = torch.cat([torch.full_like(maps[:, :1], background), maps], 1)
@@ -73,3 +69,20 @@ def _label(
     kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
     labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index)
     return labels, (255 / odds).round_().to(torch.uint8)
+
+
+def choose_winners(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the categories that win most places, (B, n) int64 ascending, n <= ``WINNERS``.
+
+    Args:
+        scores: (B, K, h, w).
+
+    Returns:
+        The categories, and which of them win anywhere at all, (B, n) bool.
+    """
+    first = scores.argmax(1).flatten(1)  # (B, h * w)
+    wins = torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
+    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
+    count = min(WINNERS, int((wins > 0).sum(1).max()))
+    winners = wins.topk(count, dim=1).indices.sort(1).values
+    return winners, wins.gather(1, winners) > 0

@@ -13,6 +13,7 @@ import numpy as np
 
 from ovseg_ros.commands.options import override
 from ovseg_ros.config import Config, flatten, option
+from ovseg_ros.segmenters.pnp_ovss.kinds import CLIP
 from ovseg_ros.tables.base import Request, Table, Value, kept
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ class Options(Config):
 
     preset: str = option("robot_cell/pnp_ovss", "preset that is measured")
     scorer: str = option(
-        "", "who rewards: a CLIP, BLIP or SimZSS; the SimZSS whose tower the preset has if empty"
+        "",
+        "who rewards: a CLIP, BLIP or SimZSS; if empty the SimZSS whose tower the "
+        f"preset has, else {CLIP}",
     )
     trials: int = option(40, "settings that reward and masks both choose from; 0: no tuning", low=0)
     images: int = option(40, "images of the val split that are tuned on", low=1)
@@ -135,7 +138,7 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
     how = SearchConfig(trials=options.trials)
     settings = draw_settings(segmenter.matcher.layers, segmenter.matcher.heads, how)
     masks = Masks(segmenter, [sample.image for sample in samples], data.classes, how)
-    scorer = load_scorer(options.scorer or segmenter.config.tower, device=config.device)
+    scorer = load_scorer(options.scorer or segmenter.config.tower or CLIP, device=config.device)
     request.out.mkdir(parents=True, exist_ok=True)
     what = json.dumps([asdict(options), _protocol(config)], sort_keys=True)
     log = request.out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"

@@ -65,6 +65,7 @@ def table(request: Request) -> Table:
             request.out / f"{name}.json",
             partial(_score, request, root, folder, recipe.token_size),
             weights=fingerprint(str(folder)),
+            root=str(root.resolve()),
             split=request.split,
             limit=request.limit,
         )

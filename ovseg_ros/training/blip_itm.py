@@ -64,7 +64,7 @@ class BlipItmRecipe(Config):
     layers: int = option(2, "blocks of the text encoder", low=2)
     heads: int = option(6, "attention heads of a block", low=1)
     size: int = option(512, "side of the square images in pixels", low=32)
-    views: int = option(1200, "views that the tower looks at once, 1.6 MB each at 512", low=1)
+    views: int = option(1200, "views that the tower looks at once, 2.4 MB each at 512", low=1)
     zoom: tuple[float, ...] = option(
         (0.7, 1.0), "sides of a view as shares of its frame's, least and most", low=0.05, high=1.0
     )

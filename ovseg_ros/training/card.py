@@ -28,8 +28,12 @@ def write_card(
         data: One line about the training data.
         **notes: Anything else worth knowing (how the tower was pretrained, ...).
     """
-    places = ("data", "out", "tower")  # paths of the machine it was trained on
-    options = {key: value for key, value in flatten(config).items() if key not in places}
+    places = ("data", "out", "captions", "bank", "denoiser")  # of the machine it was trained on
+    options = {
+        key: value
+        for key, value in flatten(config).items()
+        if key not in places and not (key == "tower" and value and Path(value).is_dir())
+    }
     defaults = flatten(type(config)())
     card = {
         "recipe": recipe,

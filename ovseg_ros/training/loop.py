@@ -18,7 +18,7 @@ from ovseg_ros.config import Config, flatten, option
 from ovseg_ros.device import resolve_device
 from ovseg_ros.training.distributed import average_gradients, join, rank
 
-FREE = ("data", "out", "loop.device", "loop.save_every")
+FREE = ("data", "out", "workers", "loop.device", "loop.save_every")
 """Options that may change when a run goes on: places, and what does not touch the result."""
 
 

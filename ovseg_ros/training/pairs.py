@@ -182,12 +182,11 @@ class Views(Dataset[tuple[Tensor, str]]):
             seed: Seed of order, crops and captions.
         """
         self._pairs, self._size, self._scale, self._seed = pairs, size, scale, seed
-        self._order = lru_cache(maxsize=2)(self._permutation)
 
     def __getitem__(self, number: int) -> tuple[Tensor, str]:
         """Return the view (3, size, size), normalised, and the caption of a draw."""
         epoch, place = divmod(number, len(self._pairs))
-        index = int(self._order(epoch)[place])
+        index = int(_permutation(self._seed, epoch, len(self._pairs))[place])
         rng = np.random.default_rng((self._seed, number))
         captions = self._pairs.captions(index)
         picture = self._pairs.picture(index)
@@ -197,8 +196,10 @@ class Views(Dataset[tuple[Tensor, str]]):
         mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
         return (pixels - mean) / std, captions[int(rng.integers(len(captions)))]
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self._seed, epoch, 1)).permutation(len(self._pairs))
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, 1)).permutation(count)
 
 
 def draw_box(

@@ -175,7 +175,8 @@ def pretrained_tower(name: str) -> tuple[dict[str, object], dict[str, Tensor]]:
     """Return timm's arguments and the weights of a tower, by name or by directory.
 
     Raises:
-        ValueError: if timm has no pretrained model of that name, or it cannot be had.
+        ValueError: if timm has no pretrained model of that name.
+        ConnectionError: if it cannot be had.
     """
     if Path(name).is_dir():
         return load_tower(Path(name))

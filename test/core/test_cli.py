@@ -297,6 +297,8 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
         (["train", "gpt"], "recipe: expected one of pyramid, simzss"),
         (["bench", "all", "--vocabulary-sizes", "x"], "--vocabulary-sizes: expected numbers"),
+        (["bench", "all", "--vocabulary-sizes", "1,1O"], "--vocabulary-sizes: expected numbers"),
+        (["eval", "--protocol", "seed=3"], "--protocol: seed has an option of its own"),
         (["bench", "training"], "name: expected all or one of segment, stages, discovery"),
     ],
 )

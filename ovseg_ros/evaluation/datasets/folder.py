@@ -31,7 +31,7 @@ class FolderDataset(MaskDataset):
         if not images:
             raise FileNotFoundError(f"{root / 'images'}: expected at least one image")
         super().__init__(
-            root.resolve().name,
+            str(root.resolve()),  # two folders may have one name
             [Pair(path.stem, path, root / "masks" / f"{path.stem}.png") for path in sorted(images)],
             read_classes(root / "classes.txt"),
         )

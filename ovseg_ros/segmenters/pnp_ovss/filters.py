@@ -117,11 +117,14 @@ class SimilarityFilter:
     def __init__(self, scorer: Scorer, threshold: float) -> None:
         """Prepare."""
         self._scorer, self._threshold = scorer, threshold
+        self._prepared: tuple[tuple[str, ...], torch.Tensor] = ((), torch.empty(0))
 
     def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
         """See :class:`CategoryFilter`."""
         scorer = self._scorer
-        similar = scorer.images(scorer.prepare(images)) @ scorer.names(names).T  # (B, K)
+        if self._prepared[0] != tuple(names):
+            self._prepared = tuple(names), scorer.names(names)
+        similar = scorer.images(scorer.prepare(images)) @ self._prepared[1].T  # (B, K)
         odds = ((similar - similar.max(1, keepdim=True).values) / TEMPERATURE).exp()
         return [torch.nonzero(row >= self._threshold).flatten().tolist() for row in odds.cpu()]
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+CLIP = "openai/clip-vit-large-patch14-336"
+"""Who rewards a search where the preset brings nobody: the paper's CLIP."""
+
 
 def model_kind(source: str, kinds: Collection[str]) -> str:
     """Return transformers' name for the kind of model in a folder or public repository.

@@ -129,8 +129,6 @@ class SimZSSScorer:
     Its class token never saw an image that is black for the greater part; patches did not need to.
     """
 
-    size = 320
-
     def __init__(self, weights: str, *, device: str) -> None:
         """Load it; names are read off their own tokens.
 
@@ -140,6 +138,7 @@ class SimZSSScorer:
         config = SimZSSConfig(weights=weights, templates="photo", class_text="concept")
         self._segmenter = SimZSSSegmenter(config, device=device, dtype="float32")
         self.device = torch.device(self._segmenter.device)
+        self.size = 320 // self._segmenter.patch * self._segmenter.patch
 
     def prepare(self, images: np.ndarray) -> Tensor:
         """See :class:`Scorer`."""

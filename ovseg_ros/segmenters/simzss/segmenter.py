@@ -84,6 +84,7 @@ class SimZSSSegmenter:
         model, self._tokenizer = load_simzss(directory)
         if isinstance(model.visual, PyramidTower):
             model.visual.fuse()
+        self.patch: int = model.visual.patch[0]
         self._model = model.to(self._device)
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
         digest, prompts = _digest(directory), templates(config.templates)
@@ -175,7 +176,7 @@ class SimZSSSegmenter:
 
     def _slide(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""
-        patch = self._model.visual.patch[0]
+        patch = self.patch
         side, stride = (max(patch, value // patch * patch) for value in self._window())
         height, width = pixels.shape[2:]
         total = pixels.new_zeros(len(pixels), len(text), height // patch, width // patch)

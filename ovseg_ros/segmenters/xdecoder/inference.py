@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.segmenters.labelling import WINNERS
+from ovseg_ros.segmenters.labelling import choose_winners
 from ovseg_ros.segmenters.xdecoder.decoder import resize
 from ovseg_ros.types import MAX_MONO8_ID
 
@@ -78,23 +78,6 @@ def label_queries(
     share = (best / total.clamp_min(1e-6)).clamp(0, 1)
     confidence = (255 * share).round_().to(torch.uint8).cpu().numpy()
     return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
-
-
-def choose_winners(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the categories that win most places, (B, n) int64 ascending, n <= ``WINNERS``.
-
-    Args:
-        scores: (B, K, h, w).
-
-    Returns:
-        The categories, and which of them win anywhere at all, (B, n) bool.
-    """
-    first = scores.argmax(1).flatten(1)  # (B, h * w)
-    wins = torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
-    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
-    count = min(WINNERS, int((wins > 0).sum(1).max()))
-    winners = wins.topk(count, dim=1).indices.sort(1).values
-    return winners, wins.gather(1, winners) > 0
 
 
 def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,14 @@ def test_without_a_drift_every_frame_is_chosen():
     assert all(frames.choose(SCENE, float(second)) for second in range(5))
 
 
+def test_a_covered_lens_does_not_drift():
+    trigger = KeyFrameTrigger(KeyFrameConfig(drift=0.3, repeats=1))
+    dark = np.zeros((60, 80, 3), np.uint8)
+    assert [trigger.choose(dark, float(k)) for k in range(4)] == [True, False, False, False]
+    assert trigger.choose(SCENE, 4.0)
+    assert trigger.drift == pytest.approx(0.5, abs=1e-5)
+
+
 def test_a_drift_is_discovered_some_times_and_stillness_now_and_then():
     frames = KeyFrameTrigger(KeyFrameConfig(drift=0.3, repeats=2, longest_s=10.0))
     pictures = [SCENE] * 5 + [OTHER] * 4 + [NOISY[::-1, ::-1]] * 11

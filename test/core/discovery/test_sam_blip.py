@@ -68,6 +68,13 @@ def sam() -> torch.nn.Module:
 LOOSE = SamConfig(points_per_side=2, min_iou=0.0, min_stability=0.0, max_overlap=1.0)
 
 
+def test_noise_gives_its_largest_regions_only():
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+    sizes = [int(mask.sum()) for mask in ColorMasks(ColorConfig()).masks(noise)]
+    assert len(sizes) == 256
+    assert sizes == sorted(sizes, reverse=True)
+
+
 def test_sam_cuts_and_blip_names(sam: torch.nn.Module, captioner: Captioner, image: np.ndarray):
     generator = SamMasks(sam, LOOSE)
     masks = generator.masks(image)

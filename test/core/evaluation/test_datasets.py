@@ -21,7 +21,7 @@ from ovseg_ros.robot_cell.objects import category_names
 
 def test_folder_reads_what_was_written(toy_folder, toy_data):
     data = FolderDataset(toy_folder)
-    assert (data.name, data.classes, len(data)) == ("mine", ("floor", "mug", "duck"), 3)
+    assert (data.name, data.classes, len(data)) == (str(toy_folder), ("floor", "mug", "duck"), 3)
     assert data.synonyms == {"floor": ("ground",), "mug": (), "duck": ()}
     for index in range(3):
         assert data[index].id == toy_data[index].id

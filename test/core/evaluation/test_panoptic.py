@@ -132,6 +132,17 @@ def test_regions_of_things_are_components_and_stuff_is_one():
     assert ((found.ids > 0) == (classes > 0)).all()
 
 
+@pytest.mark.parametrize("things", [255, 256, 300])
+def test_stuff_after_many_things_is_a_segment(things):
+    classes = np.zeros((2, 2 * things), np.uint8)
+    classes[0, ::2] = 1
+    classes[1, 1:] = 0
+    classes[1, -1] = 2
+    found = regions(classes, things={1})
+    assert len(found.labels) == things + 1
+    assert found.labels[int(found.ids[1, -1])] == 2
+
+
 @settings(max_examples=25, deadline=None)
 @given(arrays(np.uint8, (5, 6), elements=st.integers(0, 3)))
 def test_a_mask_scored_by_itself_is_perfect(classes):

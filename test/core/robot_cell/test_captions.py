@@ -88,6 +88,16 @@ def test_captions_are_reproducible_and_vary_with_the_seed() -> None:
     assert len({frame_captions(shown, 76_800, np.random.default_rng(k)) for k in range(20)}) > 10
 
 
+def test_a_bare_wall_is_named_or_not_mentioned() -> None:
+    said = {
+        caption
+        for seed in range(200)
+        for caption in frame_captions([instance("wall")], 1000, np.random.default_rng(seed))
+    }
+    assert "" in said
+    assert not any(caption.endswith(" ") for caption in said)
+
+
 def test_a_frame_of_slivers_is_still_described() -> None:
     captions = frame_captions([instance("mug", "red", 5)], 76_800, np.random.default_rng(0))
     assert all("mug" in caption for caption in captions)

@@ -77,6 +77,10 @@ def test_a_split_is_rendered_and_resumed(tmp_path: Path) -> None:
     assert (frame.labels > 0).all() and len(frame.captions) == 3
     with pytest.raises(ValueError, match="another folder"):
         render_split(tmp_path, "val", count=2, size=(80, 60), seed=1)
+    table = folder / "classes.json"
+    table.write_text(table.read_text().replace('"mug"', '"cup"'))
+    with pytest.raises(ValueError, match="rendered with other categories"):
+        render_split(tmp_path, "val", count=5, size=(80, 60), workers=1)
 
 
 @pytest.mark.parametrize(

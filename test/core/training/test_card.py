@@ -25,6 +25,17 @@ def test_a_card_lists_the_options_without_paths(tmp_path: Path):
     assert card["options"]["loop.steps"] == config.loop.steps
 
 
+def test_a_tower_is_a_path_only_where_it_is_a_folder(tmp_path: Path):
+    for tower, listed in ((str(tmp_path), False), ("vit_small_patch14", True), ("", True)):
+        config = BlipRecipe(tower=tower)
+        write_card(tmp_path, recipe="blip", config=config, seconds=1, data="")
+        card = json.loads((tmp_path / "card.json").read_text())
+        assert ("tower" in card["options"]) == listed
+        words = shlex.split(card["command"])[3:]
+        if listed:
+            assert override(BlipRecipe(), words[1::2]) == config
+
+
 def test_the_command_of_a_card_gives_the_options_again(tmp_path: Path):
     loop = LoopConfig(steps=7, lr=1e-5, muon_lr=0.0)
     config = BlipRecipe(sizes=(160, 240), whole=0.5, loop=loop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import tarfile
 from pathlib import Path
 
@@ -123,6 +124,10 @@ def test_an_epoch_shows_every_picture_once(views: Views):
     assert view.shape == (3, 16, 16)
     assert "mug" in caption
     assert torch.equal(view, views[7][0])
+
+
+def test_views_go_to_other_processes(views: Views):
+    assert torch.equal(pickle.loads(pickle.dumps(views))[7][0], views[7][0])
 
 
 def drawn(views: Views, *, first: int = 0, rank: int = 0, world: int = 1, batch: int = 2):

@@ -53,7 +53,7 @@ def out(cell: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_results_are_weights_with_card_log_and_curves(out: Path):
     card = json.loads((out / "card.json").read_text())
-    assert card["command"].startswith("ovseg train xdecoder --set height=96")
+    assert card["command"].startswith("ovseg train xdecoder --set tower= --set height=96")
     assert card["data"] == "robot cell, split train, 4 frames 128x96"
     head = (out / "log.csv").read_text().splitlines()[0]
     assert head == "step,loss,pixel,class,mask,dice,summed"

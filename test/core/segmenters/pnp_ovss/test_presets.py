@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from ovseg_ros.commands.options import override
 from ovseg_ros.commands.presets import weights_of
 from ovseg_ros.presets import load_preset
 
@@ -37,3 +38,9 @@ def test_the_papers_settings(preset: str, weights: str, place: tuple[int, int]):
 def test_the_robot_cell_needs_no_download():
     config = load_preset("robot_cell/pnp_ovss")
     assert all(weights.startswith("robot_cell/") for _, weights in weights_of(config))
+
+
+def test_sam_is_pulled_where_it_cuts_the_masks():
+    sets = ["discovery.name=sam_blip", "discovery.sam_blip.sam.weights=someone/sam/vit_b.pth"]
+    pulled = dict(weights_of(override(load_preset("simzss"), sets)))
+    assert pulled["discovery.sam_blip.sam.weights"] == "someone/sam/vit_b.pth"

@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from ovseg_ros.segmenters.labelling import choose_winners
 from ovseg_ros.segmenters.xdecoder import inference
-from ovseg_ros.segmenters.xdecoder.inference import Sizes, choose_winners, label_queries
+from ovseg_ros.segmenters.xdecoder.inference import Sizes, label_queries
 
 
 def draw(
