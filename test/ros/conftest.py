@@ -93,7 +93,7 @@ class Graph:
     ) -> list[Any]:
         """Act again and again until a condition holds; return what the acts gave."""
         given = []
-        end = time.monotonic() + 10.0
+        end = time.monotonic() + 30.0
         while not condition():
             assert time.monotonic() < end, "waited in vain"
             given.append(act())
@@ -103,16 +103,17 @@ class Graph:
     def call(self, kind: type, name: str, **fields: Any) -> Any:
         """Call a service and return its reply."""
         client = self.client.create_client(kind, name)
-        assert client.wait_for_service(timeout_sec=5.0), f"no service {name}"
+        assert client.wait_for_service(timeout_sec=30.0), f"no service {name}"
         future = client.call_async(kind.Request(**fields))
         self.wait(future.done)
         self.client.destroy_client(client)
         return future.result()
 
-    def wait(self, condition: Callable[[], Any], timeout_s: float = 5.0) -> Any:
-        """Wait until a condition holds and return what it gives."""
+    def wait(self, condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
+        """Wait until a condition holds and return what it gives; longer than a busy machine needs."""
         end = time.monotonic() + timeout_s
         while not (result := condition()):
+            assert self._thread.is_alive(), "the executor has ended"
             assert time.monotonic() < end, "waited in vain"
             time.sleep(0.005)
         return result
