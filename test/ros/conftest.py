@@ -110,7 +110,7 @@ class Graph:
         return future.result()
 
     def wait(self, condition: Callable[[], Any], timeout_s: float = 30.0) -> Any:
-        """Wait until a condition holds and return what it gives; longer than a busy machine needs."""
+        """Wait until a condition holds, with patience for a busy machine; return what it gives."""
         end = time.monotonic() + timeout_s
         while not (result := condition()):
             assert self._thread.is_alive(), "the executor has ended"
