@@ -12,7 +12,7 @@ from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
 from ovseg_ros.segmenters.base import Segmenter
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
-from ovseg_ros.types import Discovery, Segmentation, Vocabulary, check_images
+from ovseg_ros.types import MAX_MONO8_ID, Discovery, Segmentation, Vocabulary, check_images
 from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig, distinct
 
 
@@ -116,7 +116,8 @@ class Pipeline:
         ]
         images = check_images(np.asarray(image)[None])
         result = self.segmenter.segment(images, Vocabulary.of(*asked, *rivals))
-        labels = np.where(result.labels <= len(asked), result.labels, 0)
+        kind = np.uint8 if len(asked) <= MAX_MONO8_ID else np.uint16
+        labels = np.where(result.labels <= len(asked), result.labels, 0).astype(kind)
         found = Segmentation(
             labels=labels,
             confidence=np.where(labels > 0, result.confidence, 0).astype(np.uint8),

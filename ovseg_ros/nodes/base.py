@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -223,7 +225,7 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     nodes: list[BaseNode] = []
     # Not rclpy's handlers: they end the context while workers still publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    executor = MultiThreadedExecutor(num_threads=2 + 2 * len(makers))
+    executor = PatientExecutor(num_threads=2 + 2 * len(makers))
     # In a thread of its own, because a signal does not wake whoever waits for messages.
     ended = threading.Event()
     spinner = threading.Thread(target=_spin, args=(executor, nodes, ended), daemon=True)
@@ -266,6 +268,27 @@ def _spin(
             nodes[0].get_logger().fatal(f"a callback failed:\n{traceback.format_exc()}")
     finally:
         ended.set()
+
+
+class PatientExecutor(MultiThreadedExecutor):
+    """rclpy's executor, but it lets its threads begin.
+
+    That of Jazzy submits a callback again and again, without a pause, until a thread has taken it
+    (ros2/rclpy#1452), and holds the interpreter lock that the thread needs for it.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take what rclpy's takes."""
+        super().__init__(**options)
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def wait_for_ready_callbacks(self, *args: Any, **options: Any) -> Any:
+        """Return the next callback; pause before one that still waits for a thread."""
+        ready = super().wait_for_ready_callbacks(*args, **options)
+        if ready[0] in self._seen:
+            time.sleep(0.001)
+        self._seen.add(ready[0])
+        return ready
 
 
 def spin_through(executor: Executor) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -127,16 +128,16 @@ def _replayed(path: Path) -> Source:
             f"source: expected pictures ({' '.join(PICTURES)}), a video ({' '.join(VIDEOS)}) or "
             f"a bag ({' '.join(BAGS)}), found none in {path}"
         )
-    return Source(shots=lambda: _pictures(files), rate_hz=10.0)
+    return Source(shots=lambda: map(_picture, files), rate_hz=10.0)
 
 
-def _pictures(files: list[Path]) -> Iterator[Shot]:
-    for file in files:
-        # np.fromfile instead of cv2.imread: that one takes no path with unusual letters.
-        picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise ValueError(f"source: {file} is not a picture that OpenCV can read")
-        yield Shot(image=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+def _picture(file: Path) -> Shot:
+    # np.fromfile instead of cv2.imread: that one takes no path with unusual letters.
+    data = np.fromfile(file, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        raise ValueError(f"source: {file} is not a picture that OpenCV can read")
+    return Shot(image=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
 
 
 def _video(path: Path) -> Source:
@@ -170,16 +171,20 @@ def _bag(path: Path) -> Source:
     folder = path if path.is_dir() or path.suffix == ".bag" else path.parent
     kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 
-    def shots() -> Iterator[Shot]:
+    def messages() -> Iterator[Any]:
         with AnyReader([folder]) as reader:
             connection = next(c for c in reader.connections if c.msgtype in kinds)
             for _, _, data in reader.messages([connection]):
-                message = deserialize_message(bytes(data), kinds[connection.msgtype])
-                yield Shot(image=image_from_msg(message))
+                yield deserialize_message(bytes(data), kinds[connection.msgtype])
+
+    def shot(message: Any) -> Shot:
+        return Shot(image=image_from_msg(message))
 
     with AnyReader([folder]) as reader:
         cameras = [c for c in reader.connections if c.msgtype in kinds]
         seconds = max(reader.duration / 1e9, 1e-3)
     if not cameras:
         raise ValueError(f"source: expected an image topic in the bag {path}, found none")
-    return Source(shots=shots, rate_hz=max(cameras[0].msgcount / seconds, 0.1))
+    return Source(
+        shots=lambda: map(shot, messages()), rate_hz=max(cameras[0].msgcount / seconds, 0.1)
+    )

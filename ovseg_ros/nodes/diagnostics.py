@@ -23,6 +23,7 @@ class Meter:
     def __init__(self, window_s: float = 5.0) -> None:
         """Start to measure now."""
         self._window_s, self._started = window_s, time.monotonic()
+        self._last = self._started
         self._events: deque[tuple[float, float]] = deque()
         self._lock = threading.Lock()
         self.count = 0
@@ -31,7 +32,8 @@ class Meter:
         """Count one event whose image has this age in seconds."""
         with self._lock:
             self.count += 1
-            self._events.append((time.monotonic(), age_s))
+            self._last = time.monotonic()
+            self._events.append((self._last, age_s))
             self._forget()
 
     def _forget(self) -> None:
@@ -54,6 +56,7 @@ class Meter:
     def age_ms(self, *percentiles: float) -> tuple[float, ...]:
         """Return percentiles of the age in milliseconds, NaN if nothing happened."""
         with self._lock:
+            self._forget()
             ages = np.array([age for _, age in self._events])
         ages = ages[np.isfinite(ages)]
         if not len(ages):
@@ -63,9 +66,7 @@ class Meter:
     @property
     def silent_s(self) -> float:
         """Seconds since the last event, or since the start."""
-        with self._lock:
-            last = self._events[-1][0] if self._events else self._started
-        return time.monotonic() - last
+        return time.monotonic() - self._last
 
 
 def device_status(asked: str, device: str) -> tuple[Level, str]:

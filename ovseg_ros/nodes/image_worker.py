@@ -172,4 +172,5 @@ def wait_for(future: Future[T], timeout_s: float) -> T:
     except CancelledError:
         raise RuntimeError("the node was deactivated meanwhile") from None
     except FutureTimeoutError:
+        future.cancel()  # it may still wait for its turn
         raise RuntimeError(f"no answer within {timeout_s:g} s") from None

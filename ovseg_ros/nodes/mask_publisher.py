@@ -43,8 +43,8 @@ class MaskPublisher:
     ) -> None:
         """Publish a picture's labels (H, W) uint8 or uint16 and confidence (H, W) uint8.
 
-        What nobody listens to is not made. The mask leaves last, so that whoever has it can have
-        the rest.
+        Of the rest, what nobody listens to is not made. The mask leaves after what belongs to it,
+        and before the overlay.
         """
         header, encoding = picture.header, self._node.config.mask_encoding
         if self._categories.get_subscription_count():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,7 +80,7 @@ def _publishers() -> Iterator[list[Any]]:
                 listener.create_subscription(kind, topic, lambda _: None, OUTPUT_QOS)
             publishers = [node.create_publisher(k, t, OUTPUT_QOS) for t, k in kinds.items()]
             while not all(publisher.get_subscription_count() for publisher in publishers):
-                rclpy.spin_once(node, timeout_sec=0.05)
+                time.sleep(0.05)
             yield publishers
         finally:
             node.destroy_node()

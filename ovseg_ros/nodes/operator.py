@@ -16,6 +16,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.nodes.conversions import mode_from_msg, stamp_from_msg
 from ovseg_ros.nodes.demo_figures import iou
 from ovseg_ros.nodes.demo_log import DemoLog, DiscoveryNote, FrameNote, MaskNote, VocabularyNote
 from ovseg_ros.nodes.images import labels_from_msg
@@ -31,11 +32,6 @@ _EVERY_LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
-_MODES = {
-    VocabularyMsg.MODE_AUTO: "auto",
-    VocabularyMsg.MODE_FIXED: "fixed",
-    VocabularyMsg.MODE_EXTEND: "extend",
-}
 _KEPT_TRUTHS = 30
 _SERVICE_S = 10.0
 
@@ -105,7 +101,7 @@ class Operator(Node):
             name: What was asked for.
             category: The one category of the ground truth that the name means.
         """
-        truth = self.truths.get(_nanoseconds(reply.label_mask.header.stamp))
+        truth = self.truths.get(stamp_from_msg(reply.label_mask.header.stamp))
         if truth is None:
             return None
         (result,) = reply.results
@@ -142,7 +138,7 @@ class Operator(Node):
             VocabularyNote(
                 arrival=info["received_timestamp"],
                 version=message.version,
-                mode=_MODES[message.mode],
+                mode=mode_from_msg(message.mode).value,
                 names={category.id: category.name for category in message.categories},
             )
         )
@@ -150,21 +146,21 @@ class Operator(Node):
     def _on_proposals(self, message: VocabularyMsg, info: dict[str, int]) -> None:
         self.log.discoveries.append(
             DiscoveryNote(
-                stamp=_nanoseconds(message.header.stamp),
+                stamp=stamp_from_msg(message.header.stamp),
                 arrival=info["received_timestamp"],
                 names=tuple(category.name for category in message.categories),
             )
         )
 
     def _on_categories(self, message: FrameCategories) -> None:
-        self.log.versions[_nanoseconds(message.header.stamp)] = message.vocabulary_version
+        self.log.versions[stamp_from_msg(message.header.stamp)] = message.vocabulary_version
 
     def _on_mask(self, message: Image, info: dict[str, int]) -> None:
-        stamp, arrival = _nanoseconds(message.header.stamp), info["received_timestamp"]
+        stamp, arrival = stamp_from_msg(message.header.stamp), info["received_timestamp"]
         self.log.masks.append(MaskNote.of(labels_from_msg(message), stamp=stamp, arrival=arrival))
 
     def _on_frame(self, message: CompressedImage, info: dict[str, int]) -> None:
-        stamp, arrival = _nanoseconds(message.header.stamp), info["received_timestamp"]
+        stamp, arrival = stamp_from_msg(message.header.stamp), info["received_timestamp"]
         self.log.frames.append(FrameNote(stamp=stamp, arrival=arrival, jpeg=bytes(message.data)))
 
     def _on_overlay(self, message: Image) -> None:
@@ -174,7 +170,7 @@ class Operator(Node):
         self.truth_names = {category.name: category.id for category in message.categories}
 
     def _on_truth(self, message: Image) -> None:
-        self.truths[_nanoseconds(message.header.stamp)] = labels_from_msg(message)
+        self.truths[stamp_from_msg(message.header.stamp)] = labels_from_msg(message)
         while len(self.truths) > _KEPT_TRUTHS:
             self.truths.pop(next(iter(self.truths)))
 
@@ -188,7 +184,3 @@ class Operator(Node):
             with contextlib.suppress(ValueError):
                 values[item.key] = float(item.value)
         self.log.scores.append((info["received_timestamp"], values))
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return stamp.sec * 10**9 + stamp.nanosec

@@ -196,11 +196,11 @@ class SegmentationNode(ImageNode):
     def _announce(self, vocabulary: Vocabulary | None = None) -> None:
         """Publish the vocabulary if it is a new one: before the first mask that uses it."""
         assert self.pipeline is not None
-        message = self.vocabulary_msg(vocabulary)
+        words = self.pipeline.vocabulary.snapshot() if vocabulary is None else vocabulary
+        message = self.vocabulary_msg(words)
         if message is not self._announced:
             self._announced, stamp = message, message.header.stamp
             self._vocabulary.publish(message)
-            words = vocabulary or self.pipeline.vocabulary.snapshot()
             self._group_vocabulary.publish(groups_to_msg(self.groups, words, stamp))
             if self._label_info is not None:
                 self._label_info.publish(label_info_to_msg(words, stamp))
@@ -209,7 +209,7 @@ class SegmentationNode(ImageNode):
     def vocabulary_msg(self, vocabulary: Vocabulary | None = None) -> VocabularyMsg:
         """Return a vocabulary, by default the one in force, as it is or will be announced."""
         assert self.pipeline is not None
-        words = vocabulary or self.pipeline.vocabulary.snapshot()
+        words = self.pipeline.vocabulary.snapshot() if vocabulary is None else vocabulary
         announced = self._announced
         if announced is not None and announced.version == words.version:
             return announced

@@ -49,7 +49,7 @@ def ros_domain() -> Iterator[tuple[int, dict[str, str]]]:
 def dds_profile() -> dict[str, str]:
     """Return environment variables that let Fast DDS carry whole pictures on one machine.
 
-    None if another middleware runs, or if the user has settings for Fast DDS.
+    Empty if another middleware runs, or if the user has settings for Fast DDS.
     """
     if not os.environ.get("RMW_IMPLEMENTATION", _FAST_DDS).startswith(_FAST_DDS):
         return {}

@@ -16,13 +16,12 @@ rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`
 
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode, spin_through
+from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode, PatientExecutor, spin_through
 from ovseg_ros.nodes.images import image_to_msg
 
 
@@ -33,7 +32,7 @@ class Graph:
         """Start to spin."""
         self.context = rclpy.Context()  # tests of one process do not share one
         rclpy.init(context=self.context)
-        self.executor = MultiThreadedExecutor(num_threads=4, context=self.context)
+        self.executor = PatientExecutor(num_threads=4, context=self.context)
         self.client = Node("client", context=self.context)
         self.executor.add_node(self.client)
         self.nodes: list[BaseNode] = []
@@ -123,11 +122,12 @@ class Graph:
         self._closing = True
         for node in self.nodes:
             node.close()
-        self.executor.shutdown(timeout_sec=5.0)
+        # First: the executor's own shutdown may destroy what its thread is about to wait for.
+        self.context.try_shutdown()
         self._thread.join(5.0)
+        self.executor.shutdown(timeout_sec=5.0)
         for node in (*self.nodes, self.client):
             node.destroy_node()
-        self.context.try_shutdown()
 
 
 @pytest.fixture

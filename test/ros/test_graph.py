@@ -176,6 +176,16 @@ def test_replay_of_a_folder_and_a_video(tmp_path):
     assert abs(int(shots[0].image[16, 16, 0]) - 200) < 10
 
 
+def test_what_is_no_picture_is_skipped(graph, tmp_path):
+    for i in (0, 3):
+        cv2.imwrite(str(tmp_path / f"{i}.png"), np.full((32, 32, 3), 10 * i, np.uint8))
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "2.png").write_bytes(b"")
+    images = graph.listen(Image, "/camera/image_raw")
+    graph.add(CameraNode, source=f"replay:{tmp_path}", rate_hz=50.0)
+    graph.wait(lambda: {int(image.data[0]) for image in images} == {0, 30})
+
+
 def test_replay_of_a_bag(tmp_path):
     rosbag2 = pytest.importorskip(
         "rosbags.rosbag2", reason="needs rosbags: pip install 'ovseg_ros[replay]'"
