@@ -124,9 +124,11 @@ class BlipScorer(ContrastiveScorer):
 
 
 class SimZSSScorer:
-    """A SimZSS: what its patches have in common with names, on average over the image.
+    """A SimZSS: what the patches of an image have in common with names, on average.
 
-    Its class token never saw an image that is black for the greater part; patches did not need to.
+    Black pixels, which a search leaves outside of a mask, do not count: they would look like
+    whatever is black among the names. A black image is the zero vector, to which all names are
+    alike.
     """
 
     def __init__(self, weights: str, *, device: str) -> None:
@@ -147,7 +149,9 @@ class SimZSSScorer:
     @torch.no_grad()
     def images(self, pixels: Tensor) -> Tensor:
         """See :class:`Scorer`."""
-        return F.normalize(self._segmenter.patches(pixels).mean((1, 2)), dim=-1)
+        lit = (pixels > 0).any(1, keepdim=True).float()
+        weights = F.avg_pool2d(lit, self._segmenter.patch)[:, 0, ..., None]  # (B, h, w, 1)
+        return F.normalize((weights * self._segmenter.patches(pixels)).sum((1, 2)), dim=-1)
 
     @torch.no_grad()
     def names(self, names: Sequence[str]) -> Tensor:

@@ -88,7 +88,7 @@ def test_features_have_unit_length_and_padding_is_invisible(blip_folder: Path):
 def test_simzss():
     """An image is the mean of its patches; names are their own tokens."""
     scorer = load_scorer("robot_cell/simzss", device="cpu")
-    image = np.random.default_rng(0).integers(0, 255, (2, 320, 320, 3), dtype=np.uint8)
+    image = np.random.default_rng(0).integers(1, 255, (2, 320, 320, 3), dtype=np.uint8)
     ours = scorer.images(scorer.prepare(image)) @ scorer.names(NAMES).T
     config = SimZSSConfig(templates="photo", class_text="concept", short_side=320)
     segmenter = SimZSSSegmenter(config, device="cpu", dtype="float32")
@@ -96,6 +96,11 @@ def test_simzss():
     length = segmenter.patches(scorer.prepare(image)).mean((1, 2)).norm(dim=-1, keepdim=True)
     torch.testing.assert_close(ours, theirs / length, rtol=1e-3, atol=1e-4)
     assert abs(float(ours[0, 0] - ours[0, 1])) > 1e-3
+    image[:, :, 160:] = 0  # a mask of the left half
+    patches = segmenter.patches(scorer.prepare(image))[:, :, :20].mean((1, 2))
+    half = scorer.images(scorer.prepare(image))
+    torch.testing.assert_close(half, F.normalize(patches, dim=-1), rtol=1e-2, atol=2e-3)
+    assert not scorer.images(scorer.prepare(0 * image)).any()
 
 
 def test_missing_or_wrong_weights(tmp_path: Path, bridgetower_folder: Path):
