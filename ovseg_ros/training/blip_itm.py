@@ -81,9 +81,9 @@ class BlipItmRecipe(Config):
     )
     words: float = option(1.0, "weight of judging every name of a text by itself", low=0.0)
     smoothing: float = option(0.2, "how much the targets are drawn to the middle", low=0.0, high=1)
-    dropout: float = option(0.2, "dropout of hidden states", low=0.0, high=0.9)
+    dropout: float = option(0.4, "dropout of hidden states", low=0.0, high=0.9)
     attention_dropout: float = option(0.5, "dropout of attention weights", low=0.0, high=0.9)
-    loop: LoopConfig = LoopConfig(steps=1300, batch=96, lr=1.5e-3)
+    loop: LoopConfig = LoopConfig(steps=900, batch=96, lr=1e-3)
 
 
 def train(config: BlipItmRecipe) -> None:
