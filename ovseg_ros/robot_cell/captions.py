@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ovseg_ros.robot_cell.instances import Instance
+from ovseg_ros.robot_cell.objects import SCENERY
 
 MIN_SHARE = 0.003  # smaller instances are not worth a word
-_STUFF = ("floor", "wall", "table", "tray", "robot arm")
 
 
 def _article(phrase: str) -> str:
@@ -96,8 +96,8 @@ def frame_captions(
     seen = [i for i in instances if i.pixels >= MIN_SHARE * pixels]
     if not seen:
         seen = sorted(instances, key=lambda i: -i.pixels)[:1]
-    things = [i for i in seen if i.category not in _STUFF]
-    stuff = {i.category: i for i in seen if i.category in _STUFF}
+    things = [i for i in seen if i.category not in SCENERY]
+    stuff = {i.category: i for i in seen if i.category in SCENERY}
     makers = (_full, _partial, _surroundings)
     return tuple(makers[k % 3](things, stuff, rng) for k in range(count))
 

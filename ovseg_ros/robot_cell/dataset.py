@@ -75,9 +75,6 @@ class RobotCell(Sequence[Frame]):
         self.records = list(read_records(index))
         table = json.loads((self.root / "classes.json").read_text())
         self.categories: tuple[str, ...] = tuple(table["categories"])
-        self.synonyms: dict[str, tuple[str, ...]] = {
-            name: tuple(words) for name, words in table["synonyms"].items()
-        }
 
     def __len__(self) -> int:
         """Number of frames."""

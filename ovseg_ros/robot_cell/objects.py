@@ -173,6 +173,9 @@ CATALOGUE: tuple[ObjectType, ...] = (
 )
 BY_NAME: dict[str, ObjectType] = {kind.name: kind for kind in CATALOGUE}
 
+SCENERY = tuple(kind.name for kind in CATALOGUE if not kind.movable)
+"""Categories that fill much of every frame."""
+
 # (colour, object) pairs that only the novel split shows; each word appears in train elsewhere.
 HELD_OUT_PAIRS: frozenset[tuple[str, str]] = frozenset(
     {

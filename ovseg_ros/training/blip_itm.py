@@ -33,12 +33,13 @@ from transformers import (
 from ovseg_ros.config import Config, option
 from ovseg_ros.pyramid import STRIDE, PyramidTower
 from ovseg_ros.robot_cell.captions import MIN_SHARE
+from ovseg_ros.robot_cell.objects import SCENERY
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.blip import PROMPT, BlipRecipe, blip_config, build_tokenizer
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.frames import SCENERY, Batch, Frames, load_frames
+from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import draw_regions, frozen_pyramid, tower_card
+from ovseg_ros.training.tower import frozen_pyramid, tower_card
 
 START = "[ENC]"
 """First token of a text that is matched with an image, as in BLIP."""
@@ -229,7 +230,7 @@ def hide(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         generator: Source of randomness.
     """
     height, width = (side // STRIDE for side in batch.labels.shape[1:])
-    where = draw_regions(
+    where = draw_patches(
         len(batch.index), (height, width), round(height * width * share), generator
     )
     dark = torch.zeros(len(batch.index), height * width, dtype=torch.bool).scatter_(1, where, True)
@@ -240,6 +241,22 @@ def hide(batch: Batch, share: float, generator: torch.Generator) -> Batch:
         labels=batch.labels.masked_fill(dark, 0),
         instances=batch.instances.masked_fill(dark, 0),
     )
+
+
+def draw_patches(
+    batch: int, grid_hw: tuple[int, int], count: int, generator: torch.Generator
+) -> Tensor:
+    """Draw for every image ``count`` patches, scattered or (half of the images) in blobs.
+
+    Returns:
+        Patch indices (batch, count) int64 in ascending order.
+    """
+    height, width = grid_hw
+    noise = torch.rand(batch, height * width, generator=generator)
+    coarse = torch.rand(batch, 1, 4, 4, generator=generator)
+    blobs = F.interpolate(coarse, size=grid_hw, mode="bicubic").flatten(1)
+    chosen = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, noise, blobs)
+    return chosen.topk(count, dim=1).indices.sort(1).values
 
 
 def shown_categories(batch: Batch, categories: int) -> tuple[Tensor, Tensor]:

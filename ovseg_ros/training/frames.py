@@ -17,14 +17,11 @@ from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.colors import COLORS
 from ovseg_ros.robot_cell.dataset import Frame, RobotCell
 from ovseg_ros.robot_cell.instances import Instance
-from ovseg_ros.robot_cell.objects import CATALOGUE
+from ovseg_ros.robot_cell.objects import CATALOGUE, SCENERY
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 
 ATTRIBUTES = (*COLORS, "wooden")
 """Words before nouns, in the order of attribute labels 1, 2, ...; 0 is none."""
-
-SCENERY = ("floor", "wall", "table", "tray", "robot arm")
-"""Categories that fill much of every frame; windows look at the others."""
 
 
 @dataclass(frozen=True)
@@ -236,14 +233,6 @@ class Frames:
             replace(instance, pixels=int(counts[instance.id]))
             for instance in self.visible[int(batch.index[row])]
             if counts[instance.id] > 0
-        ]
-
-    def describe(self, batch: Batch) -> list[list[str]]:
-        """Return captions of what each view shows."""
-        pixels = batch.labels[0].numel()
-        return [
-            list(frame_captions(self.instances(batch, row), pixels, _rng(batch, row)))
-            for row in range(len(batch.index))
         ]
 
     def describe_part(

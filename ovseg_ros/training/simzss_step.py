@@ -44,11 +44,6 @@ class Reader:
         return self._tokenizer([caption])[0], spans
 
 
-def occurrences(captions: list[str], bank: Bank, tokenizer: Tokenizer) -> Occurrences:
-    """Return every concept of one bank that the captions name."""
-    return Reader(tokenizer, [bank])(captions)[1][0]
-
-
 def _occurrences(spans: Sequence[list[tuple[int, list[int]]]], length: int) -> Occurrences:
     image = [row for row, found in enumerate(spans) for _ in found]
     label = [label for found in spans for label, _ in found]

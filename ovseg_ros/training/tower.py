@@ -118,19 +118,3 @@ def patch_shares(labels: Tensor, patch: int | tuple[int, int], count: int) -> Te
     shares = torch.zeros(*blocks.shape[:2], count, device=labels.device)
     shares.scatter_add_(2, blocks, torch.ones_like(blocks, dtype=torch.float32))
     return shares / blocks.shape[-1]
-
-
-def draw_regions(
-    batch: int, grid_hw: tuple[int, int], count: int, generator: torch.Generator
-) -> Tensor:
-    """Draw for every image ``count`` patches, scattered or (half of the images) in blobs.
-
-    Returns:
-        Patch indices (batch, count) int64 in ascending order.
-    """
-    height, width = grid_hw
-    noise = torch.rand(batch, height * width, generator=generator)
-    coarse = torch.rand(batch, 1, 4, 4, generator=generator)
-    blobs = F.interpolate(coarse, size=grid_hw, mode="bicubic").flatten(1)
-    chosen = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, noise, blobs)
-    return chosen.topk(count, dim=1).indices.sort(1).values

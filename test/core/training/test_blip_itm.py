@@ -17,6 +17,7 @@ from ovseg_ros.training.blip_itm import (
     BlipItmRecipe,
     RandomMass,
     cut_windows,
+    draw_patches,
     draw_views,
     find_names,
     hide,
@@ -236,3 +237,18 @@ def test_patches_know_nothing_of_each_other(frames: Frames, model: BlipForImageT
     changed = (first != second).any(-1)[0]
     assert changed.tolist() == [False, True] + [False] * 63
     assert float(first[0, 1:].std(0).mean()) > 0.1
+
+
+def test_regions_are_distinct_patches_in_order():
+    generator = torch.Generator().manual_seed(0)
+    regions = draw_patches(40, (15, 20), 120, generator)
+    assert regions.shape == (40, 120)
+    assert (regions.diff(dim=1) > 0).all()
+    assert regions.min() >= 0
+    assert regions.max() < 300
+    mask = torch.zeros(40, 300).scatter(1, regions, 1.0).view(40, 15, 20)
+    alike = (mask[:, :, 1:] == mask[:, :, :-1]).float().mean((1, 2))
+    assert (alike > 0.8).any()  # some hang together,
+    assert (alike < 0.65).any()  # some are scattered
+    every = draw_patches(3, (4, 5), 20, generator)
+    assert every.tolist() == [list(range(20))] * 3

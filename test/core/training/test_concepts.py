@@ -16,7 +16,7 @@ from ovseg_ros.training.concepts import (
     read_concepts,
     token_spans,
 )
-from ovseg_ros.training.simzss_step import occurrences
+from ovseg_ros.training.simzss_step import Reader
 
 NAMES = ("ball", "soccer ball", "mug", "race car", "car", "domino", "box")
 
@@ -101,7 +101,7 @@ def test_concepts_that_the_context_cuts_off_are_dropped(trained: Tokenizer):
 
 def test_occurrences_of_a_batch(trained: Tokenizer):
     captions = ["a mug and a ball", "nothing", "two soccer balls"]
-    found = occurrences(captions, ConceptBank(NAMES), trained)
+    found = Reader(trained, [ConceptBank(NAMES)])(captions)[1][0]
     assert found.image.tolist() == [0, 0, 2]
     assert [NAMES[label] for label in found.label] == ["mug", "ball", "soccer ball"]
     assert found.span.shape == (3, 32)
@@ -113,7 +113,7 @@ def test_occurrences_of_a_batch(trained: Tokenizer):
 
 
 def test_no_occurrences_are_a_batch_too(trained: Tokenizer):
-    found = occurrences(["nothing"], ConceptBank(NAMES), trained)
+    found = Reader(trained, [ConceptBank(NAMES)])(["nothing"])[1][0]
     assert (found.image.shape, found.label.shape, found.span.shape) == ((0,), (0,), (0, 32))
     assert found.label.dtype == torch.int64
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from ovseg_ros.training.tower import (
     PATCH,
     cross_entropy,
-    draw_regions,
     encode_patches,
     load_tower,
     patch_shares,
@@ -119,21 +118,6 @@ class TestTargets:
         assert loss.item() == 0
         assert logits.grad is not None
         assert logits.grad.isfinite().all()
-
-
-def test_regions_are_distinct_patches_in_order():
-    generator = torch.Generator().manual_seed(0)
-    regions = draw_regions(40, (15, 20), 120, generator)
-    assert regions.shape == (40, 120)
-    assert (regions.diff(dim=1) > 0).all()
-    assert regions.min() >= 0
-    assert regions.max() < 300
-    mask = torch.zeros(40, 300).scatter(1, regions, 1.0).view(40, 15, 20)
-    alike = (mask[:, :, 1:] == mask[:, :, :-1]).float().mean((1, 2))
-    assert (alike > 0.8).any()  # some hang together,
-    assert (alike < 0.65).any()  # some are scattered
-    every = draw_regions(3, (4, 5), 20, generator)
-    assert every.tolist() == [list(range(20))] * 3
 
 
 def test_a_missing_tower_says_how_to_make_one(tmp_path: Path):
