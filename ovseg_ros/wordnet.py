@@ -109,11 +109,21 @@ def base_form(noun: str) -> str | None:
         return irregular.decode()
     if known(clean):
         return clean
-    for plural, singular in _ENDINGS:
-        stem = clean[: -len(plural)]
-        if clean.endswith(plural) and len(stem) > 1 and known(stem + singular):
-            return stem + singular
-    return None
+    return next(iter(detached(clean)), None)
+
+
+def detached(plural: str) -> tuple[str, ...]:
+    """Return the nouns WordNet lists of which ``plural`` is the regular plural, most likely first.
+
+    A word need not be one: of ``"gas"`` (as if of "ga", the element gallium) it says so as well.
+    """
+    clean = _plain(plural)
+    stems = [
+        clean[: -len(ending)] + singular
+        for ending, singular in _ENDINGS
+        if clean.endswith(ending) and len(clean) > len(ending) + 1
+    ]
+    return tuple(stem for stem in stems if known(stem))
 
 
 def _plain(noun: str) -> str:

@@ -31,37 +31,100 @@ STOP_WORDS = _words(
 """Nouns of place, measure and picture: true of every image, categories of none."""
 
 EXTRA_LEXICON = (
+    "backsplash",
+    "barista",
+    "barstool",
+    "biker",
     "building block",
+    "cable tie",
     "cell phone",
+    "charging cable",
     "computer mouse",
     "conveyor belt",
+    "cooktop",
+    "cordless drill",
+    "e-scooter",
+    "earbud",
+    "electric scooter",
+    "flip flop",
+    "fryer",
+    "gamepad",
+    "glue gun",
     "hair drier",
+    "heat gun",
+    "hex key",
+    "hoodie",
+    "hot air balloon",
+    "hoverboard",
     "jenga block",
+    "kitesurfer",
     "lego block",
     "lego brick",
+    "life vest",
+    "light switch",
+    "longboard",
+    "mouse pad",
+    "nightstand",
+    "onesie",
+    "paper towel",
+    "paraglider",
+    "pencil sharpener",
+    "phone case",
     "potted plant",
+    "power bank",
+    "power strip",
+    "quadcopter",
     "race car",
     "robot arm",
     "robot gripper",
     "robot hand",
+    "robot vacuum",
     "robotic arm",
     "rubber duck",
+    "safety vest",
+    "selfie stick",
+    "sharpener",
+    "skatepark",
+    "smartphone",
+    "smartwatch",
     "soccer ball",
     "stop sign",
+    "stovetop",
     "street sign",
+    "tank top",
+    "tape dispenser",
     "tennis racket",
+    "touchpad",
+    "touchscreen",
     "toy block",
     "toy car",
     "toy robot",
     "toy truck",
+    "trackpad",
     "traffic cone",
     "trash can",
+    "usb cable",
+    "usb stick",
+    "whiteboard",
+    "windsurfer",
+    "wine glass",
+    "zip tie",
 )
 """Names WordNet lacks, or that must win over their parts."""
 
+NO_SINGULAR = frozenset(
+    _words(
+        "binoculars bloomers breeches briefs clothes corduroys data dungarees eyeglasses fatigues "
+        "fries glasses goggles graffiti jeans jodhpurs khakis leftovers leggings media overalls "
+        "pajamas pants pliers pyjamas scissors shears shorts slacks snips spectacles stairs "
+        "sunglasses tights tongs trousers tweezers"
+    )
+)
+"""Plurals that are the name of one thing, unless somebody counts them ("two glasses")."""
+
 VAGUE = (COLOURS - THINGS_TOO) | frozenset(
     _words(
-        "big clean dark dirty good great high large light little long low new nice old other open "
+        "big clean dark dirty good great large little long low new nice old other open "
         "small short tall thick thin tiny top young"
     )
 )

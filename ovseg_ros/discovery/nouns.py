@@ -5,12 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
 
 from ovseg_ros import wordnet
 from ovseg_ros.config import Config, option
-from ovseg_ros.discovery.lexicon import COLOURS, EXTRA_LEXICON, STOP_WORDS, THINGS_TOO, VAGUE
+from ovseg_ros.discovery.lexicon import (
+    COLOURS,
+    EXTRA_LEXICON,
+    STOP_WORDS,
+    THINGS_TOO,
+    VAGUE,
+)
+from ovseg_ros.discovery.tagging import is_noun, nominal, singular_form, tagger
 from ovseg_ros.types import MAX_NAME_LENGTH, Proposal
 
 _LONGEST = 4
@@ -122,9 +128,9 @@ def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
     words = [word for word in words if word]
     if not words:
         return frozenset()
-    tagged = _tagger().tag_sent(words)
+    tagged = tagger().tag_sent(words)
     tags = [tag for _, _, tag in tagged]
-    singular = [_singular(word, lemma, tag) for word, lemma, tag in tagged]
+    singular = [singular_form(tagged, at) for at in range(len(words))]
     found: set[str] = set()
     index = 0
     while index < len(words):
@@ -161,12 +167,12 @@ def noun_chunks(caption: str) -> tuple[Chunk, ...]:
     """
     matches = list(re.finditer(r"[a-z][a-z'-]*|[.,;:!?]", caption))
     words = [match.group() for match in matches]
-    tagged = _tagger().tag_sent(words) if words else []
+    tagged = tagger().tag_sent(words) if words else []
     tags = [tag for _, _, tag in tagged]
     chunks, first = [], 0
     while first < len(words):
         stop = first
-        while stop < len(words) and _nominal(words[stop], tags[stop]):
+        while stop < len(words) and nominal(words[stop], tags[stop]):
             stop += 1
         root = stop - 1
         if stop == first:  # "a yellow duck": the tagger may take the noun for a verb
@@ -174,12 +180,12 @@ def noun_chunks(caption: str) -> tuple[Chunk, ...]:
             stop = first + 1
             base = wordnet.base_form(words[root])
             known = base is not None and wordnet.known(base) and words[root] not in COLOURS
-            if not (known and _is_noun(words, tags, root)):
+            if not (known and is_noun(words, tags, root)):
                 first = stop
                 continue
         chunks.append(
             Chunk(
-                (*words[first:root], _singular(*tagged[root])),
+                (*words[first:root], singular_form(tagged, root)),
                 tuple(match.start() for match in matches[first:stop]),
                 matches[root].end(),
             )
@@ -194,17 +200,44 @@ def _compound(
     """Return the longest compound at a position and its length, ("", 1) if there is none."""
     for length in range(min(_LONGEST, len(words) - start), 1, -1):
         stop = start + length
-        first, last = words[start : stop - 1], singular[stop - 1]
-        for name in (" ".join([*first, last]), " ".join(words[start:stop])):
+        first, last = words[start : stop - 1], words[stop - 1]
+        ends = dict.fromkeys((singular[stop - 1], wordnet.base_form(last) or last, last))
+        names = [" ".join([*first, end]) for end in ends]
+        for name in names:
             if name in config.extra_lexicon:
                 return name, length
-        nominal = all(_nominal(words[i], tags[i]) for i in range(start + 1, stop))
-        opens = _nominal(words[start], tags[start]) or tags[start].startswith("AJ")
-        if nominal and opens and words[start] not in VAGUE:
-            name = " ".join([*first, last])
-            if wordnet.known(name):
-                return name, length
+        if words[start] in VAGUE or not _compounds(words, singular, tags, start, stop):
+            continue
+        for name in names:
+            listed = _listed(name)
+            if listed and not (last in COLOURS and wordnet.is_a(listed, "color", senses=1)):
+                return listed, length
     return "", 1
+
+
+def _compounds(
+    words: list[str], singular: list[str], tags: list[str], start: int, stop: int
+) -> bool:
+    """Return whether the words from start to stop may be one noun, by their tags."""
+    opener = tags[start]
+    opens = nominal(words[start], opener) or opener.startswith("AJ")
+    if opener == "VVG":  # "a measuring cup", but not "a man riding horses"
+        opens = start > 0 and tags[start - 1][:2] in ("AT", "AJ", "CR", "DP", "PR")
+    inside = all(nominal(words[i], tags[i]) for i in range(start + 1, stop - 1))
+    last = tags[stop - 1]
+    closes = last.startswith(("NN", "NP", "UN"))
+    if last in ("VVI", "VVB"):  # "a bus stop": the tagger takes the noun for a verb
+        closes = opener == "NN1" and words[start] == singular[start]
+    return opens and inside and closes and words[stop - 1].isascii()
+
+
+def _listed(compound: str) -> str:
+    """Return how WordNet writes a compound: apart, with hyphens or as one word; else ``""``."""
+    for joint in (" ", "-", ""):
+        name = compound.replace(" ", joint)
+        if wordnet.known(name):
+            return name
+    return ""
 
 
 def _single(
@@ -212,10 +245,10 @@ def _single(
 ) -> str:
     """Return the noun at a position if it stands for a category of its own, else ``""``."""
     word, name = words[at], singular[at]
-    following = at + 1 < len(words) and _nominal(words[at + 1], tags[at + 1])
+    following = at + 1 < len(words) and nominal(words[at + 1], tags[at + 1])
     if name in config.extra_lexicon:
         return name
-    if len(name) <= 2 or not wordnet.known(name) or not _is_noun(words, tags, at):
+    if len(name) <= 2 or not wordnet.base_form(name) or not is_noun(words, tags, at):
         return ""
     if name in COLOURS:
         counted = at > 0 and tags[at - 1][:2] in ("AT", "CR", "AJ")
@@ -226,39 +259,7 @@ def _single(
     return name
 
 
-def _is_noun(words: list[str], tags: list[str], at: int) -> bool:
-    """Return whether a word is a common noun; where the tagger does not know, WordNet decides."""
-    tag = tags[at]
-    if tag.startswith("NN"):
-        return True
-    if tag.startswith("NP"):  # captions are lower case: a name only if it is a place or a person
-        return not any(wordnet.is_a(words[at], kind, senses=1) for kind in ("location", "person"))
-    if tag.startswith("VV") and tag not in ("VVG", "VVN", "VVD"):  # "a yellow duck" seen as a verb
-        return at > 0 and tags[at - 1][:2] in ("AT", "AJ", "CR", "DP")
-    return tag.startswith("UN")
-
-
-def _nominal(word: str, tag: str) -> bool:
-    """Return whether a word may be part of a compound."""
-    return tag.startswith(("NN", "NP", "UN")) and word not in COLOURS and word.isascii()
-
-
-def _singular(word: str, lemma: str, tag: str) -> str:
-    """Return the dictionary form of a noun; what no dictionary knows stays as it is."""
-    if wordnet.known(lemma) and tag.startswith("NN"):
-        return lemma
-    return wordnet.base_form(word) or word
-
-
 def _merge(ranked: Iterable[str]) -> dict[str, str]:
     """Map every name to the best ranked name with the same first sense."""
     chiefs: dict[object, str] = {}
     return {name: chiefs.setdefault(wordnet.synsets(name)[:1] or name, name) for name in ranked}
-
-
-@cache
-def _tagger() -> Any:
-    """Return the English tagger that HanTa ships, loaded once."""
-    from HanTa.HanoverTagger import HanoverTagger
-
-    return HanoverTagger("morphmodel_en.pgz")
