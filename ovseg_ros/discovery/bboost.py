@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.discovery import clustering
+from ovseg_ros.discovery import clustering, released
 from ovseg_ros.discovery.captioner import Captioner, Encoding
 from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.discovery.released import DriftingPositions
 from ovseg_ros.refine.crf import refine_labels, smooth
 from ovseg_ros.refine.mean_field import smooth as smooth_torch
 from ovseg_ros.types import Discovery
@@ -51,6 +52,9 @@ class BBoostConfig(Config):
         "what the decoder sees of a cluster: its patches in the whole image, alone, both, or CLS",
         choices=("global", "local", "concat", "cls"),
     )
+    as_released: bool = option(
+        False, "repeat what the authors' code does differently from the paper (docs/as_released.md)"
+    )
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -80,6 +84,10 @@ class BBoost:
         self.nouns = nouns
         self.config = config
         self.device = str(captioner.device)
+        self._drifting: DriftingPositions | None = None
+        if config.as_released:
+            table = captioner.model.vision_model.embeddings.position_embedding.detach()
+            self._drifting = DriftingPositions(table, max(config.sizes) // captioner.patch_size)
         for name, sizes in (("sizes", config.sizes), ("caption_size", (config.caption_size,))):
             for size in sizes:
                 sides, rest = divmod(size, captioner.patch_size)
@@ -92,7 +100,10 @@ class BBoost:
     @torch.inference_mode()
     def discover(self, image: np.ndarray, *, seed: int = 0) -> Discovery:
         """Find the names of one image (H, W, 3) uint8 RGB; see ``Discoverer.discover``."""
-        encode = self.captioner.encode
+
+        def encode(image: np.ndarray, size: int) -> Encoding:
+            return self.captioner.encode(image, size, released=self._drifting)
+
         encodings = {size: encode(image, size) for size in self.config.sizes}
         clusters = self.cluster(list(encodings.values()), seed=seed)
         whole = encodings.get(self.config.caption_size) or encode(image, self.config.caption_size)
@@ -124,18 +135,26 @@ class BBoost:
         config = self.config
         generator = torch.Generator().manual_seed(seed)
         finest = max(encoding.grid for encoding in encodings)
+        resize = released.resize_labels if config.as_released else clustering.resize_labels
+        align = released.align if config.as_released else clustering.align
+        ks = range(config.k_min, config.k_max + 1)
         runs = []
         for encoding in encodings:
+            points = self._points(encoding)
+            starts = None
+            if config.as_released:
+                starts = released.kmeans_starts(len(points), ks, config.inits)
             labels = clustering.kmeans(
-                self._points(encoding),
-                range(config.k_min, config.k_max + 1),
+                points,
+                ks,
                 inits=config.inits,
                 iterations=config.iterations,
                 tolerance=config.tolerance,
                 generator=generator,
+                starts=starts,
             ).labels  # (K, h * w)
-            runs.append(clustering.resize_labels(labels.view(-1, *encoding.grid), finest))
-        aligned = clustering.align(torch.cat(runs).flatten(1).cpu().numpy())
+            runs.append(resize(labels.view(-1, *encoding.grid), finest))
+        aligned = align(torch.cat(runs).flatten(1).cpu().numpy())
         probabilities = clustering.vote(aligned).reshape(-1, *finest)  # (C, h, w)
         winners = self._denoise(probabilities).argmax(axis=0)
         winners = clustering.majority_filter(winners, rounds=config.majority_rounds)
@@ -157,25 +176,34 @@ class BBoost:
         cls = whole.features[:1]
         if mode == "cls":
             return [cls for _ in parts]
-        seen = [whole.patches[part] if len(part) else cls for part in parts]
+        seen = [self._patches(whole)[part] if len(part) else cls for part in parts]
         if mode == "global":
             return seen
-        alone = self.captioner.encode_parts(whole, parts)
+        alone = self.captioner.encode_parts(whole, parts, own_positions=not self.config.as_released)
         if mode == "local":
             return alone
         return [torch.cat(both) for both in zip(alone, seen, strict=True)]
 
     def _points(self, encoding: Encoding) -> torch.Tensor:
         """Return patches with their positional code, (h * w, D + positional dims) float32."""
-        config, patches = self.config, encoding.patches.float()
+        config, patches = self.config, self._patches(encoding).float()
         code = clustering.positional_code(encoding.grid, config.positional_dims)
         return torch.cat((patches, config.positional_weight * code.to(patches.device)), dim=1)
+
+    def _patches(self, encoding: Encoding) -> torch.Tensor:
+        """Return the features of the grid's cells, (h * w, D).
+
+        The release drops the last token instead of CLS: every feature stands one cell too far.
+        """
+        return encoding.features[:-1] if self.config.as_released else encoding.patches
 
     def _denoise(self, probabilities: np.ndarray) -> np.ndarray:
         config = self.config
         if config.crf == "none":
             return probabilities
         backend = smooth if config.crf == "pydensecrf" else smooth_torch
+        if config.as_released:
+            backend = released.smooth
         return backend(
             probabilities,
             weight=config.crf_weight,

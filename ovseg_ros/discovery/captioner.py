@@ -16,6 +16,7 @@ from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import Cache, DynamicLayer
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.released import DriftingPositions
 from ovseg_ros.pretrained import load_pretrained
 from ovseg_ros.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.types import check_images
@@ -37,6 +38,9 @@ class CaptionerConfig(Config):
     passes: int = option(5, "captions per cluster", low=1, high=64)
     sample: bool = option(True, "sample captions; else greedy, and every pass reads the same")
     top_p: float = option(1.0, "nucleus of the sampling", low=1e-3, high=1.0)
+    top_k: int = option(
+        50, "sample among so many words, as AutoSeg's run did; 0: among all", low=0, high=1_000_000
+    )
     temperature: float = option(1.0, "temperature of the sampling", low=1e-3, high=10.0)
     max_length: int = option(25, "longest caption in tokens", low=2, high=512)
     min_length: int = option(4, "shortest caption in tokens", low=0, high=512)
@@ -51,11 +55,13 @@ class Encoding:
         inputs: What enters the first layer, with positions, (1 + h * w, D) in the model's dtype.
         features: What leaves the final LayerNorm, same shape and dtype.
         grid: Rows and columns of patches (h, w).
+        positions: The positions that ``inputs`` contain, same shape and dtype.
     """
 
     inputs: Tensor
     features: Tensor
     grid: tuple[int, int]
+    positions: Tensor
 
     @property
     def patches(self) -> Tensor:
@@ -94,7 +100,9 @@ class Captioner:
         self._std = torch.tensor(images.image_std, device=self.device)[:, None, None]
 
     @torch.inference_mode()
-    def encode(self, image: np.ndarray, size: int) -> Encoding:
+    def encode(
+        self, image: np.ndarray, size: int, *, released: DriftingPositions | None = None
+    ) -> Encoding:
         """Encode an image resized to a square (specs 1 and 2 of BBoost).
 
         Position embeddings are resized bicubically from the checkpoint's own table every time.
@@ -102,6 +110,7 @@ class Captioner:
         Args:
             image: RGB, (H, W, 3) uint8.
             size: Side of the square in pixels, a multiple of the patch size.
+            released: The table of BBoost's release; pixels are not normalised then, either.
 
         Raises:
             ValueError: if the image is not such an image or the size does not fit.
@@ -114,16 +123,31 @@ class Captioner:
         pixels = F.interpolate(
             pixels[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False
         )
-        pixels = ((pixels - self._mean) / self._std).to(self.dtype)
+        if released is None:
+            pixels = (pixels - self._mean) / self._std
+        pixels = pixels.to(self.dtype)
         if self._tower is not None:
             pixels = self._tower.draw(pixels)
-        inputs = self.model.vision_model.embeddings(pixels, interpolate_pos_encoding=True)
-        side = size // self.patch_size
-        return Encoding(inputs=inputs[0], features=self._transform(inputs)[0], grid=(side, side))
+        side, embed = size // self.patch_size, self.model.vision_model.embeddings
+        patches = embed.patch_embedding(pixels.to(embed.patch_embedding.weight.dtype))
+        tokens = torch.cat((embed.class_embedding, patches.flatten(2).transpose(1, 2)), dim=1)
+        if released is None:
+            positions = embed.interpolate_pos_encoding(tokens, size, size)
+        else:
+            positions = released.resize(side)
+        inputs = tokens + positions.to(tokens.dtype)
+        return Encoding(
+            inputs=inputs[0],
+            features=self._transform(inputs)[0],
+            grid=(side, side),
+            positions=positions[0],
+        )
 
     @torch.inference_mode()
-    def encode_parts(self, encoding: Encoding, parts: Sequence[Tensor]) -> list[Tensor]:
-        """Encode CLS and some patches of an image alone, with their own positions ("local").
+    def encode_parts(
+        self, encoding: Encoding, parts: Sequence[Tensor], *, own_positions: bool = True
+    ) -> list[Tensor]:
+        """Encode CLS and some patches of an image alone ("local").
 
         BLIP's vision tower takes no attention mask, so parts share a batch where they are equally
         large and go one by one otherwise; together they cost less than the whole image does.
@@ -131,17 +155,22 @@ class Captioner:
         Args:
             encoding: The image.
             parts: Patch indices, each (n,) int64.
+            own_positions: Patches keep the positions they have in the image; else they stand at its
+                first n places, as in BBoost's release.
 
         Returns:
             For each part its outputs, CLS first, (1 + n, D).
         """
         found: dict[int, Tensor] = {}
+        tokens = encoding.inputs if own_positions else encoding.inputs - encoding.positions
         for length in sorted({len(part) for part in parts}):
             members = [i for i, part in enumerate(parts) if len(part) == length]
             rows = torch.stack([parts[i] for i in members]).long() + 1  # (B, n), index 0 is CLS
             rows = F.pad(rows, (1, 0))
-            outputs = self._transform(encoding.inputs[rows])  # (B, 1 + n, D)
-            found.update(zip(members, outputs, strict=True))
+            inputs = tokens[rows]
+            if not own_positions:
+                inputs = inputs + encoding.positions[: length + 1]
+            found.update(zip(members, self._transform(inputs), strict=True))  # (B, 1 + n, D)
         return [found[i] for i in range(len(parts))]
 
     @torch.inference_mode()
@@ -169,7 +198,7 @@ class Captioner:
             sampling = {
                 "do_sample": True,
                 "top_p": config.top_p,
-                "top_k": 0,
+                "top_k": config.top_k,
                 "temperature": config.temperature,
                 "num_return_sequences": repeats,
             }

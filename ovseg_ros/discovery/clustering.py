@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -17,7 +16,7 @@ class KMeans(NamedTuple):
 
     Attributes:
         labels: Cluster of every point, (K, N) int64, row i in 0..ks[i]-1.
-        inertia: Sum of the distances of the points to their centres, (K,) float32.
+        inertia: Sum of the squared distances of the points to their centres, (K,) float32.
     """
 
     labels: Tensor
@@ -56,20 +55,23 @@ def kmeans(
     iterations: int = 100,
     tolerance: float = 1e-4,
     generator: torch.Generator | None = None,
+    starts: Tensor | None = None,
 ) -> KMeans:
-    """Run k-means for every k from several random starts at once and keep each k's best start.
+    """Run Lloyd's k-means for every k from several random starts at once; keep each k's best.
 
-    A point belongs to the centre whose direction is nearest (L2 between L2-normalised vectors); a
-    centre is the mean of its points, and stays where it is while it has none. A run rests when its
-    centres' summed squared shift is at most ``tolerance`` times the points' mean variance.
+    A point belongs to the nearest centre by Euclidean distance; a centre is the mean of its points,
+    and stays where it is while it has none. A run rests when its centres' mean shift is below
+    ``tolerance``. The best start is that with the least inertia.
 
     Args:
         points: (N, D) float32, on any device.
         ks: Numbers of clusters, each in 1..N.
         inits: Random starts per k: distinct points, drawn on the CPU so that devices agree.
         iterations: At most so many updates.
-        tolerance: See above.
+        tolerance: In the points' own unit.
         generator: CPU generator of the starts.
+        starts: The starts themselves instead, indices of points (len(ks) * inits, max(ks)) int64,
+            those of one k together; a smaller k takes the first of its row.
 
     Raises:
         ValueError: if a k does not fit the points.
@@ -80,37 +82,42 @@ def kmeans(
     widest = max(ks)
     clusters = torch.tensor(ks, device=device).repeat_interleave(inits)  # (R,) clusters per run
     absent = torch.arange(widest, device=device) >= clusters[:, None]  # (R, C) padding of small k
-    order = torch.rand(len(ks) * inits, count, generator=generator).argsort(dim=1)
-    centres = points[order[:, :widest].to(device)]  # (R, C, D)
-    unit = F.normalize(points, dim=1)
-    limit = tolerance * float(points.var(dim=0, correction=0).mean())
+    if starts is None:
+        starts = torch.rand(len(ks) * inits, count, generator=generator).argsort(dim=1)
+    points = points - points.mean(dim=0)  # distances stay, and lose fewer digits
+    centres = points[starts[:, :widest].to(device)]  # (R, C, D)
 
     active = torch.arange(len(clusters), device=device)
     for _ in range(iterations):
         now = centres[active]  # (A, C, D)
-        nearest = _similarity(unit, now, absent[active]).max(dim=1, keepdim=True).indices
+        nearest = _nearness(points, now, absent[active]).max(dim=1, keepdim=True).indices
         member = points.new_zeros(len(now), widest, count).scatter_(1, nearest, 1)  # (A, C, N)
         sizes = member.sum(dim=2, keepdim=True)
         means = (member.flatten(0, 1) @ points).view_as(now) / sizes.clamp(min=1)
         means = torch.where(sizes > 0, means, now)
         centres[active] = means
-        active = active[(means - now).square().sum(dim=(1, 2)) > limit]
+        moved = (means - now).norm(dim=2).sum(dim=1) / clusters[active]
+        active = active[moved >= tolerance]
         if not len(active):
             break
 
-    best, labels = _similarity(unit, centres, absent).max(dim=1)  # (R, N) both
-    distances = (2 - 2 * best).clamp(min=0).sqrt()
-    inertia = distances.sum(dim=1).view(len(ks), inits)
+    best, labels = _nearness(points, centres, absent).max(dim=1)  # (R, N) both
+    squares = points.square().sum(dim=1) - 2 * best  # squared distances
+    inertia = squares.clamp(min=0).sum(dim=1).view(len(ks), inits)
     chosen = inertia.argmin(dim=1)  # (K,)
     rows = torch.arange(len(ks), device=device)
     return KMeans(labels.view(len(ks), inits, count)[rows, chosen], inertia[rows, chosen])
 
 
-def _similarity(unit: Tensor, centres: Tensor, absent: Tensor) -> Tensor:
-    """Return cosines (R, C, N) of unit points (N, D) with centres (R, C, D); padding is -inf."""
+def _nearness(points: Tensor, centres: Tensor, absent: Tensor) -> Tensor:
+    """Return x.c - c.c / 2 (R, C, N) of points (N, D) and centres (R, C, D); padding is -inf.
+
+    The nearest centre has the largest: the squared distance is x.x minus twice as much.
+    """
     runs, widest, _ = centres.shape
-    cosines = F.normalize(centres, dim=2).flatten(0, 1) @ unit.T  # one matrix product for all runs
-    return cosines.view(runs, widest, -1).masked_fill(absent[:, :, None], -torch.inf)
+    products = centres.flatten(0, 1) @ points.T  # one matrix product for all runs
+    near = products.view(runs, widest, -1) - centres.square().sum(dim=2, keepdim=True) / 2
+    return near.masked_fill(absent[:, :, None], -torch.inf)
 
 
 def resize_labels(labels: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -19,16 +19,11 @@ def _generator(seed: int = 0) -> torch.Generator:
 
 
 def _naive(points: np.ndarray, centres: np.ndarray, iterations: int) -> tuple[np.ndarray, float]:
-    """K-means one point and one centre at a time; as ``kmeans`` promises it."""
+    """Lloyd's k-means one point and one centre at a time."""
     centres = centres.copy()
 
     def assign() -> tuple[np.ndarray, np.ndarray]:
-        distances = np.array(
-            [
-                [np.linalg.norm(p / np.linalg.norm(p) - c / np.linalg.norm(c)) for c in centres]
-                for p in points
-            ]
-        )
+        distances = np.array([[np.linalg.norm(p - c) for c in centres] for p in points])
         return distances.argmin(1), distances.min(1)
 
     for _ in range(iterations):
@@ -37,7 +32,7 @@ def _naive(points: np.ndarray, centres: np.ndarray, iterations: int) -> tuple[np
             if (labels == k).any():
                 centres[k] = points[labels == k].mean(0)
     labels, distances = assign()
-    return labels, float(distances.sum())
+    return labels, float((distances**2).sum())
 
 
 def test_positional_code_by_hand() -> None:
@@ -75,6 +70,27 @@ def test_batched_kmeans_equals_naive_loops() -> None:
         labels, inertia = min(runs, key=lambda run: run[1])
         np.testing.assert_array_equal(found.labels[row].numpy(), labels)
         assert float(found.inertia[row]) == pytest.approx(inertia, rel=1e-4)
+
+
+def test_kmeans_is_lloyd_on_raw_vectors_from_the_same_starts() -> None:
+    from sklearn.cluster import KMeans
+
+    # Lengths differ: clusters of directions would be others.
+    points = torch.randn(120, 8, generator=_generator()) * torch.linspace(0.2, 4, 120)[:, None]
+    starts = torch.rand(3, 120, generator=_generator(5)).argsort(1)[:, :6]
+    for row in starts:
+        reference = KMeans(
+            6, init=points[row].numpy(), n_init=1, tol=0, algorithm="lloyd", max_iter=300
+        ).fit(points.numpy())
+        ours = kmeans(points, [6], inits=1, iterations=300, tolerance=1e-6, starts=row[None])
+        np.testing.assert_array_equal(ours.labels[0].numpy(), reference.labels_)
+        assert float(ours.inertia[0]) == pytest.approx(reference.inertia_, rel=1e-5)
+
+
+def test_kmeans_far_from_the_origin() -> None:
+    points = torch.randn(80, 5, generator=_generator())
+    near, far = (kmeans(p, [4], generator=_generator(1)).labels for p in (points, points + 500))
+    assert torch.equal(near, far)
 
 
 def test_kmeans_is_as_good_as_scikit_learns() -> None:
