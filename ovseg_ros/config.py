@@ -8,8 +8,10 @@ people (:func:`describe`).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_type_hints
+
+import yaml
 
 T = TypeVar("T")
 
@@ -104,6 +106,46 @@ def describe(config: Any, prefix: str = "") -> Iterator[Option]:
 def flatten(config: Any) -> dict[str, Any]:
     """Return ``{dotted name: value}`` of a configuration tree; tuples become lists."""
     return {leaf.name: leaf.value for leaf in describe(config)}
+
+
+def override(config: T, sets: Sequence[str], fixed: Mapping[str, Any] | None = None) -> T:
+    """Return a configuration with some options changed.
+
+    Args:
+        config: Where the options start from.
+        sets: ``key=value`` as typed; the value is read as what the option is.
+        fixed: Options that are changed as well, by dotted key; these win.
+
+    Raises:
+        ValueError: if there is no such option, or a value is wrong.
+    """
+    flat = flatten(config)
+    for entry in sets:
+        key, equals, text = entry.partition("=")
+        key = key.strip()
+        if not equals:
+            raise ValueError(f"--set: expected KEY=VALUE, got {entry!r}")
+        flat[key] = parse(text, flat.get(key))
+    return from_mapping(type(config), {**flat, **(fixed or {})})
+
+
+def parse(text: str, like: Any) -> Any:
+    """Read a typed value: text stays text, ``a,b`` is a list where ``like`` is one, else YAML."""
+    if isinstance(like, str):
+        return text
+    if isinstance(like, list) and not text.strip().startswith("["):
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        return [yaml.safe_load(part) for part in parts]
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(like, float) and isinstance(value, str):
+        try:
+            return float(value)  # YAML wants a point in 1e-4
+        except ValueError:
+            return value
+    return value
 
 
 def _nest(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -9,11 +9,12 @@ import numpy as np
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.base import Discoverer
-from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
-from ovseg_ros.segmenters.base import Segmenter
+from ovseg_ros.discovery.build import build_discoverer
+from ovseg_ros.discovery.config import DiscoveryConfig
+from ovseg_ros.segmenters.base import Segmenter, TextEmbedding
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
 from ovseg_ros.types import MAX_MONO8_ID, Discovery, Segmentation, Vocabulary, check_images
-from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig, distinct
+from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig, distinct
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +82,8 @@ class Pipeline:
 
         Safe to call while another thread segments.
         """
-        text = getattr(self.segmenter, "text", None)
-        if text is not None and names:
-            text.embed(names)
+        if names and isinstance(self.segmenter, TextEmbedding):
+            self.segmenter.embed(names)
 
     def segment(self, images: np.ndarray) -> Segmentation:
         """Segment a batch (B, H, W, 3) uint8 RGB with the vocabulary in force."""
@@ -159,9 +159,9 @@ def build_vocabulary(config: VocabularyConfig, segmenter: Segmenter) -> LivingVo
     Raises:
         ValueError: if the configuration needs them and there are none.
     """
-    text = getattr(segmenter, "text", None)
+    embed = segmenter.embed if isinstance(segmenter, TextEmbedding) else None
     try:
-        return LivingVocabulary(config, embed=text.embed if text is not None else None)
+        return LivingVocabulary(config, embed=embed)
     except ValueError as error:
         raise ValueError(f"vocabulary.{error}") from None
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ovseg_ros.config import from_mapping
+from ovseg_ros.config import from_mapping, override
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import PipelineConfig
@@ -71,6 +71,23 @@ def load_preset(name_or_path: str | Path) -> PipelineConfig:
         return from_mapping(PipelineConfig, _parameters(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+
+
+def pipeline_options(
+    preset: str, sets: Sequence[str], *, device: str = "", **more: Any
+) -> PipelineConfig:
+    """Return a preset's options with overrides, the later ones winning.
+
+    Args:
+        preset: Name or file of the preset.
+        sets: ``key=value`` as typed.
+        device: Overrides the preset's device if given.
+        more: Overrides by dotted key with ``.`` written as ``__``.
+    """
+    fixed = {key.replace("__", "."): value for key, value in more.items()}
+    if device:
+        fixed["device"] = device
+    return override(load_preset(preset), sets, fixed)
 
 
 def _parameters(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ IMPORTS = (
     "ovseg_ros.nodes.discovery_node",
     "ovseg_ros.nodes.camera_node",
     "ovseg_ros.nodes.evaluation_node",
-    "ovseg_ros.nodes.demo",
+    "ovseg_ros.demo.run",
     "ovseg_ros.cli",
     "ovseg_ros.evaluation.evaluate",
     "transformers.models.blip.modeling_blip",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+from ovseg_ros.commands.options import DEVICE, PRESET, SET
+from ovseg_ros.presets import pipeline_options
 
 
 def evaluate_classification(
@@ -35,6 +35,7 @@ def evaluate_classification(
     """
     from ovseg_ros.evaluation import classification
     from ovseg_ros.evaluation.datasets import open_dataset
+    from ovseg_ros.segmenters.base import ImageClassifier
     from ovseg_ros.segmenters.build import build_segmenter
 
     options = pipeline_options(preset, sets, device=device)
@@ -45,8 +46,8 @@ def evaluate_classification(
     else:
         data = open_dataset(dataset, split=split, root=root)
         classes, pictures = data.classes, classification.squares(data, side=side, limit=limit)
-    segmenter: Any = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
-    if not hasattr(segmenter, "classify"):
+    segmenter = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
+    if not isinstance(segmenter, ImageClassifier):
         raise ValueError(f"preset: expected one with image tokens, {segmenter.name} has none")
     result = classification.evaluate_classification(segmenter, pictures, classes, progress=True)
     width = max(map(len, classes))

@@ -8,7 +8,9 @@ from typing import Any
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, PRESET, SET, override, pipeline_options
+from ovseg_ros.commands.options import DEVICE, PRESET, SET
+from ovseg_ros.config import override
+from ovseg_ros.presets import pipeline_options
 
 
 def evaluate(

@@ -24,7 +24,7 @@ def demo(
     """
 
     def run() -> int:
-        from ovseg_ros.nodes.demo import run_demo
+        from ovseg_ros.demo.run import run_demo
 
         return run_demo(out, seconds=seconds, preset=preset)
 

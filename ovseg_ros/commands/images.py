@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, PRESET, SET, pipeline_options
+from ovseg_ros.commands.options import DEVICE, PRESET, SET
+from ovseg_ros.presets import pipeline_options
 
 if TYPE_CHECKING:
     from ovseg_ros.types import Discovery

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ovseg_ros.commands.options import SET, pipeline_options
+from ovseg_ros.commands.options import SET
 from ovseg_ros.config import flatten
+from ovseg_ros.presets import pipeline_options
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import PipelineConfig
@@ -35,7 +36,7 @@ def pull(
 
     Afterwards the robot can be offline.
     """
-    from ovseg_ros.weights import resolve_weights
+    from ovseg_ros.models.weights import resolve_weights
 
     for key, weights in weights_of(pipeline_options(preset, sets)):
         found = resolve_weights(weights)
@@ -79,7 +80,7 @@ def download(name: str) -> str:
         RepositoryNotFoundError,
     )
 
-    from ovseg_ros.weights import split_file
+    from ovseg_ros.models.weights import split_file
 
     file = split_file(name)
     try:

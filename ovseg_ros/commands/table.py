@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from ovseg_ros.commands.options import SET
+from ovseg_ros.evaluation.table import Request, load_table, tables
 
-if TYPE_CHECKING:
-    from ovseg_ros.tables.base import Builder
-
-TABLES: dict[str, str] = {
-    "autoseg": "who finds the words: AutoSeg, its ablations and baselines, beside the paper",
-    "pnp_ovss": "what each step of PnP-OVSS brings, and tuning without masks",
-    "simzss": "CLIP, LiT and SimZSS, trained alike on the robot cell",
-}
-"""What there is, by name: the file of that name in ``tables/`` has a function ``table``."""
-
-_TABLE_HELP = "; ".join(f"{name}: {what}" for name, what in TABLES.items())
+_TABLE_HELP = "; ".join(f"{name}: {part.about}" for name, part in tables().items())
 
 
 def table(
@@ -38,8 +27,6 @@ def table(
     sets: list[str] = SET,
 ) -> None:
     """Print a paper's table: rows measured here beside the published ones."""
-    from ovseg_ros.tables.base import Request
-
     build = load_table(name)
     request = Request(
         root=root, out=out / name, split=split, limit=limit, device=device, sets=tuple(sets)
@@ -49,15 +36,3 @@ def table(
         typer.echo(line)
     if json_file is not None:
         result.write(json_file)
-
-
-def load_table(name: str) -> Builder:
-    """Return the function that makes a table.
-
-    Raises:
-        ValueError: if there is no such table; lists those there are.
-    """
-    if name not in TABLES:
-        raise ValueError(f"table: expected one of {', '.join(TABLES)}, got {name!r}")
-    build: Builder = import_module(f"ovseg_ros.tables.{name}").table
-    return build

@@ -1,26 +1,15 @@
-"""`ovseg train`: the recipes in ``training/``, each a configuration and a function ``train``."""
+"""`ovseg train`: the recipes, each a configuration and a function of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
 
 import typer
 
-from ovseg_ros.commands.options import override
-from ovseg_ros.config import Config, describe
+from ovseg_ros.config import describe, override
+from ovseg_ros.training.recipes import load_recipe, recipes
 
-RECIPES = {
-    "pyramid": "the small visual tower (convolutions), with the simulator's masks",
-    "simzss": "a small SimZSS on such a tower",
-    "blip_itm": "a small BLIP image-text matcher behind a pyramid",
-    "simzss_pairs": "SimZSS, LiT or CLIP on image-caption pairs of your own",
-    "blip": "a small BLIP captioner on such a tower",
-    "xdecoder": "a small X-Decoder, with the simulator's masks",
-}
-_RECIPE_HELP = "; ".join(f"{name}: {what}" for name, what in RECIPES.items())
+_RECIPE_HELP = "; ".join(f"{name}: {part.about}" for name, part in recipes().items())
 
 
 def train(
@@ -54,16 +43,3 @@ def train(
             typer.echo(f"{leaf.name} = {leaf.value!r}  {leaf.help}")
         return
     run(config)
-
-
-def load_recipe(name: str) -> tuple[Config, Callable[[Any], None]]:
-    """Return a recipe's default configuration and its function.
-
-    Raises:
-        ValueError: if there is no such recipe; lists those there are.
-    """
-    if name not in RECIPES:
-        raise ValueError(f"recipe: expected one of {', '.join(RECIPES)}, got {name!r}")
-    run = import_module(f"ovseg_ros.training.{name}").train
-    config = get_type_hints(run)["config"]()
-    return config, run

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, SET, override, pipeline_options
+from ovseg_ros.commands.options import DEVICE, SET
+from ovseg_ros.config import override
+from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.pnp_ovss.kinds import CLIP
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def tune(
         draw_settings,
         search,
     )
-    from ovseg_ros.vocabulary import distinct
+    from ovseg_ros.vocabulary.living import distinct
 
     config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
     search_config = override(SearchConfig(), [], {"trials": trials, "seed": seed, "crf": crf})

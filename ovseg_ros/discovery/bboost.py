@@ -3,70 +3,20 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from ovseg_ros.config import Config, option
 from ovseg_ros.discovery import clustering, released
 from ovseg_ros.discovery.captioner import Captioner, Encoding
-from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.discovery.config import BBoostConfig
 from ovseg_ros.discovery.released import DriftingPositions
-from ovseg_ros.refine.crf import refine_labels, smooth
-from ovseg_ros.refine.mean_field import smooth as smooth_torch
+from ovseg_ros.language.nouns import NounConfig, support
+from ovseg_ros.models.crf import refine_labels, smooth
+from ovseg_ros.models.mean_field import smooth as smooth_torch
 from ovseg_ros.types import Discovery
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BBoostConfig(Config):
-    """Sizes and weights of BBoost; the defaults are the paper's."""
-
-    sizes: tuple[int, ...] = option(
-        (384, 512), "squares the image is clustered at, in pixels", low=16, high=4096
-    )
-    k_min: int = option(2, "smallest number of clusters", low=1, high=64)
-    k_max: int = option(8, "largest number of clusters", low=1, high=64)
-    inits: int = option(8, "random starts per k-means", low=1, high=100)
-    iterations: int = option(100, "longest k-means", low=1, high=10_000)
-    tolerance: float = option(1e-4, "k-means rests below this shift", low=0.0, high=1.0)
-    positional_dims: int = option(256, "dimensions of the positional code", low=0, high=4096)
-    positional_weight: float = option(1.0, "weight of the positional code", low=0.0, high=1e3)
-    crf: str = option(
-        "pydensecrf",
-        "who smooths the cluster probabilities",
-        choices=("pydensecrf", "torch", "none"),
-    )
-    crf_weight: float = option(6.0, "weight of the CRF's smoothness", low=0.0, high=1e3)
-    crf_theta: float = option(0.8, "reach of the CRF's smoothness in patches", low=0.01, high=100.0)
-    crf_iterations: int = option(5, "rounds of mean field", low=0, high=100)
-    majority_rounds: int = option(8, "most rounds of the 3x3 majority filter", low=0, high=100)
-    refine_clusters: bool = option(
-        False, "pull the reported cluster masks to the image's edges at its full size (slow)"
-    )
-    caption_size: int = option(512, "square the captions are read at", low=16, high=4096)
-    caption_mode: str = option(
-        "concat",
-        "what the decoder sees of a cluster: its patches in the whole image, alone, both, or CLS",
-        choices=("global", "local", "concat", "cls"),
-    )
-    as_released: bool = option(
-        False, "repeat what the authors' code does differently from the paper (docs/as_released.md)"
-    )
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        super().__post_init__()
-        if self.k_min > self.k_max:
-            raise ValueError(f"k_max: expected >= k_min = {self.k_min}, got {self.k_max}")
-        if not self.sizes:
-            raise ValueError("sizes: expected at least one size, got none")
-        if self.positional_dims % 4:
-            raise ValueError(
-                f"positional_dims: expected a multiple of 4, got {self.positional_dims}"
-            )
 
 
 class BBoost:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import Captioner
-from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.discovery.config import CaptionConfig
+from ovseg_ros.language.nouns import NounConfig, support
 from ovseg_ros.types import Discovery
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionConfig(Config):
-    """Options of the baseline."""
-
-    size: int = option(384, "square the image is resized to, in pixels", low=16, high=4096)
 
 
 class WholeImageCaption:

@@ -15,36 +15,12 @@ from torch import Tensor
 from transformers import DynamicCache, EncoderDecoderCache
 from transformers.cache_utils import Cache, DynamicLayer
 
-from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.config import CaptionerConfig
 from ovseg_ros.discovery.released import DriftingPositions
-from ovseg_ros.pretrained import load_pretrained
-from ovseg_ros.pyramid import PyramidTower, load_pyramid
+from ovseg_ros.models.pretrained import load_pretrained
+from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.types import check_images
-from ovseg_ros.weights import resolve_weights
-
-
-@dataclass(frozen=True, kw_only=True)
-class CaptionerConfig(Config):
-    """Which BLIP, and how it decodes (AutoSeg's local captioning; lengths count the prompt)."""
-
-    weights: str = option(
-        "Salesforce/blip-image-captioning-base", "folder, robot_cell/NAME or public name of a BLIP"
-    )
-    tower: str = option(
-        "",
-        "SimZSS whose pyramid the BLIP looks through, folder or robot_cell/NAME; none by default",
-    )
-    prompt: str = option("a picture of", "how every caption begins")
-    passes: int = option(5, "captions per cluster", low=1, high=64)
-    sample: bool = option(True, "sample captions; else greedy, and every pass reads the same")
-    top_p: float = option(1.0, "nucleus of the sampling", low=1e-3, high=1.0)
-    top_k: int = option(
-        50, "sample among so many words, as AutoSeg's run did; 0: among all", low=0, high=1_000_000
-    )
-    temperature: float = option(1.0, "temperature of the sampling", low=1e-3, high=10.0)
-    max_length: int = option(25, "longest caption in tokens", low=2, high=512)
-    min_length: int = option(4, "shortest caption in tokens", low=0, high=512)
-    repetition_penalty: float = option(1.1, "above 1 punishes repeated words", low=0.1, high=1e3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,8 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device
+from ovseg_ros.discovery.config import ColorConfig, SamConfig
+from ovseg_ros.models.device import resolve_device
 
 _MOST = 256
 """Colour regions at most, the largest: noise has one for every pixel."""
@@ -25,27 +24,6 @@ class MaskGenerator(Protocol):
     def masks(self, image: np.ndarray) -> list[np.ndarray]:
         """Return masks, each (H, W) bool, that may overlap, of an image (H, W, 3) uint8 RGB."""
         ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamConfig(Config):
-    """segment-anything's automatic mask generation (Kirillov et al., ICCV 2023)."""
-
-    weights: str = option("", "official checkpoint, e.g. sam_vit_h_4b8939.pth")
-    points_per_side: int = option(32, "grid of points that are asked about", low=1, high=256)
-    points_per_batch: int = option(64, "points at a time", low=1, high=4096)
-    min_iou: float = option(0.88, "masks it trusts less are dropped", low=0.0, high=1.0)
-    min_stability: float = option(0.95, "masks less stable are dropped", low=0.0, high=1.0)
-    max_overlap: float = option(0.7, "box IoU above which the worse mask goes", low=0.0, high=1.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColorConfig(Config):
-    """Mean-shift regions: no model at all, and far below segment-anything on real images."""
-
-    max_side: int = option(320, "the longer side at which regions are found", low=16, high=4096)
-    reach_px: float = option(8.0, "radius of the mean shift", low=1.0, high=100.0)
-    tolerance: float = option(24.0, "colour radius of the mean shift, of 255", low=1.0, high=255.0)
 
 
 class SamMasks:

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
-from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import Captioner
-from ovseg_ros.discovery.masks import ColorConfig, MaskGenerator, SamConfig
-from ovseg_ros.discovery.nouns import NounConfig, support
+from ovseg_ros.discovery.config import SamBlipConfig
+from ovseg_ros.discovery.masks import MaskGenerator
+from ovseg_ros.language.nouns import NounConfig, support
 from ovseg_ros.types import Discovery, check_images
-
-
-@dataclass(frozen=True, kw_only=True)
-class SamBlipConfig(Config):
-    """Options of the baseline."""
-
-    masks: str = option(
-        "sam",
-        "who cuts the image: sam, or color (needs no weights)",
-        choices=("sam", "color"),
-    )
-    max_masks: int = option(32, "only the largest masks are captioned", low=1, high=1000)
-    min_share: float = option(
-        0.002, "masks below this share of the image are dropped", low=0.0, high=1.0
-    )
-    margin: float = option(0.1, "crops grow by this share of their sides", low=0.0, high=10.0)
-    size: int = option(384, "square the crops are resized to, in pixels", low=16, high=4096)
-    batch: int = option(8, "crops that are captioned at once", low=1, high=1024)
-    sam: SamConfig = SamConfig()
-    color: ColorConfig = ColorConfig()
 
 
 class SamBlip:

@@ -4,30 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.discovery.nouns import NounConfig, support
-from ovseg_ros.image_chat import ImageChat, load_image_chat
+from ovseg_ros.discovery.config import VlmConfig
+from ovseg_ros.language.nouns import NounConfig, support
+from ovseg_ros.models.image_chat import ImageChat, load_image_chat
 from ovseg_ros.types import Discovery, check_images
-
-
-@dataclass(frozen=True, kw_only=True)
-class VlmConfig(Config):
-    """Which model is asked, and what."""
-
-    weights: str = option(
-        "llava-hf/llava-1.5-7b-hf", "folder or public name of an image-text-to-text chat model"
-    )
-    question: str = option(
-        "Which objects and surfaces does this image show? Reply with their names alone, "
-        "separated by commas.",
-        "what the model is asked about the image",
-    )
-    max_tokens: int = option(128, "longest answer in tokens", low=1, high=4096)
 
 
 class VlmList:

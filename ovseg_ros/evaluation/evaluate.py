@@ -11,15 +11,15 @@ import torch
 from tqdm import tqdm
 
 from ovseg_ros.config import Config
-from ovseg_ros.device import resolve_device, resolve_dtype
-from ovseg_ros.evaluation import metrics
 from ovseg_ros.evaluation.datasets import VOID, Dataset, Sample
-from ovseg_ros.evaluation.mapping import Mapper
-from ovseg_ros.evaluation.panoptic import regions, score_segments
+from ovseg_ros.evaluation.mapping.base import Mapper
+from ovseg_ros.evaluation.metrics import semantic as metrics
+from ovseg_ros.evaluation.metrics.panoptic import regions, score_segments
 from ovseg_ros.evaluation.predict import Prediction, Predictor
 from ovseg_ros.evaluation.protocol import EvaluationConfig, describe, digest
 from ovseg_ros.evaluation.records import Evaluation, ImageRecord, Skipped, cells
 from ovseg_ros.evaluation.shards import Shard
+from ovseg_ros.models.device import resolve_device, resolve_dtype
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import Pipeline

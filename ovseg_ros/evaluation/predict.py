@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ovseg_ros.evaluation.datasets import Dataset
-from ovseg_ros.evaluation.mapping import Mapper, build_mapper
+from ovseg_ros.evaluation.mapping.base import Mapper, build_mapper
 from ovseg_ros.evaluation.protocol import EvaluationConfig
 from ovseg_ros.types import UNLABELLED, Discovery, Vocabulary
 

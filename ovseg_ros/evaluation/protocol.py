@@ -13,8 +13,8 @@ from typing import Any
 
 from ovseg_ros.config import Config, flatten, option
 from ovseg_ros.evaluation.datasets.base import Dataset
-from ovseg_ros.evaluation.mapping import MapperConfig
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.evaluation.mapping.base import MapperConfig
+from ovseg_ros.models.weights import resolve_weights
 
 
 @dataclass(frozen=True, kw_only=True)

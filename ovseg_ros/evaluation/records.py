@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from ovseg_ros.evaluation import metrics
-from ovseg_ros.evaluation.panoptic import ClassCounts, mean_quality
+from ovseg_ros.evaluation.metrics import semantic as metrics
+from ovseg_ros.evaluation.metrics.panoptic import ClassCounts, mean_quality
 
 Cells = list[tuple[int, int, int]]
 """The non-zero cells of a confusion matrix as (row, column, pixels)."""

@@ -8,17 +8,17 @@ import numpy as np
 from tqdm import tqdm
 
 from ovseg_ros.evaluation.datasets import VOID, Dataset
-from ovseg_ros.evaluation.mapping import Mapper
-from ovseg_ros.evaluation.records import number
-from ovseg_ros.evaluation.temporal import (
+from ovseg_ros.evaluation.mapping.base import Mapper
+from ovseg_ros.evaluation.metrics.temporal import (
     label_churn,
     time_to_stable,
     video_consistency,
     vocabulary_jaccard,
 )
+from ovseg_ros.evaluation.records import number
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import Vocabulary
-from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig
 
 
 def evaluate_sequence(

@@ -9,11 +9,11 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from std_msgs.msg import Header
 
-from ovseg_ros.groups import GroupTable
 from ovseg_ros.msg import Category as CategoryMsg
 from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.types import Category, Discovery, Mode, Proposal, Source, Vocabulary, normalise_name
+from ovseg_ros.vocabulary.groups import GroupTable
 
 if TYPE_CHECKING:  # brings torch and the models along
     from ovseg_ros.pipeline import QueryAnswer

@@ -13,7 +13,7 @@ from typing import Any
 from ovseg_ros.config import option
 from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import build_discoverer
-from ovseg_ros.discovery.keyframes import KeyFrameTrigger
+from ovseg_ros.discovery.trigger import KeyFrameTrigger
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin

@@ -23,7 +23,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from ovseg_ros.config import option
-from ovseg_ros.evaluation.lexical import map_names
+from ovseg_ros.evaluation.mapping.lexical import map_names
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ovseg_ros.evaluation.metrics import (
+from ovseg_ros.evaluation.metrics.semantic import (
     confusion,
     iou_per_class,
     mean_iou,

@@ -14,7 +14,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ovseg_ros.evaluation.bench import Timing, measure
+from ovseg_ros.bench.timing import Timing, measure
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes.base import OUTPUT_QOS
 from ovseg_ros.nodes.conversions import frame_categories_to_msg

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from ovseg_ros.config import option
-from ovseg_ros.groups import GroupTable
-from ovseg_ros.keyframes import KeyFrames, Masks
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
+from ovseg_ros.nodes.carried import KeyFrames, Masks
 from ovseg_ros.nodes.compute import urgent
 from ovseg_ros.nodes.conversions import (
     LabelInfo,
@@ -36,7 +35,8 @@ from ovseg_ros.nodes.segmentation_services import SegmentationServices
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import MAX_MONO8_ID, Vocabulary
-from ovseg_ros.vocabulary import parse_groups
+from ovseg_ros.vocabulary.groups import GroupTable
+from ovseg_ros.vocabulary.living import parse_groups
 
 _JUMP_NS = 10**9
 """Stamps that fall back by more than cameras differ are those of a clock that was set back."""
@@ -122,10 +122,8 @@ class SegmentationNode(ImageNode):
         """Load the segmenter and start a new session of ids."""
         self.pipeline = self._build(self.config)
         self._announced, self._taken_stamp = None, -1
-        traits = self.pipeline.segmenter.traits
-        self._key_frames = (
-            KeyFrames(self.config.keyframe_period_s) if traits.cadence == "keyframe" else None
-        )
+        keyframes = self.pipeline.segmenter.cadence == "keyframe"
+        self._key_frames = KeyFrames(self.config.keyframe_period_s) if keyframes else None
         self.groups = GroupTable(parse_groups(self.config.vocabulary.groups).values())
         self._masks = MaskPublisher.of(self)
         self._proposals = self.subscribe(

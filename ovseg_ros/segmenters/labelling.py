@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.stages import stage
+from ovseg_ros.models.stages import stage
 from ovseg_ros.types import MAX_MONO8_ID
 
 WINNERS = 16

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovseg_ros.discovery.nouns import noun_chunks
+from ovseg_ros.language.nouns import noun_chunks
 
 MAX_CONCEPTS = 32
 """Concepts of a caption at most, as published."""

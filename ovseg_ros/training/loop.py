@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, flatten, option
-from ovseg_ros.device import resolve_device
+from ovseg_ros.models.device import resolve_device
 from ovseg_ros.training.distributed import average_gradients, join, rank
 
 FREE = ("data", "out", "workers", "loop.device", "loop.save_every")

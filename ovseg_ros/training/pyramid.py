@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.pyramid import STRIDE, PyramidTower
+from ovseg_ros.models.pyramid import STRIDE, PyramidTower
+from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.simzss_loss import CONCEPT_SCALE
 from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
 
 

@@ -13,8 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.pyramid import PyramidTower, load_visual
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.models.pyramid import PyramidTower, load_visual
+from ovseg_ros.models.weights import resolve_weights
 
 PATCH = 16
 

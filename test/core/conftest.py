@@ -7,6 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
+from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
+
+from .small_cell import cell, frames  # noqa: F401  (fixtures)
+
+CAPTIONS = (
+    "a red mug and a yellow duck on a wooden table",
+    "a photo of a robot arm above a tray, in front of the white wall",
+    "there is a teddy bear in the scene.",
+)
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> Tokenizer:
+    """A trained tokenizer of 24 tokens."""
+    return train_tokenizer(CAPTIONS, vocab_size=320, context_length=24)
+
 
 @pytest.fixture(scope="session")
 def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:

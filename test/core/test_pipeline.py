@@ -9,15 +9,14 @@ import pytest
 
 from ovseg_ros.config import from_mapping
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, QueryAnswer, build_pipeline
-from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.types import Discovery, Mode, Proposal, Segmentation, Vocabulary
-from ovseg_ros.vocabulary import LivingVocabulary, VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig
 
 
 class Painter:
     """Segments by grey value: a name wins where the image has its value."""
 
-    traits = Traits(needs="names", cost="light", cadence="frame")
+    cadence = "frame"
     name, device = "painter", "cpu"
 
     def __init__(self, **values: int) -> None:

@@ -11,15 +11,14 @@ from ovseg_ros.nodes.base import spin
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 from ovseg_ros.pipeline import Pipeline, PipelineConfig
-from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.types import Discovery, Proposal, Segmentation, Vocabulary
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 class Stripes:
     """Gives every category an equal stripe of the image."""
 
-    traits = Traits(needs="names", cost="light", cadence="frame")
+    cadence = "frame"
     name, device = "stripes", "cpu"
 
     def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:

@@ -7,9 +7,8 @@ import time
 import numpy as np
 
 from ovseg_ros.pipeline import Pipeline, PipelineConfig
-from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.types import Discovery, Proposal, Segmentation, Vocabulary
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 COLOURS = {"red block": (255, 0, 0), "green block": (0, 255, 0), "blue block": (0, 0, 255)}
 
@@ -26,7 +25,7 @@ def picture(*names: str, size_hw: tuple[int, int] = (48, 64)) -> np.ndarray:
 class ColourSegmenter:
     """Gives every pixel the word of its colour; a slow one if ``delay_s`` is given."""
 
-    traits = Traits(needs="names", cost="light", cadence="frame")
+    cadence = "frame"
     name = "colours"
     device = "cpu"
 
@@ -51,7 +50,7 @@ class ColourSegmenter:
 class KeyFrameSegmenter(ColourSegmenter):
     """The same, meant for key frames."""
 
-    traits = Traits(needs="names", cost="heavy", cadence="keyframe")
+    cadence = "keyframe"
 
 
 class ColourDiscoverer:

@@ -15,9 +15,9 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from ovseg_ros.nodes.demo import demo_commands, run_demo
-from ovseg_ros.nodes.demo_figures import missing
-from ovseg_ros.weights import ASSETS
+from ovseg_ros.demo.figures import missing
+from ovseg_ros.demo.run import demo_commands, run_demo
+from ovseg_ros.models.weights import ASSETS
 
 FAKE = Path(__file__).with_name("fake_ovseg_node.py")
 SLEEPER = [sys.executable, "-c", "import time; print('asleep', flush=True); time.sleep(600)"]
@@ -81,7 +81,7 @@ def test_a_signal_ends_everything_soon(tmp_path: Path, number: int):
         "stubborn": [sys.executable, "-c", stubborn + "time.sleep(600)", str(tmp_path)],
     }
     program = (
-        "import json, pathlib, sys; from ovseg_ros.nodes.demo import run_demo; "
+        "import json, pathlib, sys; from ovseg_ros.demo.run import run_demo; "
         "sys.exit(run_demo(pathlib.Path(sys.argv[1]), commands=json.loads(sys.argv[2])))"
     )
     arguments = [sys.executable, "-c", program, str(tmp_path), json.dumps(commands)]

@@ -17,7 +17,7 @@ from ovseg_ros.nodes.images import image_to_msg, labels_from_msg
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.srv import DiscoverVocabulary, QuerySegmentation, SetVocabulary
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 NODE = "/segmentation_node"
 WORDS = {"vocabulary__mode": "fixed", "vocabulary__names": ["red block", "green block"]}

@@ -23,7 +23,7 @@ from ovseg_ros.nodes.point_cloud import POINT
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.srv import QuerySegmentation, SetVocabulary
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 NODE = "/segmentation_node"
 WORDS = {"vocabulary__mode": "fixed", "vocabulary__names": ["red block", "green block"]}

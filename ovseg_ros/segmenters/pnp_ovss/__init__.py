@@ -1,1 +1,17 @@
-"""PnP-OVSS: masks out of the cross-attention of an image-text matcher (seed 001)."""
+"""PnP-OVSS: masks out of a vision-language model's cross-attention (arXiv 2311.17095)."""
+
+from ovseg_ros.segmenters.systems import System
+
+SYSTEM = System(
+    config="config:PnpOvssConfig",
+    segmenter="segmenter:PnpOvssSegmenter",
+    recipes={"blip_itm": ("a small BLIP image-text matcher behind a pyramid", "recipe:train")},
+    table=("what each step of PnP-OVSS brings, and tuning without masks", "table:table"),
+    benches={
+        "pnp_ovss": (
+            "maps in batches against name by name, pass by pass",
+            "bench:bench",
+            "robot_cell/pnp_ovss",
+        )
+    },
+)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +16,9 @@ import cv2
 import numpy as np
 import torch
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.image_chat import load_image_chat
+from ovseg_ros.models.image_chat import load_image_chat
 from ovseg_ros.photographs import read_image
+from ovseg_ros.segmenters.pnp_ovss.config import FilterConfig
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
@@ -29,29 +28,6 @@ QUESTION = (
     "Which of the following can be seen in this image? {names}. "
     "Answer with a JSON list of those names only."
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FilterConfig(Config):
-    """Which filter, and how strict."""
-
-    name: str = option(
-        "itm",
-        "itm: the matcher's own score of each name; clip: similarity; chat: a model that is asked; "
-        "file: lists made before; none: every name",
-        choices=("itm", "clip", "chat", "file", "none"),
-    )
-    threshold: float = option(
-        0.5,
-        "itm: least probability of a match; clip: least odds of a name against the best one",
-        low=0.0,
-        high=1.0,
-    )
-    weights: str = option("", "model of clip or chat: folder or public name")
-    file: str = option(
-        "", "JSON of file: a list of names for all images, or lists by image file beside it"
-    )
-    tokens: int = option(256, "longest answer of chat in tokens", low=1)
 
 
 class CategoryFilter(Protocol):

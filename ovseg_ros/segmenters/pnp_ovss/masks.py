@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -11,40 +10,10 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.refine.crf import CrfConfig, dense_crf
+from ovseg_ros.models.crf import dense_crf
+from ovseg_ros.segmenters.pnp_ovss.config import MaskConfig
 
 _LEAST = 1e-5  # probabilities below it do not count in the CRF
-
-
-@dataclass(frozen=True, kw_only=True)
-class MaskConfig(Config):
-    """From salience to masks."""
-
-    threshold: float = option(
-        0.15, "salience below this share of a name's range is nothing", low=0.0, high=1.0
-    )
-    sigma: float = option(
-        0.05, "blur: standard deviation as a share of the longer side; 0: none", low=0.0, high=1.0
-    )
-    background: str = option(
-        "few",
-        "where no name is salient is unlabelled: always; only with fewer than 3 names (few, for "
-        "vocabularies with stuff); never",
-        choices=("always", "few", "never"),
-    )
-    max_side: int = option(
-        1024, "larger images are labelled at this longer side", low=16, high=16_384
-    )
-    crf: bool = option(True, "pull the masks to the image's edges by a dense CRF")
-    kernels: CrfConfig = CrfConfig(
-        iterations=10,
-        smooth_weight=7.0,
-        smooth_px=3.0,
-        colour_weight=10.0,
-        colour_px=50.0,
-        colour=5.0,
-    )
 
 
 def label(

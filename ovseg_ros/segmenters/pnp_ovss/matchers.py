@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ovseg_ros.device import resolve_device, resolve_dtype
-from ovseg_ros.pyramid import PyramidTower, load_pyramid
+from ovseg_ros.models.device import resolve_device, resolve_dtype
+from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
 from ovseg_ros.segmenters.pnp_ovss.squares import square
 from ovseg_ros.segmenters.pnp_ovss.taps import AttentionTaps
-from ovseg_ros.weights import resolve_weights
 
 
 class Matcher(ABC):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
-from ovseg_ros.segmenters.pnp_ovss.masks import MaskConfig
+from ovseg_ros.segmenters.pnp_ovss.config import MaskConfig
 from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
 from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
 

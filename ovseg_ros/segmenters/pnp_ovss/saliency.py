@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ovseg_ros.config import Config, option
+from ovseg_ros.segmenters.pnp_ovss.config import SaliencyConfig
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
-
-
-@dataclass(frozen=True, kw_only=True)
-class SaliencyConfig(Config):
-    """Where salience is read, and how it is completed."""
-
-    opening: str = option("A picture of", "how the text before the names begins")
-    layer: int = option(8, "block of the text encoder, from 1 (paper: 8)", low=1)
-    head: int = option(10, "head of that block, from 1 (paper: 10)", low=1)
-    gradcam: bool = option(True, "weigh attention by the gradient of the match")
-    passes: int = option(4, "passes of Salience DropOut; 1 for none", low=1, high=64)
-    dropped: int = option(10, "patches that are dropped after a pass", low=1)
-    rows: int = option(32, "texts that share a forward pass", low=1, high=4096)
 
 
 def check_place(matcher: Matcher, config: SaliencyConfig) -> None:

@@ -12,12 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.device import resolve_device
+from ovseg_ros.models.device import resolve_device
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.squares import square
+from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import is_simzss
-from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
 
 TEMPERATURE = 0.01
 """Divides cosine similarities before the softmax, as CLIP learnt it."""

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.segmenters.pnp_ovss.config import PnpOvssConfig
 from ovseg_ros.segmenters.pnp_ovss.masks import label
 from ovseg_ros.segmenters.pnp_ovss.saliency import salience_maps
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer
-from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssConfig, PnpOvssSegmenter
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
 
 THRESHOLDS = (0.05, 0.15, 0.25, 0.35, 0.45)
 SIGMAS = (0.01, 0.03, 0.05, 0.07, 0.09, 0.11)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ovseg_ros.models.tokenizer import ClipTokenizer
+from ovseg_ros.models.weights import converted_root
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
-from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer
 
 HEAD = 64
 """Width of an attention head in every published tower."""
@@ -178,3 +179,29 @@ def _shape(state: Mapping[str, Tensor], key: str) -> tuple[int, ...]:
 def _blocks(state: Mapping[str, Tensor], prefix: str) -> int:
     numbers = {int(key[len(prefix) :].split(".")[0]) for key in state if key.startswith(prefix)}
     return max(numbers, default=-1) + 1
+
+
+def convert_file(checkpoint: Path, out: Path | None, trust: bool) -> list[str]:
+    """Convert an authors' file for ``ovseg convert``; return what was done as lines of text.
+
+    Args:
+        checkpoint: The file.
+        out: Folder of the result; by default where the preset of the tower's width looks for it.
+        trust: Read a file with more than tensors in it, which may run code.
+
+    Raises:
+        ValueError: if the file is no SimZSS, or no preset runs a tower of its width.
+    """
+    state = read_checkpoint(checkpoint, trust=trust)
+    width = infer_architecture(state).visual["embed_dim"]
+    if out is None and width not in NAMES:
+        raise ValueError(f"--out: no preset runs a tower of width {width}, so name a folder")
+    report = convert(state, out or converted_root() / NAMES[width])
+    visual = report.architecture.visual
+    return [
+        f"{report.used} tensors of {checkpoint.name} are in {report.directory}",
+        f"visual: width {width}, {visual['depth']} blocks, patches of {visual['patch_size']}, "
+        f"{visual.get('reg_tokens', 0)} registers, "
+        f"{'with' if report.architecture.denoiser else 'no'} denoiser",
+        f"ignored: {', '.join(report.ignored) or 'nothing'}",
+    ]

@@ -18,8 +18,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.pyramid import PyramidTower
-from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, load_tokenizer
+from ovseg_ros.models.pyramid import PyramidTower
+from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)

@@ -1,72 +1,36 @@
-"""SimZSS inference: patch . text, up-sample, argmax (seed 003; specs of the poster)."""
+"""SimZSS inference: patch . text, up-sample, argmax (arXiv 2406.16085)."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.config import Config, option
-from ovseg_ros.device import resolve_device, resolve_dtype
-from ovseg_ros.pyramid import PyramidTower
-from ovseg_ros.segmenters.base import Traits
+from ovseg_ros.models.class_text import ClassText, Prompt
+from ovseg_ros.models.pyramid import PyramidTower
+from ovseg_ros.models.stages import stage
+from ovseg_ros.models.tokenizer import FILE as TOKENIZER_FILE
+from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize
 from ovseg_ros.segmenters.labelling import label_pixels
+from ovseg_ros.segmenters.prompts import templates
+from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import load_simzss, unit
-from ovseg_ros.segmenters.simzss.tokenizer import FILE as TOKENIZER_FILE
-from ovseg_ros.stages import stage
-from ovseg_ros.text import TextCache, templates
-from ovseg_ros.types import Segmentation, Vocabulary, check_images
-from ovseg_ros.weights import resolve_weights
+from ovseg_ros.types import Segmentation, Vocabulary
 
 
-@dataclass(frozen=True, kw_only=True)
-class SimZSSConfig(Config):
-    """Options of the SimZSS segmenter."""
-
-    weights: str = option("robot_cell/simzss", "directory of the weights, or robot_cell/NAME")
-    templates: str = option(
-        "cell", "prompt templates of the class text", choices=("none", "photo", "cell", "clip")
-    )
-    class_text: str = option(
-        "sentence",
-        "what stands for a name: the prompt's sentence feature (published), or the mean of the "
-        "name's own tokens, which the concept loss trains",
-        choices=("sentence", "concept"),
-    )
-    short_side: int = option(
-        0, "short side the image is resized to; 0 for the size of training", low=0, high=4096
-    )
-    long_side: int = option(
-        0,
-        "longest side after that, keeping the aspect; 0: slivers are squeezed to four short sides",
-        low=0,
-        high=16384,
-    )
-    window: int = option(0, "side of the sliding window; 0 for the whole image", low=0, high=4096)
-    stride: int = option(224, "stride of the sliding window", low=1, high=4096)
-    background: float = option(
-        0.0, "constant similarity of an unlabelled channel (published: 0.5); 0 for none", low=0.0
-    )
-    temperature: float = option(
-        0.05, "temperature of the confidence (cosine similarity units)", low=1e-4, high=10.0
-    )
-
-
-class SimZSSSegmenter:
+class SimZSSSegmenter(TextSegmenter):
     """Labels patches by cosine similarity with class text; cost is flat in the vocabulary's size.
 
     The image runs once through the vision tower. All K names meet the patches in one matrix
     product at patch resolution, and only names that win there are brought to image size.
     """
 
-    traits = Traits(needs="names", cost="light", cadence="frame")
     name = "simzss"
 
     def __init__(self, config: SimZSSConfig, *, device: str = "auto", dtype: str = "auto") -> None:
@@ -76,11 +40,9 @@ class SimZSSSegmenter:
             FileNotFoundError: if weights are missing.
             ValueError: if weights and configuration disagree.
         """
+        super().__init__(device=device, dtype=dtype)
         self._config = config
         directory = Path(resolve_weights(config.weights))
-        self._device = resolve_device(device)
-        self._dtype = resolve_dtype(dtype, self._device)
-        self.device = str(self._device)
         model, self._tokenizer = load_simzss(directory)
         if isinstance(model.visual, PyramidTower):
             model.visual.fuse()
@@ -88,20 +50,18 @@ class SimZSSSegmenter:
         self._model = model.to(self._device)
         self._model.visual.to(self._dtype)  # the text tower stays float32: it runs once per word
         digest, prompts = _digest(directory), templates(config.templates)
-        self.text, self.sentences = (
-            TextCache(
-                partial(self._encode, kind=kind), model=f"simzss-{kind}-{digest}", templates=prompts
+        text, self.sentences = (
+            ClassText(
+                encode_in_chunks(partial(self._encode, kind=kind)),
+                model=f"simzss-{kind}-{digest}",
+                templates=prompts,
             )
             for kind in (config.class_text, "sentence")
         )
-        self._prepared: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
+        self.read_names(text)
 
-    def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
-        """Segment a batch (B, H, W, 3) uint8 RGB; see :class:`segmenters.base.Segmenter`."""
-        check_images(images)
-        if not len(vocabulary):
-            labels, confidence = np.zeros((2, *images.shape[:3]), dtype=np.uint8)
-            return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
+    def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        """Label every patch, and pixels between patches; see :class:`DenseSegmenter`."""
         logits = self.similarity(images, vocabulary.names)
         labels, confidence = label_pixels(
             logits,
@@ -121,7 +81,7 @@ class SimZSSSegmenter:
             names: K names.
         """
         pixels = self._pixels(images, self._input_hw(images))
-        text = self._class_text(tuple(names))  # (K, D)
+        text = self.class_text(tuple(names))  # (K, D)
         if self._config.window:
             return self._slide(pixels, text)
         return self._match(pixels, text)
@@ -149,13 +109,7 @@ class SimZSSSegmenter:
 
     def _pixels(self, images: np.ndarray, size: tuple[int, int]) -> Tensor:
         """Return images at a size (h, w), normalised, on the device, (B, 3, h, w) float32."""
-        # Copies only what torch cannot wrap: flipped views and frames that are read-only.
-        owned = np.require(images, requirements=["C", "W"])
-        with stage("host to device"):
-            pixels = torch.from_numpy(owned).to(self._device).permute(0, 3, 1, 2)  # (B, 3, H, W)
-        with stage("preprocess"):
-            pixels = F.interpolate(pixels.float(), size=size, mode="bilinear", antialias=True)
-            return self._model.normalise(pixels / 255)
+        return self._model.normalise(resize(self.to_device(images), size) / 255)
 
     def patches(self, pixels: Tensor) -> Tensor:
         """Return unit vectors of patches, (B, h, w, D) float32, of images (B, 3, H, W) in 0..1.
@@ -207,36 +161,19 @@ class SimZSSSegmenter:
             for length, side in zip((height, width), patch, strict=True)
         )
 
-    def _class_text(self, names: tuple[str, ...]) -> Tensor:
-        """Return class text on the device, (K, D) float32; kept until the names change."""
-        known, text = self._prepared
-        if known != names:
-            text = torch.from_numpy(self.text.embed(names)).to(self._device)
-            self._prepared = names, text
-        return text
+    def _encode(self, prompts: Sequence[Prompt], kind: str) -> Tensor:
+        ids = self._tokenizer([prompt.sentence for prompt in prompts]).to(self._device)
+        vector, tokens = self._model.encode_text(ids)
+        if kind == "concept":
+            spans = torch.stack([self._span(prompt) for prompt in prompts]).to(self._device)
+            vector = torch.einsum("bl,bld->bd", spans, unit(tokens))
+        return vector
 
-    @torch.inference_mode()
-    def _encode(self, prompts: Sequence[str], kind: str) -> np.ndarray:
-        vectors = []
-        for start in range(0, len(prompts), 256):
-            chunk = prompts[start : start + 256]
-            vector, tokens = self._model.encode_text(self._tokenizer(chunk).to(self._device))
-            if kind == "concept":
-                spans = torch.stack([self._span(prompt) for prompt in chunk]).to(self._device)
-                vector = torch.einsum("bl,bld->bd", spans, unit(tokens))
-            vectors.append(vector)
-        stacked: np.ndarray = torch.cat(vectors).float().cpu().numpy()
-        return stacked
-
-    def _span(self, prompt: str) -> Tensor:
+    def _span(self, prompt: Prompt) -> Tensor:
         """Return which tokens of a prompt spell its name, (L,) float32 of zeros and ones."""
-        for template in templates(self._config.templates):
-            before, after = template.split("{}")
-            if prompt.startswith(before) and prompt.endswith(after):
-                break
-        first, last = len(before), len(prompt) - len(after)
+        first, last = prompt.span
         mask = torch.zeros(self._tokenizer.context_length)
-        for index, (start, end) in enumerate(self._tokenizer.offsets(prompt)):
+        for index, (start, end) in enumerate(self._tokenizer.offsets(prompt.sentence)):
             if end > first and start < last and end > start:
                 mask[index] = 1.0
         return mask

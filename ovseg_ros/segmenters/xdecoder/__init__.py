@@ -1,1 +1,10 @@
-"""X-Decoder: queries decode masks and meet text; the segmenter AutoSeg drives (seed 000)."""
+"""X-Decoder, which AutoSeg drives: queries decode masks, names meet them (arXiv 2212.11270)."""
+
+from ovseg_ros.segmenters.systems import System
+
+SYSTEM = System(
+    config="config:XDecoderConfig",
+    segmenter="segmenter:XDecoderSegmenter",
+    recipes={"xdecoder": ("a small X-Decoder, with the simulator's masks", "recipe:train")},
+    templates={"xdecoder": "text_tower:prompt_templates"},
+)

@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
+from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone

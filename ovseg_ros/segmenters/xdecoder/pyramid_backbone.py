@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ovseg_ros.pyramid import PyramidTower
+from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.segmenters.xdecoder.architecture import IMAGENET_MEAN, IMAGENET_STD
 

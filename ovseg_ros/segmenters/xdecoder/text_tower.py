@@ -7,10 +7,16 @@ from collections import OrderedDict
 import torch
 from torch import Tensor, nn
 
+from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 
 EPSILON = 1e-12
 """Of the tower's LayerNorms; CLIP's own is 1e-5."""
+
+
+def prompt_templates() -> tuple[str, ...]:
+    """Return the 81 prompts of the release: the bare name with a full stop, and CLIP's 80."""
+    return ("{}.", *templates("clip"))
 
 
 class QuickGELU(nn.Module):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ovseg_ros.discovery.captioner import Captioner, CaptionerConfig, load_captioner
+from ovseg_ros.discovery.captioner import Captioner, load_captioner
+from ovseg_ros.discovery.config import CaptionerConfig
 
 WORDS = (
     "a picture of red mug and yellow duck on the wooden table robot arm teddy bear soccer ball "

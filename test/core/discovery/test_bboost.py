@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from ovseg_ros.config import flatten, from_mapping
-from ovseg_ros.discovery.bboost import BBoost, BBoostConfig
-from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
+from ovseg_ros.discovery.bboost import BBoost
+from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.captioner import Captioner
-from ovseg_ros.discovery.nouns import NounConfig
+from ovseg_ros.discovery.config import BBoostConfig, DiscoveryConfig
+from ovseg_ros.language.nouns import NounConfig
 
 SMALL = {"sizes": (96, 128), "positional_dims": 16, "caption_size": 128, "inits": 4}
 

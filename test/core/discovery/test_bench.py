@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovseg_ros.discovery.bboost import BBoost, BBoostConfig
-from ovseg_ros.discovery.captioner import Captioner, CaptionerConfig
-from ovseg_ros.discovery.nouns import NounConfig
-from ovseg_ros.evaluation import discovery_bench
-from ovseg_ros.evaluation.discovery_bench import time_captioning, untrained_captioner
+from ovseg_ros.discovery import bench as discovery_bench
+from ovseg_ros.discovery.bboost import BBoost
+from ovseg_ros.discovery.bench import time_captioning, untrained_captioner
+from ovseg_ros.discovery.captioner import Captioner
+from ovseg_ros.discovery.config import BBoostConfig, CaptionerConfig
+from ovseg_ros.language.nouns import NounConfig
 
 SMALL = BBoostConfig(sizes=(64, 96), positional_dims=16, caption_size=96, inits=2, k_max=4)
 

@@ -11,13 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ovseg_ros.discovery.captioner import (
-    Captioner,
-    CaptionerConfig,
-    cache_memories,
-    load_captioner,
-    shared_memories,
-)
+from ovseg_ros.discovery.captioner import Captioner, cache_memories, load_captioner, shared_memories
+from ovseg_ros.discovery.config import CaptionerConfig
 
 
 def _with(captioner: Captioner, **options: object) -> Captioner:

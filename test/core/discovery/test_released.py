@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 
 from ovseg_ros.discovery import clustering, released
-from ovseg_ros.discovery.bboost import BBoost, BBoostConfig
+from ovseg_ros.discovery.bboost import BBoost
 from ovseg_ros.discovery.captioner import Captioner
-from ovseg_ros.discovery.nouns import NounConfig
+from ovseg_ros.discovery.config import BBoostConfig
+from ovseg_ros.language.nouns import NounConfig
 
 CONFIG = BBoostConfig(sizes=(96, 128), positional_dims=16, caption_size=128, inits=4)
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ovseg_ros.config import from_mapping
-from ovseg_ros.discovery.build import DiscoveryConfig, build_discoverer
-from ovseg_ros.discovery.nouns import NounConfig
-from ovseg_ros.discovery.vlm import VlmConfig, VlmList, load_vlm, parse_list
+from ovseg_ros.discovery.build import build_discoverer
+from ovseg_ros.discovery.config import DiscoveryConfig, VlmConfig
+from ovseg_ros.discovery.vlm import VlmList, load_vlm, parse_list
+from ovseg_ros.language.nouns import NounConfig
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from ovseg_ros.evaluation.datasets import Sample, Segment, Segments
-from ovseg_ros.segmenters.base import Traits
 from ovseg_ros.types import Discovery, Proposal, Segmentation
 
 COLORS = {"floor": 40, "mug": 120, "duck": 200}
@@ -45,7 +44,7 @@ class ToyData:
 class ToySegmenter:
     """Labels every pixel by its brightness; takes a duck for a mug if it has no word for ducks."""
 
-    traits = Traits(needs="names", cost="light", cadence="frame")
+    cadence = "frame"
     name = "toy"
     device = "cpu"
 
@@ -95,7 +94,7 @@ def toy_data():
 @pytest.fixture
 def toy_pipeline():
     from ovseg_ros.pipeline import Pipeline
-    from ovseg_ros.vocabulary import LivingVocabulary
+    from ovseg_ros.vocabulary.living import LivingVocabulary
 
     return Pipeline(ToySegmenter(), ToyDiscoverer(), LivingVocabulary())
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ovseg_ros.evaluation.evaluate import evaluate
-from ovseg_ros.evaluation.lexical import NameMapper
-from ovseg_ros.evaluation.metrics import VocabularyScore
-from ovseg_ros.evaluation.panoptic import ClassCounts
+from ovseg_ros.evaluation.mapping.lexical import NameMapper
+from ovseg_ros.evaluation.metrics.panoptic import ClassCounts
+from ovseg_ros.evaluation.metrics.semantic import VocabularyScore
 from ovseg_ros.evaluation.predict import Predictor, clusters_as_segments
 from ovseg_ros.evaluation.protocol import EvaluationConfig, digest, fingerprint
 from ovseg_ros.evaluation.records import Evaluation, ImageRecord
@@ -21,7 +21,7 @@ from ovseg_ros.evaluation.sequence import evaluate_sequence
 from ovseg_ros.evaluation.shards import Shard, device_of_process
 from ovseg_ros.pipeline import Pipeline, PipelineConfig
 from ovseg_ros.types import Discovery
-from ovseg_ros.vocabulary import LivingVocabulary
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 AUTO = EvaluationConfig(vocabulary="auto", seed=100)
 

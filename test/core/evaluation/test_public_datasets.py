@@ -13,7 +13,7 @@ from ovseg_ros.evaluation.datasets import Segment, open_dataset
 from ovseg_ros.evaluation.datasets.ade import _PlainUnpickler
 from ovseg_ros.evaluation.datasets.classes import bundled_classes
 from ovseg_ros.evaluation.datasets.opening import PUBLIC
-from ovseg_ros.evaluation.lexical import NameMapper
+from ovseg_ros.evaluation.mapping.lexical import NameMapper
 
 SIZE = (6, 8)
 

@@ -6,8 +6,8 @@ import json
 import shlex
 from pathlib import Path
 
-from ovseg_ros.commands.options import override
-from ovseg_ros.training.blip import BlipRecipe
+from ovseg_ros.config import override
+from ovseg_ros.discovery.captioner_recipe import BlipRecipe
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.loop import LoopConfig
 from ovseg_ros.training.pyramid import PyramidConfig

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer, Tokenizer, train_tokenizer
+from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, train_tokenizer
+from ovseg_ros.segmenters.simzss.step import Reader
 from ovseg_ros.training.concepts import (
     ChunkBank,
     Concept,
@@ -16,7 +17,6 @@ from ovseg_ros.training.concepts import (
     read_concepts,
     token_spans,
 )
-from ovseg_ros.training.simzss_step import Reader
 
 NAMES = ("ball", "soccer ball", "mug", "race car", "car", "domino", "box")
 

@@ -14,9 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ovseg_ros.segmenters.simzss.losses import Occurrences, caption_loss, concept_loss
 from ovseg_ros.training.distributed import average_gradients, gathered, total
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.simzss_loss import Occurrences, caption_loss, concept_loss
 
 PAIRS, WORDS, PATCHES, WIDTH = 4, 5, 7, 6
 

@@ -11,17 +11,25 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from transformers import BlipForConditionalGeneration, BlipProcessor
 
-from ovseg_ros.discovery.captioner import CaptionerConfig, load_captioner
-from ovseg_ros.pyramid import PyramidTower
+from ovseg_ros.discovery import captioner_recipe as blip
+from ovseg_ros.discovery.captioner import load_captioner
+from ovseg_ros.discovery.captioner_recipe import vision_state
+from ovseg_ros.discovery.config import CaptionerConfig
+from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.robot_cell.dataset import RobotCell
-from ovseg_ros.segmenters.pnp_ovss.filters import FilterConfig
-from ovseg_ros.segmenters.pnp_ovss.masks import MaskConfig
-from ovseg_ros.segmenters.pnp_ovss.saliency import SaliencyConfig
-from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssConfig, PnpOvssSegmenter
+from ovseg_ros.segmenters.pnp_ovss import recipe as blip_itm
+from ovseg_ros.segmenters.pnp_ovss.config import (
+    FilterConfig,
+    MaskConfig,
+    PnpOvssConfig,
+    SaliencyConfig,
+)
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
+from ovseg_ros.segmenters.simzss import recipe as simzss
+from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import load_simzss
-from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
-from ovseg_ros.training import blip, blip_itm, pyramid, simzss
-from ovseg_ros.training.blip import vision_state
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
+from ovseg_ros.training import pyramid
 from ovseg_ros.training.frames import Frames
 from ovseg_ros.training.loop import LoopConfig
 from ovseg_ros.training.tower import encode_patches, frozen_pyramid, load_tower

@@ -143,7 +143,8 @@ def matcher(request: pytest.FixtureRequest) -> Matcher:
 
 def find_lively_head(matcher: Matcher, *lists: list[str]) -> int:
     """Return the head, from 1, in which every name of every list is salient: many are dead."""
-    from ovseg_ros.segmenters.pnp_ovss.saliency import SaliencyConfig, salience_maps
+    from ovseg_ros.segmenters.pnp_ovss.config import SaliencyConfig
+    from ovseg_ros.segmenters.pnp_ovss.saliency import salience_maps
 
     pixels, least = matcher.prepare(two_pictures()), []
     for head in range(1, matcher.heads + 1):

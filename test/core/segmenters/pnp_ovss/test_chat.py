@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovseg_ros.image_chat import load_image_chat
+from ovseg_ros.models.image_chat import load_image_chat
 from ovseg_ros.segmenters.pnp_ovss.filters import ChatFilter
 
 

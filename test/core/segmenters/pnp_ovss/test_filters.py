@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
+from ovseg_ros.segmenters.pnp_ovss.config import FilterConfig
 from ovseg_ros.segmenters.pnp_ovss.filters import (
     ChatFilter,
     FileFilter,
-    FilterConfig,
     MatchFilter,
     SimilarityFilter,
     build_filter,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from ovseg_ros.segmenters.pnp_ovss.masks import MaskConfig, channels, cut, label, stretch
+from ovseg_ros.segmenters.pnp_ovss.config import MaskConfig
+from ovseg_ros.segmenters.pnp_ovss.masks import channels, cut, label, stretch
 from ovseg_ros.segmenters.pnp_ovss.reference import plain_channels
 
 PLAIN = MaskConfig(sigma=0.0, crf=False, background="never")

@@ -6,15 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from ovseg_ros.segmenters.pnp_ovss.config import SaliencyConfig
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
-from ovseg_ros.segmenters.pnp_ovss.saliency import (
-    SaliencyConfig,
-    blacken,
-    drop,
-    group_rows,
-    salience_maps,
-)
+from ovseg_ros.segmenters.pnp_ovss.saliency import blacken, drop, group_rows, salience_maps
 
 NAMES = ["mug", "teddy bear", "robot arm"]
 CONFIG = SaliencyConfig(layer=2, head=3, passes=3, dropped=5)

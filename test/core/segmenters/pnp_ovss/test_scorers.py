@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from ovseg_ros.segmenters.pnp_ovss.scorers import load_scorer
-from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
+from ovseg_ros.segmenters.simzss.config import SimZSSConfig
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
 
 NAMES = ["mug", "teddy bear"]
 

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
-from ovseg_ros.segmenters.pnp_ovss.filters import FilterConfig
-from ovseg_ros.segmenters.pnp_ovss.masks import MaskConfig, channels
+from ovseg_ros.segmenters.pnp_ovss.config import (
+    FilterConfig,
+    MaskConfig,
+    PnpOvssConfig,
+    SaliencyConfig,
+)
+from ovseg_ros.segmenters.pnp_ovss.masks import channels
 from ovseg_ros.segmenters.pnp_ovss.matchers import load_matcher
 from ovseg_ros.segmenters.pnp_ovss.reference import plain_channels, plain_salience
-from ovseg_ros.segmenters.pnp_ovss.saliency import SaliencyConfig
-from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssConfig, PnpOvssSegmenter
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
 from ovseg_ros.types import Category, Vocabulary
 
 WORDS = Vocabulary.of("mug", "teddy bear", "robot arm", "duck")
@@ -60,7 +64,7 @@ def small(blip_folder: Path, build) -> PnpOvssSegmenter:
 
 
 def test_it_is_meant_for_key_frames(small: PnpOvssSegmenter):
-    assert small.traits.cadence == "keyframe"
+    assert small.cadence == "keyframe"
     assert (small.name, small.device) == ("pnp_ovss", "cpu")
 
 

@@ -8,21 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from ovseg_ros.models.tokenizer import Tokenizer
+from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
-from ovseg_ros.segmenters.simzss.segmenter import SimZSSConfig, SimZSSSegmenter
-from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, train_tokenizer
-
-CAPTIONS = (
-    "a red mug and a yellow duck on a wooden table",
-    "a photo of a robot arm above a tray, in front of the white wall",
-    "there is a teddy bear in the scene.",
-)
-
-
-@pytest.fixture(scope="session")
-def tokenizer() -> Tokenizer:
-    """A trained tokenizer of 24 tokens."""
-    return train_tokenizer(CAPTIONS, vocab_size=320, context_length=24)
+from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,8 @@ from open_clip.transformer import TextTransformer
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 
+from ovseg_ros.models.tokenizer import Tokenizer
 from ovseg_ros.segmenters.simzss.model import SimZSS, load_simzss, save_simzss, unit
-from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer
 
 MakeModel = Callable[..., SimZSS]
 

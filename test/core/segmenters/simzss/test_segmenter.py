@@ -290,7 +290,7 @@ def test_segmenters_are_built_by_name(weights: Path):
     config = from_mapping(SegmenterConfig, {"simzss.weights": str(weights)})
     segmenter = build_segmenter(config, device="cpu", dtype="float32")
     assert (segmenter.name, segmenter.device) == ("simzss", "cpu")
-    assert (segmenter.traits.needs, segmenter.traits.cadence) == ("names", "frame")
+    assert segmenter.cadence == "frame"
     with pytest.raises(ValueError, match="name: expected one of 'simzss'"):
         SegmenterConfig(name="magic")
 

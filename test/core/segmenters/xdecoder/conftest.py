@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ovseg_ros.segmenters.simzss.tokenizer import Tokenizer, train_tokenizer
+from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.checkpoint import save_xdecoder
+from ovseg_ros.segmenters.xdecoder.config import XDecoderConfig
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
-from ovseg_ros.segmenters.xdecoder.segmenter import XDecoderConfig, XDecoderSegmenter
+from ovseg_ros.segmenters.xdecoder.segmenter import XDecoderSegmenter
 
 TINY = Architecture(
     dim=8,

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer
+from ovseg_ros.models.tokenizer import ClipTokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import FOCAL_L, FOCAL_T, Architecture
 from ovseg_ros.segmenters.xdecoder.checkpoint import (
     convert,

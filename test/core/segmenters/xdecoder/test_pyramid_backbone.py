@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from ovseg_ros.pyramid import PyramidTower
+from ovseg_ros.models.pyramid import PyramidTower
+from ovseg_ros.models.tokenizer import load_tokenizer
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
-from ovseg_ros.segmenters.simzss.tokenizer import load_tokenizer
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder, save_xdecoder
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone

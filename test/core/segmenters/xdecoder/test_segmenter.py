@@ -13,9 +13,9 @@ import torch.nn.functional as F
 
 from ovseg_ros.config import from_mapping
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
+from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder
 from ovseg_ros.segmenters.xdecoder.segmenter import XDecoderSegmenter, spoken_name
-from ovseg_ros.text import templates
 from ovseg_ros.types import Category, Vocabulary
 
 MakeSegmenter = Callable[..., XDecoderSegmenter]
@@ -173,7 +173,7 @@ def test_it_is_built_by_name(weights: Path):
     config = from_mapping(SegmenterConfig, {"name": "xdecoder", "xdecoder.weights": str(weights)})
     segmenter = build_segmenter(config, device="cpu", dtype="float32")
     assert (segmenter.name, segmenter.device) == ("xdecoder", "cpu")
-    assert (segmenter.traits.cost, segmenter.traits.cadence) == ("light", "frame")
+    assert segmenter.cadence == "frame"
 
 
 def test_weights_that_are_nowhere_say_how_to_get_them(make_segmenter: MakeSegmenter):

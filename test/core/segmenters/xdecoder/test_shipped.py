@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 
+from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.presets import load_preset
 from ovseg_ros.robot_cell.recording import RecordedSequence
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import Vocabulary
-from ovseg_ros.weights import ASSETS
 
 
 def test_the_small_xdecoder_sees_the_cell():
     segmenter = build_segmenter(load_preset("robot_cell/autoseg").segmenter, device="cpu")
-    assert (segmenter.name, segmenter.traits.cadence) == ("xdecoder", "frame")
+    assert (segmenter.name, segmenter.cadence) == ("xdecoder", "frame")
     sequence = RecordedSequence()
     names = [name for name in sequence.categories[1:] if name != "unlabelled"]
     hits = pixels = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from ovseg_ros.segmenters.simzss.tokenizer import ClipTokenizer
+from ovseg_ros.models.tokenizer import ClipTokenizer
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.text_tower import TextTower
 

@@ -1,0 +1,1 @@
+"""How long things take: one way to measure, one shape of result."""

@@ -1,0 +1,1 @@
+"""Discovered names onto a data set's classes."""

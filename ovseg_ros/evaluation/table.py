@@ -1,0 +1,140 @@
+"""What every table is asked for and what it returns: rows of ours and rows that were published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ovseg_ros.segmenters import systems
+from ovseg_ros.segmenters.systems import Part
+
+Value = str | float | int | None
+"""A cell; None is a number nobody has measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a table is asked for.
+
+    Attributes:
+        root: Folder of the robot cell's splits; the default place if None.
+        out: Folder that keeps finished rows, so that a killed run goes on.
+        split: Split that is scored.
+        limit: Only the first images; all if None.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        sets: Overrides ``key=value`` of the table's own options.
+    """
+
+    root: Path | None
+    out: Path
+    split: str = "test"
+    limit: int | None = None
+    device: str = "auto"
+    sets: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under common columns.
+
+    Attributes:
+        title: What the table shows.
+        columns: Names of the columns, in order; the first one names the rows.
+        rows: For every row its cells by column; missing cells are None.
+        notes: What a reader must know to trust the numbers: protocol, sources.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: Sequence[Mapping[str, Value]]
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check that no cell stands outside the columns."""
+        for row in self.rows:
+            if extra := set(row) - set(self.columns):
+                raise ValueError(f"rows: expected columns {self.columns}, got {sorted(extra)}")
+
+    def lines(self) -> list[str]:
+        """Return the table as aligned lines of text, notes below."""
+        cells = [list(self.columns)]
+        cells += [[_text(row.get(column)) for column in self.columns] for row in self.rows]
+        widths = [max(len(line[k]) for line in cells) for k in range(len(self.columns))]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if k == 0 else cell.rjust(width)
+                for k, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ).rstrip()
+            for line in cells
+        ]
+        rule = "-" * max(len(line) for line in lines)
+        notes = [f"{name}: {value}" for name, value in self.notes.items() if value]
+        return [self.title, rule, lines[0], rule, *lines[1:], rule, *notes]
+
+    def write(self, path: Path) -> None:
+        """Write the table as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [{column: row.get(column) for column in self.columns} for row in self.rows]
+        data = {"title": self.title, "rows": rows, "notes": dict(self.notes)}
+        path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+Builder = Callable[[Request], Table]
+
+SHARED = {
+    "autoseg": Part(
+        about="who finds the words: AutoSeg, its ablations and baselines, beside the paper",
+        place="ovseg_ros.discovery.table:table",
+    )
+}
+"""What belongs to no single segmenter."""
+
+
+def tables() -> dict[str, Part]:
+    """Return every table by name."""
+    return {**SHARED, **systems.tables()}
+
+
+def load_table(name: str) -> Builder:
+    """Return the function that makes a table.
+
+    Raises:
+        ValueError: if there is no such table; lists those there are.
+    """
+    known = tables()
+    if name not in known:
+        raise ValueError(f"table: expected one of {', '.join(known)}, got {name!r}")
+    build: Builder = known[name].load()
+    return build
+
+
+def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dict[str, Any]:
+    """Return a result that was kept in a JSON file, or make and keep it.
+
+    Args:
+        path: The file.
+        make: Measures the result (plain data).
+        **protocol: What the result depends on; another protocol is measured anew.
+    """
+    asked = json.loads(json.dumps(protocol))  # as it comes back: tuples are lists there
+    if path.is_file():
+        entry: dict[str, Any] = json.loads(path.read_text())
+        if entry["protocol"] == asked:
+            return dict(entry["result"])
+    result = make()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps({"protocol": asked, "result": result}, indent=1) + "\n")
+    unfinished.replace(path)
+    return result
+
+
+def _text(value: Value) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return format(value, ".3f" if abs(value) < 10 else ".1f")
+    return str(value)

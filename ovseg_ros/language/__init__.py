@@ -1,0 +1,1 @@
+"""English nouns: WordNet, the lexicon, captions to names."""

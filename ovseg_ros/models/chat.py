@@ -1,0 +1,213 @@
+"""Chat models that answer one question: any of transformers', or an OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.models.pretrained import load_pretrained
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChatConfig(Config):
+    """Which chat model answers, and how it is reached. Its answers are greedy."""
+
+    backend: str = option(
+        "transformers",
+        "transformers (weights below, on this machine) or openai (an endpoint that speaks so)",
+        choices=("transformers", "openai"),
+    )
+    weights: str = option(
+        "meta-llama/Llama-2-7b-chat-hf", "folder or public name of a transformers chat model"
+    )
+    address: str = option(
+        "", "endpoint, e.g. http://localhost:8000/v1; $OPENAI_BASE_URL where empty"
+    )
+    model: str = option("", "the endpoint's name of the model")
+    key_variable: str = option(
+        "OPENAI_API_KEY",
+        "environment variable that holds the endpoint's key",
+    )
+    max_tokens: int = option(64, "longest answer in tokens", low=1, high=4096)
+    timeout_s: float = option(60.0, "patience with one request", low=0.01, high=3600.0)
+    retries: int = option(4, "further tries where the endpoint is busy or away", low=0, high=100)
+    retry_s: float = option(1.0, "wait before the second try; doubles", low=0.0, high=600.0)
+
+
+class Chat(Protocol):
+    """Answers questions, each for itself."""
+
+    name: str
+
+    def reply(self, question: str) -> str:
+        """Return the answer to one user turn; the same for the same question.
+
+        Raises:
+            ConnectionError: if the model cannot be reached.
+        """
+        ...
+
+
+def build_chat(config: ChatConfig, *, device: str = "auto", dtype: str = "auto") -> Chat:
+    """Build the chat model a configuration names; weights are loaded with the first question."""
+    if config.backend == "openai":
+        return EndpointChat(config)
+    return TransformersChat(config, device=device, dtype=dtype)
+
+
+class TransformersChat:
+    """A causal language model with a chat template."""
+
+    def __init__(self, config: ChatConfig, *, device: str = "auto", dtype: str = "auto") -> None:
+        """Remember what to load."""
+        self.name = config.weights
+        self._config = config
+        self._device, self._dtype = device, dtype
+        self._loaded: tuple[Any, Any] | None = None
+
+    @torch.inference_mode()
+    def reply(self, question: str) -> str:
+        """Return the greedy answer; see ``Chat.reply``.
+
+        Raises:
+            FileNotFoundError: if the weights cannot be had.
+            ValueError: if the model has no chat template.
+        """
+        tokenizer, model = self._load()
+        inputs = tokenizer.apply_chat_template(
+            [{"role": "user", "content": question}],
+            add_generation_prompt=True,
+            return_tensors="pt",
+            return_dict=True,
+        ).to(model.device)
+        tokens = model.generate(
+            **inputs,
+            do_sample=False,
+            num_beams=1,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=self._config.max_tokens,
+            pad_token_id=_first(tokenizer.pad_token_id, tokenizer.eos_token_id),
+        )
+        answer = tokens[0, inputs["input_ids"].shape[1] :]
+        return str(tokenizer.decode(answer, skip_special_tokens=True)).strip()
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            tokenizer, model = load_pretrained(
+                self.name,
+                "a chat model",
+                AutoTokenizer,
+                AutoModelForCausalLM,
+                device=self._device,
+                dtype=self._dtype,
+            )
+            if not tokenizer.chat_template:
+                raise ValueError(
+                    f"weights: expected a model with a chat template, {self.name!r} has none"
+                )
+            self._loaded = tokenizer, model
+        return self._loaded
+
+
+class EndpointChat:
+    """A server with OpenAI's ``/chat/completions``: vLLM, llama.cpp, Ollama, or a hosted one."""
+
+    _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+    def __init__(self, config: ChatConfig) -> None:
+        """Check that address and model are known.
+
+        Raises:
+            ValueError: if one is not.
+        """
+        address = config.address or os.environ.get("OPENAI_BASE_URL", "")
+        if not address.startswith(("http://", "https://")):
+            raise ValueError(
+                "address: expected an http(s) address of an OpenAI-compatible endpoint in the "
+                f"options or $OPENAI_BASE_URL, got {address!r}"
+            )
+        if not config.model:
+            raise ValueError("model: expected the endpoint's name of a model, got none")
+        self.name = config.model
+        self._config = config
+        self._address = address.rstrip("/") + "/chat/completions"
+
+    def reply(self, question: str) -> str:
+        """Return the answer; see ``Chat.reply``.
+
+        Raises:
+            ConnectionError: after the last try, or at once where trying again cannot help.
+            ValueError: if what comes back is no chat completion.
+        """
+        body = {
+            "model": self._config.model,
+            "messages": [{"role": "user", "content": question}],
+            "temperature": 0,
+            "seed": 0,
+            "max_tokens": self._config.max_tokens,
+        }
+        wait = self._config.retry_s
+        for left in range(self._config.retries, -1, -1):
+            try:
+                return self._content(self._ask(body))
+            except urllib.error.HTTPError as error:
+                reason = f"status {error.code}, {_detail(error)}"
+                if error.code not in self._BUSY:
+                    raise ConnectionError(self._failed(reason)) from None
+            except (OSError, http.client.HTTPException) as error:  # no route, refused, timed out
+                reason = str(getattr(error, "reason", error)) or type(error).__name__
+            if left:
+                time.sleep(wait)
+                wait *= 2
+        raise ConnectionError(self._failed(f"{reason}, {self._config.retries + 1} tries"))
+
+    def _ask(self, body: dict[str, Any]) -> str:
+        headers = {"Content-Type": "application/json"}
+        key = os.environ.get(self._config.key_variable, "")
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(
+            self._address, data=json.dumps(body).encode(), headers=headers
+        )
+        with urllib.request.urlopen(request, timeout=self._config.timeout_s) as response:
+            return str(response.read().decode(errors="replace"))
+
+    def _content(self, text: str) -> str:
+        try:
+            content = json.loads(text)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError):
+            raise ValueError(
+                self._failed(f"expected a chat completion, got {text[:200]!r}")
+            ) from None
+        return str(content or "").strip()
+
+    def _failed(self, reason: str) -> str:
+        hint = ""
+        if reason.startswith(("status 401", "status 403")):
+            hint = f"; is ${self._config.key_variable} right?"
+        return f"{self._address}: {reason}{hint}"
+
+
+def _detail(error: urllib.error.HTTPError) -> str:
+    """Return what the server says about an error, in one short line."""
+    try:
+        return " ".join(error.read().decode(errors="replace").split())[:200] or str(error.reason)
+    except OSError:
+        return str(error.reason)
+
+
+def _first(*values: int | None) -> int | None:
+    return next((value for value in values if value is not None), None)

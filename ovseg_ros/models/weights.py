@@ -1,0 +1,89 @@
+"""Where weights come from: a folder, the package itself, or a public name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ASSETS = Path(__file__).parents[1] / "robot_cell" / "assets"
+"""Folder of the small weights that ship with the package."""
+
+
+def resolve_weights(name: str) -> str:
+    """Return what ``from_pretrained`` and the like can open.
+
+    Args:
+        name: An existing folder or file; ``robot_cell/<model>`` for the package's own weights;
+            ``converted/<model>`` for what ``ovseg convert`` made; else a public name, which is
+            returned as it is.
+
+    Raises:
+        ValueError: if the name is empty.
+        FileNotFoundError: if the weights of a ``robot_cell/`` or ``converted/`` name are not there.
+    """
+    if not name.strip():
+        raise ValueError("weights: expected a folder or a name, got an empty string")
+    if Path(name).expanduser().exists():
+        return str(Path(name).expanduser())
+    if name.startswith("robot_cell/"):
+        model = name.removeprefix("robot_cell/")
+        folder = ASSETS / model
+        if not folder.exists():
+            raise FileNotFoundError(
+                f"weights: {name!r} is not in {ASSETS}; train it with `ovseg train {model}`"
+            )
+        return str(folder)
+    if name.startswith("converted/"):
+        folder = converted_root() / name.removeprefix("converted/")
+        if not folder.exists():
+            system = folder.name.partition("_")[0]
+            raise FileNotFoundError(
+                f"weights: {folder} is not there; make it from the authors' checkpoint with "
+                f"`ovseg convert {system} FILE`"
+            )
+        return str(folder)
+    return name
+
+
+def converted_root() -> Path:
+    """Return ``$OVSEG_DATA/weights``, or its place in the user's cache."""
+    if os.environ.get("OVSEG_DATA"):
+        return Path(os.environ["OVSEG_DATA"]).expanduser() / "weights"
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "ovseg_ros" / "weights"
+
+
+def split_file(name: str) -> tuple[str, str] | None:
+    """Return (repository, file) of ``OWNER/REPOSITORY/FILE``, None for names of another form."""
+    owner, _, rest = name.partition("/")
+    repository, _, file = rest.partition("/")
+    return (f"{owner}/{repository}", file) if owner and repository and file else None
+
+
+def resolve_file(name: str) -> str:
+    """Return a path for weights of one file: local, the package's, or ``OWNER/REPOSITORY/FILE``.
+
+    A public file is downloaded once; a robot that is offline uses the copy.
+
+    Raises:
+        ValueError: if the name is empty.
+        FileNotFoundError: if there are no such weights; says how to get them.
+    """
+    found = resolve_weights(name)
+    if Path(found).exists():
+        return found
+    public = split_file(name)
+    if public is None:
+        raise FileNotFoundError(
+            f"weights: {name!r} is neither a file or folder here nor OWNER/REPOSITORY/FILE"
+        )
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return str(hf_hub_download(*public))
+    except Exception as error:  # offline, no such file, no access: each its own type
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise FileNotFoundError(
+            f"weights: {name} is not on this machine and cannot be downloaded ({reason}); fetch "
+            "it where there is a network with `ovseg pull PRESET`, or give the path of a copy"
+        ) from None

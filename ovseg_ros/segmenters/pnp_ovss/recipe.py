@@ -1,0 +1,402 @@
+"""The robot cell's image-text matcher: a small BLIP-ITM behind the frozen pyramid.
+
+It learns to say how well a text fits an image: which share of its names the image shows. No mask
+takes part in the losses; the simulator's instances only say which names a window shows. BLIP's
+contrastive heads stay untrained.
+
+GradCAM needs a judgement that still depends on attention when it is right. One that is sure of a
+text whatever a name attends to has gradients without a meaning, and they grow more so with every
+step. Three things keep it in doubt: graded and smoothed targets, attention weights that are dropped
+and scaled at random, and windows of which only a part is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForImageTextRetrieval,
+    BlipImageProcessor,
+    BlipProcessor,
+)
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.captioner_recipe import PROMPT, BlipRecipe, blip_config, build_tokenizer
+from ovseg_ros.models.pyramid import STRIDE, PyramidTower
+from ovseg_ros.robot_cell.captions import MIN_SHARE
+from ovseg_ros.robot_cell.objects import SCENERY
+from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
+from ovseg_ros.training.card import write_card
+from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.tower import frozen_pyramid, tower_card
+
+START = "[ENC]"
+"""First token of a text that is matched with an image, as in BLIP."""
+
+MAPS = ("labels", "colours", "instances")
+"""What a batch says about pixels."""
+
+_TRIES = 4
+"""How often a window is drawn again that shows nothing but scenery."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlipItmRecipe(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "directory of the rendered robot cell")
+    tower: str = option(
+        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+    )
+    out: str = option("out/blip_itm", "directory of the result")
+    height: int = option(480, "height in pixels that frames are scaled to", low=64)
+    width: int = option(192, "width of the patches and of the text encoder", low=64)
+    layers: int = option(2, "blocks of the text encoder", low=2)
+    heads: int = option(6, "attention heads of a block", low=1)
+    size: int = option(512, "side of the square images in pixels", low=32)
+    views: int = option(1200, "views that the tower looks at once, 2.4 MB each at 512", low=1)
+    zoom: tuple[float, ...] = option(
+        (0.7, 1.0), "sides of a view as shares of its frame's, least and most", low=0.05, high=1.0
+    )
+    windows: tuple[int, ...] = option(
+        (4, 48), "sides of the windows cut from views, in patches, least and most", low=2
+    )
+    patches: int = option(6400, "patches of all windows of a step, about", low=16)
+    pairs: int = option(2, "fitting texts of a window, each with a worse one", low=1)
+    attributes: float = option(
+        0.2, "share of the names that are said with their colour or material", low=0.0, high=1.0
+    )
+    hidden: float = option(
+        0.8, "largest share of the patches that half of the steps hide", low=0.0, high=0.95
+    )
+    words: float = option(1.0, "weight of judging every name of a text by itself", low=0.0)
+    smoothing: float = option(0.2, "how much the targets are drawn to the middle", low=0.0, high=1)
+    dropout: float = option(0.4, "dropout of hidden states", low=0.0, high=0.9)
+    attention_dropout: float = option(0.5, "dropout of attention weights", low=0.0, high=0.9)
+    loop: LoopConfig = LoopConfig(steps=900, batch=96, lr=1e-3)
+
+
+def train(config: BlipItmRecipe) -> None:
+    """Train the model and write it, its card and its curves to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
+    frames = load_frames(Path(config.data), "train", config.height)
+    tower = frozen_pyramid(Path(config.tower))
+    tokenizer = build_tokenizer(frames, start=START)
+    model: Any = BlipForImageTextRetrieval(itm_config(config, tokenizer))
+    # Windows come from anywhere in a frame: places mean nothing.
+    nn.init.zeros_(model.vision_model.embeddings.position_embedding)
+    for layer in model.text_encoder.encoder.layer:
+        attention = layer.crossattention.self
+        attention.dropout = nn.Sequential(RandomMass(), attention.dropout)
+    device = config.loop.join()
+    model.to(device)
+    views = draw_views(frames, tower.to(device), config)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        batch = cut_windows(views, frames, config, rng)
+        share = config.hidden * float(rng.choice([0, rng.random()]))
+        batch = hide(batch, share, generator)  # as Salience DropOut does
+        shown, absent = shown_categories(batch, len(frames.categories))
+        texts, rows, fit = write_pairs(frames, batch, shown, absent, config, rng)
+        known = [
+            {name: bool(shown[row, k]) for k, name in enumerate(frames.categories)
+             if shown[row, k] or absent[row, k]}
+            for row in range(len(shown))
+        ]  # fmt: skip
+        names = [known[row] for row in rows.tolist()]
+        with config.loop.autocast():
+            pixels = batch.images.to(device)
+            memory = model.vision_model(pixels, interpolate_pos_encoding=True).last_hidden_state
+            losses = match_losses(
+                model, tokenizer, memory[rows.to(device)], texts, fit, names, config.smoothing
+            )
+        return {"loss": losses["match"] + config.words * losses["words"], **losses}
+
+    out = Path(config.out)
+    seconds = optimise(model, step, config.loop, out, recipe=config)
+    model.cpu().half().save_pretrained(out)
+    images = BlipImageProcessor(
+        size={"height": config.size, "width": config.size},
+        image_mean=list(OPENAI_MEAN),
+        image_std=list(OPENAI_STD),
+    )
+    BlipProcessor(images, tokenizer).save_pretrained(out)
+    data, tower_facts = frames.summary(), tower_card(Path(config.tower))
+    write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=data, tower=tower_facts)
+
+
+class RandomMass(nn.Module):
+    """Scales each query's attention by a random factor in training, with mean 1.
+
+    A name then has to count for as much as it is attended to.
+    """
+
+    def forward(self, attention: Tensor) -> Tensor:
+        """Scale (N, heads, L, P)."""
+        if not self.training:
+            return attention
+        return attention * (2 * torch.rand_like(attention[..., :1]))
+
+
+@torch.no_grad()
+def draw_views(frames: Frames, tower: PyramidTower, config: BlipItmRecipe) -> Batch:
+    """Cut views and look at them through the tower.
+
+    Returns:
+        The views, whose images are what the tower drew, (N, 3, S, S) float16; the maps are uint8.
+    """
+    generator = torch.Generator().manual_seed(config.loop.seed)
+    size_hw, zoom = (config.size, config.size), (config.zoom[0], config.zoom[-1])
+    place = next(tower.parameters()).device
+    parts = []
+    bar = tqdm(total=config.views, desc="views", unit="view")
+    for start in range(0, config.views, 8):
+        index = frames.draw(min(8, config.views - start), generator)
+        batch = frames.crop(index, size_hw, generator, zoom=zoom)
+        with config.loop.autocast():
+            drawn = tower.draw(frames.normalise(batch.images).to(place)).half().cpu()
+        maps = {key: getattr(batch, key).to(torch.uint8) for key in MAPS}
+        parts.append(replace(batch, images=drawn, **maps))
+        bar.update(len(index))
+    bar.close()
+    return Batch(**{key: torch.cat([getattr(p, key) for p in parts]) for key in vars(parts[0])})
+
+
+def cut_windows(
+    views: Batch, frames: Frames, config: BlipItmRecipe, rng: np.random.Generator
+) -> Batch:
+    """Cut square windows of one size out of views: many small ones or a few large ones.
+
+    Small ones teach names apart that frames always show together; large ones teach to find a thing
+    among many.
+    """
+    low, high = np.log([config.windows[0], min(config.windows[-1], config.size // STRIDE)])
+    side = round(float(np.exp(rng.uniform(low, high))))
+    count = int(np.clip(config.patches // side**2, 4, config.loop.batch))
+    things = torch.tensor([0, *(name not in SCENERY for name in frames.categories)]).bool()
+    rows, places = rng.integers(len(views.index), size=count), []
+    for row in rows:
+        for _ in range(_TRIES):
+            top, left = rng.integers(0, config.size // STRIDE - side + 1, 2) * STRIDE
+            where = np.s_[..., top : top + side * STRIDE, left : left + side * STRIDE]
+            if things[views.labels[row][where].int()].any():
+                break
+        places.append((row, where))
+    cut = {
+        key: torch.stack([getattr(views, key)[row][where] for row, where in places])
+        for key in ("images", *MAPS)
+    }
+    return Batch(views.index[rows], cut["images"].float(), **{key: cut[key].long() for key in MAPS})
+
+
+def itm_config(config: BlipItmRecipe, tokenizer: BertTokenizer) -> BlipConfig:
+    """Return the shapes of the model.
+
+    Its ViT has no blocks: the pyramid has looked already, and patches that exchange what they know
+    would tell names from anywhere.
+    """
+    shapes = BlipRecipe(width=config.width, layers=config.layers, sizes=(config.size,))
+    found = blip_config(shapes, tokenizer, start=START)
+    text: Any = found.text_config
+    vision: Any = found.vision_config
+    vision.num_hidden_layers, vision.patch_size = 0, STRIDE
+    text.num_attention_heads = config.heads
+    text.hidden_dropout_prob = config.dropout
+    text.attention_probs_dropout_prob = config.attention_dropout
+    # BERT's 0.02 is meant for a width of 768: smaller ones attend to everything alike for long.
+    # The default of BLIP's vision (1e-10) never starts to learn.
+    text.initializer_range = vision.initializer_range = 0.55 / config.width**0.5
+    return found
+
+
+def hide(batch: Batch, share: float, generator: torch.Generator) -> Batch:
+    """Hide patches of every window, as Salience DropOut does; what is hidden is not shown.
+
+    Args:
+        batch: The windows.
+        share: Share of the patches.
+        generator: Source of randomness.
+    """
+    height, width = (side // STRIDE for side in batch.labels.shape[1:])
+    where = draw_patches(
+        len(batch.index), (height, width), round(height * width * share), generator
+    )
+    dark = torch.zeros(len(batch.index), height * width, dtype=torch.bool).scatter_(1, where, True)
+    dark = dark.view(-1, height, width).repeat_interleave(STRIDE, 1).repeat_interleave(STRIDE, 2)
+    return replace(
+        batch,
+        images=batch.images.masked_fill(dark[:, None], 0.0),
+        labels=batch.labels.masked_fill(dark, 0),
+        instances=batch.instances.masked_fill(dark, 0),
+    )
+
+
+def draw_patches(
+    batch: int, grid_hw: tuple[int, int], count: int, generator: torch.Generator
+) -> Tensor:
+    """Draw for every image ``count`` patches, scattered or (half of the images) in blobs.
+
+    Returns:
+        Patch indices (batch, count) int64 in ascending order.
+    """
+    height, width = grid_hw
+    noise = torch.rand(batch, height * width, generator=generator)
+    coarse = torch.rand(batch, 1, 4, 4, generator=generator)
+    blobs = F.interpolate(coarse, size=grid_hw, mode="bicubic").flatten(1)
+    chosen = torch.where(torch.rand(batch, 1, generator=generator) < 0.5, noise, blobs)
+    return chosen.topk(count, dim=1).indices.sort(1).values
+
+
+def shown_categories(batch: Batch, categories: int) -> tuple[Tensor, Tensor]:
+    """Return which categories every window surely shows and surely not, both (B, C) bool.
+
+    Between the two are those with a few pixels; nobody asks for them.
+    """
+    labels = batch.labels.flatten(1)
+    counts = torch.zeros(len(labels), categories + 1)
+    counts.scatter_add_(1, labels, torch.ones_like(labels, dtype=torch.float32))
+    return counts[:, 1:] >= MIN_SHARE * labels.shape[1], counts[:, 1:] == 0
+
+
+def write_pairs(
+    frames: Frames,
+    batch: Batch,
+    shown: Tensor,
+    absent: Tensor,
+    config: BlipItmRecipe,
+    rng: np.random.Generator,
+) -> tuple[list[str], Tensor, Tensor]:
+    """Write texts that fit, and for each one in which some names are of absent things.
+
+    Returns:
+        Texts, the row of the batch each belongs to (N,) int64, and the share of its names that fit,
+        (N,) float32.
+    """
+    texts: list[str] = []
+    rows: list[int] = []
+    fit: list[float] = []
+    for row in range(len(shown)):
+        inside = [frames.categories[i] for i in torch.nonzero(shown[row]).flatten()]
+        outside = [frames.categories[i] for i in torch.nonzero(absent[row]).flatten()]
+        if not inside or not outside:
+            continue
+        said = _with_attributes(frames, batch, row, config.attributes, rng)
+        for _ in range(config.pairs):
+            count = 1 + int(rng.integers(len(inside)))
+            names = [said.get(name, name) for name in rng.permutation(inside)[:count].tolist()]
+            texts.append(f"{PROMPT} {' '.join(names)}")
+            wrong = min(1 + int(rng.integers(count)), len(outside))
+            places = rng.permutation(count)[:wrong]
+            for place, name in zip(places, rng.permutation(outside)[:wrong], strict=True):
+                names[place] = str(name)
+            texts.append(f"{PROMPT} {' '.join(names)}")
+            rows += [row, row]
+            fit += [1.0, 1 - wrong / count]
+    return texts, torch.tensor(rows).long(), torch.tensor(fit)
+
+
+def match_losses(
+    model: BlipForImageTextRetrieval,
+    tokenizer: BertTokenizer,
+    memory: Tensor,
+    texts: list[str],
+    fit: Tensor,
+    names: Sequence[Mapping[str, bool]],
+    smoothing: float,
+) -> dict[str, Tensor]:
+    """Return how well the model knows how well texts fit, and which of their names do.
+
+    Names are judged by the same head one block before the end, so that the text's first token can
+    still read there what each name has found.
+
+    Args:
+        model: The matcher.
+        tokenizer: Its tokenizer.
+        memory: What the texts are matched with, (N, P, D).
+        texts: N texts.
+        fit: How well the texts fit, (N,) in 0..1.
+        names: For every text the names in it that surely fit, or surely do not.
+        smoothing: How much targets are drawn to the middle, 0..1.
+
+    Returns:
+        Mean cross-entropies: ``match`` of the texts, ``words`` of the names.
+    """
+    tokens: Any = tokenizer(
+        texts, padding=True, truncation=True, max_length=64, return_tensors="pt",
+        return_offsets_mapping=True,
+    )  # fmt: skip
+    spans = tokens.pop("offset_mapping")
+    tokens = tokens.to(memory.device)
+    tokens.input_ids[:, 0] = tokenizer.convert_tokens_to_ids(START)
+    output = model.text_encoder(
+        **{key: tokens[key] for key in ("input_ids", "attention_mask")},
+        encoder_hidden_states=memory,
+        output_hidden_states=True,
+    )
+    where, words, right = find_names(texts, spans, names)
+    early = output.hidden_states[-2][where.to(memory.device)]  # (M, L, D)
+    early = torch.einsum("ml,mld->md", words.to(early), early)
+    judged = {"match": (output.last_hidden_state[:, 0], fit), "words": (early, right)}
+    return {
+        key: F.cross_entropy(
+            model.itm_head(states).float(),
+            torch.stack([1 - target, target], 1).to(states.device),
+            label_smoothing=smoothing,
+        )
+        for key, (states, target) in judged.items()
+    }
+
+
+def find_names(
+    texts: Sequence[str], spans: Tensor, names: Sequence[Mapping[str, bool]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Find the tokens of names in texts.
+
+    Args:
+        texts: N texts.
+        spans: First and last character of every token, (N, L, 2).
+        names: For every text names that may be in it, and whether they fit.
+
+    Returns:
+        For each of M names its text (M,), weights that average its tokens (M, L) float32, and 1 if
+        it fits else 0 (M,) float32.
+    """
+    where, words, right = [], [], []
+    for row, (text, own) in enumerate(zip(texts, names, strict=True)):
+        left = text
+        for name in sorted(own, key=len, reverse=True):  # soccer ball before ball
+            start = f" {left} ".find(f" {name} ")
+            if start < 0:
+                continue
+            end = start + len(name)
+            left = left[:start] + "_" * len(name) + left[end:]
+            inside = (spans[row, :, 0] < end) & (spans[row, :, 1] > start)
+            if inside.any():
+                where.append(row)
+                words.append(inside.float() / inside.sum())
+                right.append(float(own[name]))
+    empty = torch.zeros(0, spans.shape[1])
+    return torch.tensor(where).long(), torch.stack(words) if words else empty, torch.tensor(right)
+
+
+def _with_attributes(
+    frames: Frames, batch: Batch, row: int, share: float, rng: np.random.Generator
+) -> dict[str, str]:
+    """Return some of a window's names with the attribute of an instance: mug -> red mug."""
+    return {
+        instance.category: f"{instance.attribute} {instance.category}"
+        for instance in frames.instances(batch, row)
+        if instance.attribute and rng.random() < share
+    }

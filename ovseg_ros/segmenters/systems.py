@@ -1,0 +1,123 @@
+"""The systems there are: one folder each, and one line here.
+
+A system's package holds a :class:`System` called ``SYSTEM`` that names its parts as text, so that
+reading a preset or ``ovseg --help`` imports no model's library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+SYSTEMS: dict[str, str] = {
+    "simzss": "ovseg_ros.segmenters.simzss",
+    "pnp_ovss": "ovseg_ros.segmenters.pnp_ovss",
+    "xdecoder": "ovseg_ros.segmenters.xdecoder",
+}
+"""Package of every system by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Something a command runs, by name.
+
+    Attributes:
+        about: One line for people.
+        place: Where it is, ``package.module:name``.
+        preset: Preset it is about where none is given; empty: the default preset.
+    """
+
+    about: str
+    place: str
+    preset: str = ""
+
+    def load(self) -> Any:
+        """Import and return it."""
+        return load_place(self.place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """The parts of a system, each as ``module:name`` inside its package.
+
+    Attributes:
+        config: Options of the segmenter; the module imports no model's library.
+        segmenter: Class that is built with (config, device=..., dtype=...).
+        recipes: For ``ovseg train``: name to (what it trains, function of the recipe's options).
+        table: For ``ovseg table``: (what it shows, function of a request); empty if there is none.
+        benches: For ``ovseg bench``: name to (what it compares, function of a job, preset).
+        convert: For ``ovseg convert``: (what it reads, function of checkpoint, folder and trust).
+        templates: Prompt template sets of its own: name to a tuple of templates or a function that
+            returns one.
+    """
+
+    config: str
+    segmenter: str
+    recipes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    table: tuple[str, str] | None = None
+    benches: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    convert: tuple[str, str] | None = None
+    templates: Mapping[str, str] = field(default_factory=dict)
+
+
+@cache
+def load_system(name: str) -> System:
+    """Return a system; imports its package, and none of its parts.
+
+    Raises:
+        ValueError: if there is no such system; lists those there are.
+    """
+    if name not in SYSTEMS:
+        raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {name!r}")
+    system: System = import_module(SYSTEMS[name]).SYSTEM
+    return system
+
+
+def load_place(place: str) -> Any:
+    """Import ``package.module:name`` and return what it names."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def load_part(name: str, place: str) -> Any:
+    """Import a part ``module:name`` of a system's package."""
+    return load_place(f"{SYSTEMS[name]}.{place}")
+
+
+def recipes() -> dict[str, Part]:
+    """Return what the systems bring for ``ovseg train``, by name."""
+    return {
+        recipe: Part(about=about, place=f"{package}.{place}")
+        for name, package in SYSTEMS.items()
+        for recipe, (about, place) in load_system(name).recipes.items()
+    }
+
+
+def tables() -> dict[str, Part]:
+    """Return what the systems bring for ``ovseg table``, by name of the system."""
+    return {
+        name: Part(about=system.table[0], place=f"{package}.{system.table[1]}")
+        for name, package in SYSTEMS.items()
+        if (system := load_system(name)).table
+    }
+
+
+def benches() -> dict[str, Part]:
+    """Return what the systems bring for ``ovseg bench``, by name."""
+    return {
+        bench: Part(about=about, place=f"{package}.{place}", preset=preset)
+        for name, package in SYSTEMS.items()
+        for bench, (about, place, preset) in load_system(name).benches.items()
+    }
+
+
+def converters() -> dict[str, Part]:
+    """Return what the systems bring for ``ovseg convert``, by name of the system."""
+    return {
+        name: Part(about=system.convert[0], place=f"{package}.{system.convert[1]}")
+        for name, package in SYSTEMS.items()
+        if (system := load_system(name)).convert
+    }

@@ -1,0 +1,40 @@
+"""The recipes of ``ovseg train``: those of the systems, and of what systems share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+from ovseg_ros.config import Config
+from ovseg_ros.segmenters import systems
+from ovseg_ros.segmenters.systems import Part
+
+SHARED = {
+    "pyramid": Part(
+        about="the small visual tower (convolutions), with the simulator's masks",
+        place="ovseg_ros.training.pyramid:train",
+    ),
+    "blip": Part(
+        about="a small BLIP captioner on such a tower",
+        place="ovseg_ros.discovery.captioner_recipe:train",
+    ),
+}
+"""What belongs to no single system."""
+
+
+def recipes() -> dict[str, Part]:
+    """Return every recipe by name."""
+    return {**SHARED, **systems.recipes()}
+
+
+def load_recipe(name: str) -> tuple[Config, Callable[[Any], None]]:
+    """Return a recipe's default configuration and its function.
+
+    Raises:
+        ValueError: if there is no such recipe; lists those there are.
+    """
+    known = recipes()
+    if name not in known:
+        raise ValueError(f"recipe: expected one of {', '.join(known)}, got {name!r}")
+    run = known[name].load()
+    return get_type_hints(run)["config"](), run

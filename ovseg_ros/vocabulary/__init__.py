@@ -1,0 +1,1 @@
+"""The living vocabulary: names with ids, and their groups."""

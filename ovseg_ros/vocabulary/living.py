@@ -1,0 +1,313 @@
+"""The living vocabulary: append-only ids, k-of-n admission, decay, synonyms, groups, provenance."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.types import (
+    MAX_ID,
+    MAX_MONO8_ID,
+    Category,
+    Mode,
+    Proposal,
+    Source,
+    Vocabulary,
+    normalise_name,
+)
+from ovseg_ros.vocabulary.groups import normalise_group
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyConfig(Config):
+    """How words come and go."""
+
+    mode: str = option(
+        "auto", "how the vocabulary lives at the start", choices=("auto", "fixed", "extend")
+    )
+    names: tuple[str, ...] = option((), "names in force from the start (fixed and extend)")
+    groups: tuple[str, ...] = option(
+        (), "stable classes as 'group: name, name', e.g. 'traversable: floor, carpet'"
+    )
+    group_similarity: float = option(
+        0.0,
+        "a name in no group joins that of the listed name whose text is most similar, from this "
+        "cosine on (it depends on the model); 0: listed names and their synonyms only",
+        low=0.0,
+        high=1.0,
+    )
+    window: int = option(5, "discoveries that are remembered (n of k-of-n)", low=1, high=1000)
+    admit: int = option(
+        2, "discoveries in the window that must propose a name (k of k-of-n)", low=1, high=1000
+    )
+    forget: int = option(
+        10, "discoveries without a name after which it leaves the vocabulary", low=1, high=100_000
+    )
+    max_categories: int = option(
+        MAX_MONO8_ID, "ids that may ever be given out in a session", low=1, high=MAX_ID
+    )
+
+    def __post_init__(self) -> None:
+        """Validate the options against each other."""
+        super().__post_init__()
+        if self.admit > self.window:
+            raise ValueError(f"admit: expected at most window ({self.window}), got {self.admit}")
+        if len(distinct(self.names)) > self.max_categories:
+            raise ValueError(
+                f"names: expected at most max_categories ({self.max_categories}), "
+                f"got {len(self.names)}"
+            )
+        _check_mode(Mode(self.mode), self.names)
+        parse_groups(self.groups)
+
+
+def parse_groups(lines: Iterable[str]) -> dict[str, str]:
+    """Return ``{name: group}`` from lines such as ``"traversable: floor, carpet"``."""
+    groups = {}
+    for line in lines:
+        group, colon, names = line.partition(":")
+        if not colon or not group.strip() or not names.strip():
+            raise ValueError(f"groups: expected 'group: name, name', got {line!r}")
+        for name in names.split(","):
+            groups[normalise_name(name)] = normalise_group(group)
+    return groups
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """Return normalised names.
+
+    Raises:
+        ValueError: if one is bad or comes twice.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"names: expected a list of names, got {names!r}")
+    clean = [normalise_name(name) for name in names]
+    repeats = sorted(name for name, count in Counter(clean).items() if count > 1)
+    if repeats:
+        raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
+    return clean
+
+
+def _check_mode(mode: Mode, names: Sequence[str]) -> None:
+    if mode is Mode.AUTO and names:
+        raise ValueError(f"names: expected none in mode 'auto', got {len(names)}")
+    if mode is not Mode.AUTO and not names:
+        raise ValueError(f"names: expected at least one name in mode {mode.value!r}, got none")
+
+
+_Same = set[str]
+"""All names under which one thing was proposed."""
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+"""Maps K names to (K, D) float32 text embeddings of unit length."""
+
+
+class LivingVocabulary:
+    """The words in force, and every id that was ever given out.
+
+    Ids are append-only: a name that leaves keeps its id and gets it back when it returns, and no
+    id ever means something else. All methods are safe to call from several threads.
+    """
+
+    def __init__(
+        self, config: VocabularyConfig | None = None, *, embed: Embed | None = None
+    ) -> None:
+        """Start with the names of the configuration.
+
+        Args:
+            config: How words come and go.
+            embed: Text embeddings, which ``group_similarity`` needs.
+
+        Raises:
+            ValueError: if ``group_similarity`` is set and there are no embeddings.
+        """
+        self._config = config or VocabularyConfig()
+        self._groups = parse_groups(self._config.groups)
+        if self._config.group_similarity and embed is None:
+            raise ValueError("group_similarity: expected 0, this segmenter has no text embeddings")
+        self._embed = embed if self._groups and self._config.group_similarity else None
+        self._similar: dict[str, str] = {}  # names in no group -> the most similar name's, or ""
+        self._lock = threading.RLock()
+        self._known: dict[str, Category] = {}  # by name; never shrinks
+        self._meanings: dict[str, str] = {}  # every name and synonym -> its category's name
+        self._operator: dict[str, str] = {}  # the operator's names -> their groups
+        self._automatic: dict[str, int] = {}  # admitted names -> discoveries since last proposed
+        # What each discovery of the window found: names -> all names of the same thing.
+        self._recent: deque[dict[str, _Same]] = deque(maxlen=self._config.window)
+        self._mode = Mode.AUTO
+        self._vocabulary = Vocabulary()
+        self.refused: tuple[str, ...] = ()
+        """Discovered names that got no id, because ``max_categories`` were given out."""
+        if self._config.names:
+            self.set(self._config.names, mode=Mode(self._config.mode))
+
+    def snapshot(self) -> Vocabulary:
+        """Return the vocabulary in force; it never changes after it is returned."""
+        with self._lock:
+            return self._vocabulary
+
+    def observe(self, proposals: Sequence[Proposal], *, stamp: float = 0.0) -> Vocabulary:
+        """Learn from one discovery.
+
+        A name is admitted once ``admit`` of the last ``window`` discoveries proposed it (at once
+        while no discovered name is in force: a robot should not start blind) and leaves after
+        ``forget`` discoveries without it. In mode ``fixed`` proposals are remembered, not used.
+
+        Args:
+            proposals: What the discovery found.
+            stamp: Time of the discovered image in seconds.
+        """
+        self._compare([proposal.name for proposal in proposals])
+        with self._lock:
+            found: dict[str, _Same] = {}
+            for proposal in proposals:
+                names = {proposal.name, *proposal.synonyms}
+                found.setdefault(self._canonical(proposal, found), set()).update(names)
+            blind = not self._automatic
+            self._recent.append(found)
+            for name, names in found.items():
+                name = self._meanings.get(name, name)  # a synonym since the entry before it
+                admitted = blind or name in self._automatic
+                if not admitted and self._votes(name) < self._config.admit:
+                    continue
+                if self._register(name, stamp):
+                    self._automatic[name] = -1
+                    self._update(name, names, stamp)
+            for name, misses in list(self._automatic.items()):
+                self._automatic[name] = misses + 1
+                if self._automatic[name] >= self._config.forget:
+                    del self._automatic[name]
+            return self._publish()
+
+    def set(
+        self,
+        names: Sequence[str],
+        *,
+        mode: Mode,
+        groups: Sequence[str] = (),
+        stamp: float = 0.0,
+    ) -> Vocabulary:
+        """Set the operator's names.
+
+        Args:
+            names: The operator's names; must be empty in mode ``auto``, which forgets them.
+            mode: ``fixed`` (only these), ``extend`` (these and the discovered) or ``auto``.
+            groups: For each name the operator's class; empty for the configuration's, if any.
+            stamp: Time of the request in seconds.
+
+        Raises:
+            ValueError: on a bad name or group, a repeat, no names, or too many; nothing is changed
+                then.
+        """
+        clean, classes = distinct(names), [normalise_group(group) for group in groups]
+        _check_mode(mode, clean)
+        if classes and len(classes) != len(clean):
+            raise ValueError(
+                f"groups: expected none or one per name ({len(clean)}), got {len(classes)}"
+            )
+        self._compare(clean)
+        with self._lock:
+            resolved = [self._meanings.get(name, name) for name in clean]
+            if len(set(resolved)) < len(resolved):
+                twice = next(n for n in resolved if resolved.count(n) > 1)
+                raise ValueError(f"names: expected no synonyms, two of them mean {twice!r}")
+            new = [name for name in resolved if name not in self._known]
+            if len(self._known) + len(new) > self._config.max_categories:
+                raise ValueError(
+                    f"names: {len(new)} new ones do not fit, {len(self._known)} of "
+                    f"{self._config.max_categories} ids are taken (vocabulary.max_categories)"
+                )
+            for name in resolved:
+                self._register(name, stamp)
+            classes = classes or [""] * len(resolved)
+            self._operator = dict(zip(resolved, classes, strict=True))
+            self._mode = mode
+            return self._publish()
+
+    def _canonical(self, proposal: Proposal, found: dict[str, _Same]) -> str:
+        """Return the name that stands for a proposal: a known one, else one of the window."""
+        names = (proposal.name, *proposal.synonyms)
+        for name in names:
+            if name in self._meanings:
+                return self._meanings[name]
+        for seen in (found, *reversed(self._recent)):
+            for name, same in seen.items():
+                if not same.isdisjoint(names):
+                    return self._meanings.get(name, name)
+        return proposal.name
+
+    def _compare(self, names: Sequence[str]) -> None:
+        """Find the groups of names that are in none; slow, so it is done outside of the lock."""
+        new = [name for name in names if name not in self._groups and name not in self._similar]
+        if self._embed is None or not new:
+            return
+        listed = tuple(self._groups)
+        cosines = self._embed(new) @ self._embed(listed).T  # (new, listed)
+        for name, row in zip(new, cosines, strict=True):
+            near = row.max() >= self._config.group_similarity
+            self._similar[name] = self._groups[listed[int(row.argmax())]] if near else ""
+
+    def _group(self, category: Category) -> str:
+        """Return the configuration's group of a category: as listed, else by similar text."""
+        names = (category.name, *category.synonyms)
+        listed = next((self._groups[name] for name in names if name in self._groups), "")
+        return listed or self._similar.get(category.name, "")
+
+    def _votes(self, name: str) -> int:
+        return sum(name in seen for seen in self._recent)
+
+    def _register(self, name: str, stamp: float) -> bool:
+        """Give ``name`` an id if it has none; return False if no id is left."""
+        if name in self._known:
+            return True
+        if len(self._known) >= self._config.max_categories:
+            if name not in self.refused:
+                self.refused = (*self.refused, name)
+            return False
+        self._meanings[name] = name
+        self._known[name] = Category(
+            id=len(self._known) + 1, name=name, first_seen=stamp, last_seen=stamp
+        )
+        return True
+
+    def _update(self, name: str, names: _Same, stamp: float) -> None:
+        """Note that ``name`` was proposed, under these names; a fixed vocabulary stays as it is."""
+        category = replace(self._known[name], last_seen=stamp)
+        if self._mode is not Mode.FIXED:  # a synonym of something else stays that
+            same = {n for n in names if self._meanings.setdefault(n, name) == name} - {name}
+            category = replace(category, synonyms=tuple(sorted({*category.synonyms, *same})))
+        self._known[name] = category
+
+    def _in_force(self, category: Category) -> Category:
+        """Return a known category as the operator or the discoveries want it now."""
+        group = self._group(category)
+        if category.name in self._operator:
+            source = Source.FIXED if self._mode is Mode.FIXED else Source.QUERY
+            group = self._operator[category.name] or group
+            return replace(category, source=source, score=1.0, group=group)
+        score = self._votes(category.name) / len(self._recent)
+        return replace(category, source=Source.AUTO, score=score, group=group)
+
+    def _publish(self) -> Vocabulary:
+        """Put the words in force into a new vocabulary; a change of meaning is a new version."""
+        names = set(self._operator)
+        if self._mode is not Mode.FIXED:
+            names |= set(self._automatic)
+        categories = tuple(
+            self._in_force(category) for name, category in self._known.items() if name in names
+        )
+        old = self._vocabulary
+
+        def meaning(items: tuple[Category, ...]) -> list[tuple[object, ...]]:
+            return [(c.id, c.synonyms, c.source, c.group) for c in items]
+
+        changed = self._mode is not old.mode or meaning(categories) != meaning(old.categories)
+        self._vocabulary = Vocabulary(
+            version=old.version + changed, mode=self._mode, categories=categories
+        )
+        return self._vocabulary
