@@ -6,7 +6,6 @@ Images are RGB, (H, W, 3) uint8, everywhere behind this file.
 from __future__ import annotations
 
 import array
-from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -14,58 +13,12 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from ovseg_ros.codecs.limits import check_size
+from ovseg_ros.nodes.compressed import rgb_from_compressed
 from ovseg_ros.nodes.cv_bridge_probe import cv_bridge_or_reason
+from ovseg_ros.nodes.encodings import KNOWN, to_rgb
 
-
-def _converted(code: int) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda pixels: cv2.cvtColor(pixels, code)
-
-
-def _gray(pixels: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-
-
-def _high_byte(pixels: np.ndarray) -> np.ndarray:
-    return (pixels >> 8).astype(np.uint8)
-
-
-def _stretched(pixels: np.ndarray) -> np.ndarray:
-    low, high = int(pixels.min()), int(pixels.max())
-    scaled = (pixels.astype(np.float32) - low) * (255.0 / max(high - low, 1))
-    return _gray(np.rint(scaled).astype(np.uint8))
-
-
-_BAYER = {
-    "rggb": cv2.COLOR_BayerBG2RGB,  # OpenCV names the pattern by its second row and column
-    "bggr": cv2.COLOR_BayerRG2RGB,
-    "gbrg": cv2.COLOR_BayerGR2RGB,
-    "grbg": cv2.COLOR_BayerGB2RGB,
-}
-
-# encoding -> (channels, bytes per channel, conversion of (H, W[, channels]) pixels to RGB)
-_ENCODINGS: dict[str, tuple[int, int, Callable[[np.ndarray], np.ndarray]]] = {
-    "rgb8": (3, 1, lambda pixels: pixels),
-    "bgr8": (3, 1, _converted(cv2.COLOR_BGR2RGB)),
-    "8UC3": (3, 1, _converted(cv2.COLOR_BGR2RGB)),
-    "rgba8": (4, 1, lambda pixels: pixels[..., :3]),
-    "bgra8": (4, 1, _converted(cv2.COLOR_BGRA2RGB)),
-    "mono8": (1, 1, _gray),
-    "8UC1": (1, 1, _gray),
-    "mono16": (1, 2, lambda pixels: _gray(_high_byte(pixels))),
-    # No agreed full scale (thermal cameras, depth): shown from its darkest to its brightest pixel.
-    "16UC1": (1, 2, _stretched),
-    "yuv422": (2, 1, _converted(cv2.COLOR_YUV2RGB_UYVY)),
-    "uyvy": (2, 1, _converted(cv2.COLOR_YUV2RGB_UYVY)),
-    "yuv422_yuy2": (2, 1, _converted(cv2.COLOR_YUV2RGB_YUY2)),
-    "yuyv": (2, 1, _converted(cv2.COLOR_YUV2RGB_YUY2)),
-    **{f"bayer_{name}8": (1, 1, _converted(code)) for name, code in _BAYER.items()},
-    **{
-        f"bayer_{name}16": (1, 2, lambda pixels, code=code: cv2.cvtColor(_high_byte(pixels), code))
-        for name, code in _BAYER.items()
-    },
-}
-
-ENCODINGS = tuple(sorted(_ENCODINGS))
+ENCODINGS = tuple(sorted(KNOWN))
 """Encodings of raw images that can be decoded without cv_bridge."""
 
 
@@ -80,18 +33,22 @@ def image_from_msg(message: Image | CompressedImage) -> np.ndarray:
             the data does not fit the header.
     """
     if isinstance(message, CompressedImage):
-        return _decompressed(message)
-    if message.encoding not in _ENCODINGS:
+        return rgb_from_compressed(bytes(message.data), message.format)
+    if message.encoding not in KNOWN:
         return _bridged(message)
-    channels, size, to_rgb = _ENCODINGS[message.encoding]
-    pixels = pixels_from_msg(message, np.dtype(f"u{size}"), channels)
-    even = message.encoding.startswith("bayer") or channels == 2
-    if even and (message.width % 2 or (channels == 1 and message.height % 2)):
-        raise ValueError(
-            f"width, height: expected even numbers for {message.encoding}, "
-            f"got {message.width}x{message.height}"
-        )
-    return to_rgb(pixels)
+    known = KNOWN[message.encoding]
+    up, down = known.rows
+    rows = message.height * up // down
+    pixels = pixels_from_msg(message, np.dtype(f"u{known.size}"), known.channels, rows=rows)
+    if message.encoding == "nv24" and message.step > message.width:
+        pixels = _whole_rows(message, rows)
+    return to_rgb(pixels, message.encoding, (message.height, message.width))
+
+
+def _whole_rows(message: Image, rows: int) -> np.ndarray:
+    """Return (rows, step) bytes: one row of nv24's colours is as long as two of its light."""
+    data = np.frombuffer(message.data, np.uint8)[: rows * message.step]
+    return np.pad(data, (0, rows * message.step - len(data))).reshape(rows, message.step)
 
 
 def depth_from_msg(message: Image) -> np.ndarray:
@@ -120,16 +77,26 @@ def labels_from_msg(message: Image) -> np.ndarray:
     return pixels_from_msg(message, np.dtype(sizes[message.encoding]))
 
 
-def pixels_from_msg(message: Image, dtype: np.dtype, channels: int = 1) -> np.ndarray:
+def pixels_from_msg(
+    message: Image, dtype: np.dtype, channels: int = 1, *, rows: int | None = None
+) -> np.ndarray:
     """Return the pixels of a raw image, (H, W) or (H, W, channels), in native byte order.
 
+    Args:
+        message: The image.
+        dtype: Type of its values.
+        channels: Values per pixel.
+        rows: Rows in the data where that is not the height: planes below each other.
+
     Raises:
-        ValueError: if height, width, step and data do not fit each other.
+        ValueError: if height, width, step and data do not fit each other, or the image is larger
+            than :data:`ovseg_ros.codecs.limits.MAX_PIXELS`.
     """
-    height, width, step = message.height, message.width, message.step
+    width, step = message.width, message.step
+    height = message.height if rows is None else rows
     row = width * channels * dtype.itemsize
-    size = f"{width}x{height} {message.encoding}"
-    if height == 0 or width == 0:
+    size = f"{width}x{message.height} {message.encoding}"
+    if message.height == 0 or width == 0:
         raise ValueError(f"width, height: expected at least one pixel, got {size}")
     if step < row:
         raise ValueError(f"step: expected at least {row} bytes for {size}, got {step}")
@@ -139,6 +106,7 @@ def pixels_from_msg(message: Image, dtype: np.dtype, channels: int = 1) -> np.nd
             f"data: expected at least {expected} bytes for {size} with step {step}, "
             f"got {len(message.data)}"
         )
+    check_size((message.height, width), message.encoding)
     stored = dtype.newbyteorder(">" if message.is_bigendian else "<")
     shape, strides = (height, width, channels), (step, channels * dtype.itemsize, dtype.itemsize)
     pixels = np.ndarray(shape, stored, buffer=message.data, strides=strides)
@@ -167,25 +135,6 @@ def _bridged(message: Image) -> np.ndarray:
         f"encoding: expected one of {', '.join(ENCODINGS)}, or a colour that cv_bridge knows, "
         f"got {message.encoding!r} ({reason})"
     )
-
-
-def _decompressed(message: CompressedImage) -> np.ndarray:
-    data = np.frombuffer(message.data, np.uint8)
-    head, tail = data[:8].tobytes(), data[-64:].tobytes().rstrip(b"\0")
-    if head.startswith(b"\xff\xd8"):
-        # OpenCV fills what is missing of a JPEG with grey, which looks like a good image.
-        whole = tail.endswith(b"\xff\xd9")
-    elif head == b"\x89PNG\r\n\x1a\n":
-        whole = b"IEND" in tail
-    else:
-        raise ValueError(
-            f"data: expected a JPEG or PNG, got {len(data)} bytes that start with {head!r} "
-            f"(format {message.format!r})"
-        )
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if whole else None
-    if picture is None:
-        raise ValueError(f"data: expected a whole JPEG or PNG, got {len(data)} corrupt bytes")
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB, dst=picture)
 
 
 def image_to_msg(pixels: np.ndarray, encoding: str, header: Header) -> Image:

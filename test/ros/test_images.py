@@ -1,6 +1,7 @@
 """Camera messages to RGB and back."""
 
 import array
+import struct
 
 import cv2
 import numpy as np
@@ -150,6 +151,141 @@ def test_truncated_pictures_are_refused(suffix, kept):
     data = cv2.imencode(suffix, noise)[1].tobytes()
     message = CompressedImage(data=array.array("B", data[: int(len(data) * kept)]))
     with pytest.raises(ValueError, match="expected a whole JPEG or PNG"):
+        image_from_msg(message)
+
+
+def with_exif(jpeg, orientation):
+    """Return a JPEG that asks to be turned."""
+    entry = struct.pack(">HHIHH", 0x0112, 3, 1, orientation, 0)
+    body = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + entry + bytes(4)
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(body)) + body + jpeg[2:]
+
+
+def compressed(data, format_=""):
+    return CompressedImage(format=format_, data=array.array("B", data))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_nothing(orientation):
+    """Intrinsics and depth belong to the sensor's own rows and columns."""
+    image = np.zeros((32, 48, 3), np.uint8)
+    image[:, 24:] = RED
+    plain = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+    turned = cv2.imdecode(np.frombuffer(with_exif(plain, 6), np.uint8), cv2.IMREAD_COLOR)
+    assert turned.shape == (48, 32, 3)  # what OpenCV makes of it unless told otherwise
+    decoded = image_from_msg(compressed(with_exif(plain, orientation), "jpeg"))
+    np.testing.assert_array_equal(decoded, image_from_msg(compressed(plain, "jpeg")))
+
+
+def test_what_usb_cam_sends():
+    """A whole JPEG, and behind it what the buffer held before."""
+    jpeg = cv2.imencode(".jpg", np.full((32, 48, 3), 90, np.uint8))[1].tobytes()
+    for tail in (bytes(5000), jpeg[100:], b"\xff\xd9\xff\xd8"):
+        assert image_from_msg(compressed(jpeg + tail, "jpeg")).shape == (32, 48, 3)
+
+
+MOSAIC = np.tile(np.array([[200, 100], [100, 50]], np.uint16), (8, 8))  # red, green, green, blue
+
+
+@pytest.mark.parametrize(
+    ("encoding", "suffix", "pixels"),
+    [
+        ("bayer_rggb8", ".png", MOSAIC.astype(np.uint8)),
+        ("bayer_bggr8", ".png", MOSAIC.astype(np.uint8)),
+        ("bayer_gbrg16", ".png", MOSAIC << 8),
+        ("bayer_grbg16", ".tiff", MOSAIC << 8),
+        ("16UC1", ".png", MOSAIC * 30),
+        ("16UC1", ".tiff", MOSAIC * 30),
+        ("mono16", ".png", MOSAIC * 30),
+        ("mono8", ".png", MOSAIC.astype(np.uint8)),
+    ],
+)
+def test_the_named_encoding_is_decoded_as_raw_is(encoding, suffix, pixels):
+    """What compressed_image_transport writes for encodings without colour: their own values."""
+    data = cv2.imencode(suffix, pixels)[1].tobytes()
+    kind = "tiff" if suffix == ".tiff" else "png"
+    decoded = image_from_msg(compressed(data, f"{encoding}; {kind} compressed "))
+    np.testing.assert_array_equal(decoded, image_from_msg(raw(pixels, encoding)))
+
+
+def test_a_bayer_mosaic_in_a_jpeg():
+    mosaic = np.tile(np.array([[200, 100], [100, 50]], np.uint8), (16, 16))
+    data = cv2.imencode(".jpg", mosaic, [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    decoded = image_from_msg(compressed(data, "bayer_rggb8; jpeg compressed "))
+    np.testing.assert_allclose(decoded[8, 8].astype(int), [200, 100, 50], atol=6)
+
+
+@pytest.mark.parametrize("encoding", ["rgb8", "bgr8", "rgba8", "bgra8", "rgb16", "bgr16"])
+def test_colours_are_converted_before_they_are_compressed(encoding):
+    """With its target named; the camera's order of channels is then over and done with."""
+    bits = 16 if encoding.endswith("16") else 8
+    pixels = RGB[..., ::-1].astype(f"u{bits // 8}") << (bits - 8)
+    data = cv2.imencode(".png", pixels)[1].tobytes()
+    named = f"{encoding}; png compressed bgr{bits}"
+    np.testing.assert_array_equal(image_from_msg(compressed(data, named)), RGB)
+    np.testing.assert_array_equal(image_from_msg(compressed(data, "png")), RGB)
+
+
+@pytest.mark.parametrize(("encoding", "suffix"), [("rgb8", ".tiff"), ("bgr8", ".tiff")])
+def test_colours_that_are_not_converted_keep_their_order(encoding, suffix):
+    """An encoder takes the first channel for blue, whatever it is; so does this decoder."""
+    values = RGB if encoding == "rgb8" else RGB[..., ::-1]
+    data = cv2.imencode(suffix, np.ascontiguousarray(values))[1].tobytes()
+    decoded = image_from_msg(compressed(data, f"{encoding}; tiff compressed "))
+    np.testing.assert_array_equal(decoded, RGB)
+
+
+@pytest.mark.parametrize("codec", ["png", "rvl", ""])
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
+def test_compressed_depth_is_refused_by_name(encoding, codec):
+    data = bytes(12) + cv2.imencode(".png", np.ones((4, 4), np.uint16))[1].tobytes()
+    with pytest.raises(ValueError, match=r"format: expected colours, got .*compressedDepth"):
+        image_from_msg(compressed(data, f"{encoding}; compressedDepth {codec}"))
+
+
+def yuv_planes(image, encoding, step):
+    """Return an image of planes with padded rows, made with OpenCV's I420 from an RGB one."""
+    height, width = image.shape[:2]
+    planes = cv2.cvtColor(image, cv2.COLOR_RGB2YUV_I420).reshape(-1)
+    light, colour = np.split(planes, [height * width])
+    blue, red = colour.reshape(2, height // 2, width // 2)
+    if encoding == "nv24":
+        blue, red = (np.kron(c, np.ones((2, 2), np.uint8)) for c in (blue, red))
+    order = [red, blue] if encoding == "nv21" else [blue, red]
+    pairs = np.stack(order, axis=-1).reshape(len(blue), -1)
+    wide = step * (2 if encoding == "nv24" else 1)
+    rows = [
+        np.pad(light.reshape(height, width), ((0, 0), (0, step - width))).reshape(-1),
+        np.pad(pairs, ((0, 0), (0, wide - pairs.shape[1]))).reshape(-1),
+    ]
+    data = array.array("B", np.concatenate(rows).tobytes())
+    return Image(height=height, width=width, step=step, encoding=encoding, data=data)
+
+
+@pytest.mark.parametrize("padding", [0, 6])
+@pytest.mark.parametrize("encoding", ["nv12", "nv21", "nv24"])
+def test_planes_of_light_and_colour(encoding, padding):
+    image = np.kron(RGB, np.ones((4, 4, 1), np.uint8))
+    message = yuv_planes(image, encoding, image.shape[1] + padding)
+    np.testing.assert_allclose(image_from_msg(message).astype(int), image, atol=3)
+    message.data = message.data[: len(message.data) * 2 // 3 - 8]
+    with pytest.raises(ValueError, match="data: expected at least"):
+        image_from_msg(message)
+
+
+def test_planes_of_odd_size():
+    for width, height in [(3, 4), (4, 3)]:
+        message = Image(height=height, width=width, step=4, encoding="nv12")
+        message.data = array.array("B", bytes(64))
+        with pytest.raises(ValueError, match="even"):
+            image_from_msg(message)
+
+
+def test_a_frame_beyond_the_limit_is_refused():
+    side = 8200  # 67.2 million pixels
+    message = Image(height=side, width=side, step=side, encoding="mono8")
+    message.data = array.array("B", bytes(side * side))
+    with pytest.raises(ValueError, match="at most 67108864 pixels"):
         image_from_msg(message)
 
 

@@ -1,0 +1,1 @@
+"""Encoded pictures: how large and whether whole, known before anything is decoded."""
