@@ -7,6 +7,7 @@ which exists is a value which is right.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -75,6 +76,7 @@ class Category:
         first_seen: Time it was first proposed, in seconds of the image clock.
         last_seen: Time it was last proposed, in seconds of the image clock.
         group: Name of the operator's class it belongs to (``"traversable"``), or ``""``.
+        is_thing: Whether it is countable, so that its instances are told apart; else it is stuff.
     """
 
     id: int
@@ -85,6 +87,7 @@ class Category:
     first_seen: float = 0.0
     last_seen: float = 0.0
     group: str = ""
+    is_thing: bool = True
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -120,14 +123,18 @@ class Vocabulary:
             raise ValueError(f"categories: expected distinct names and synonyms, got {names}")
 
     @classmethod
-    def of(cls, *names: str, version: int = 1) -> Vocabulary:
-        """Return a fixed vocabulary of the given names with ids 1, 2, ... in that order."""
+    def of(cls, *names: str, version: int = 1, stuff: Iterable[str] = ()) -> Vocabulary:
+        """Return a fixed vocabulary of the given names with ids 1, 2, ... in that order.
+
+        Those that are in ``stuff`` as well are no things.
+        """
+        uncountable = {normalise_name(name) for name in stuff}
         return cls(
             version=version,
             mode=Mode.FIXED,
             categories=tuple(
-                Category(id=i, name=normalise_name(name), source=Source.FIXED)
-                for i, name in enumerate(names, start=1)
+                Category(id=i, name=name, source=Source.FIXED, is_thing=name not in uncountable)
+                for i, name in enumerate(map(normalise_name, names), start=1)
             ),
         )
 
@@ -193,6 +200,33 @@ class Discovery:
         return tuple(proposal.name for proposal in self.proposals)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """One object, or one kind of stuff, in one image.
+
+    Attributes:
+        id: Its value in the image's segment ids, from 1.
+        category_id: Its label in the label mask.
+        score: Confidence that it is such a segment, in [0, 1].
+        area: Pixels.
+        box_xywh: Bounding box in pixels (x, y, width, height).
+    """
+
+    id: int
+    category_id: int
+    score: float
+    area: int
+    box_xywh: tuple[int, int, int, int]
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        if not 1 <= self.id <= MAX_ID:
+            raise ValueError(f"id: expected 1..{MAX_ID}, got {self.id}")
+        if self.area < 1:
+            raise ValueError(f"area: expected at least one pixel, got {self.area}")
+        _check_score(self.score)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segmentation:
     """Label masks of a batch of images.
@@ -201,11 +235,16 @@ class Segmentation:
         labels: Category ids, (B, H, W) uint8 or uint16; 0 is unlabelled.
         confidence: Confidence of the label, (B, H, W) uint8, 0..255 for 0..1.
         vocabulary: The vocabulary the masks were made with.
+        segment_ids: Which segment a pixel belongs to, (B, H, W) uint16, 0 for none; None of
+            segmenters that tell no instances apart.
+        segments: The segments of every image, by rising id; empty without ``segment_ids``.
     """
 
     labels: np.ndarray
     confidence: np.ndarray
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
+    segment_ids: np.ndarray | None = None
+    segments: tuple[tuple[Segment, ...], ...] = ()
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -219,6 +258,23 @@ class Segmentation:
                 f"confidence: expected {self.labels.shape} uint8, "
                 f"got {self.confidence.shape} {self.confidence.dtype}"
             )
+        if self.segment_ids is None:
+            if self.segments:
+                raise ValueError("segments: expected none without segment_ids")
+            return
+        if self.segment_ids.shape != self.labels.shape or self.segment_ids.dtype != np.uint16:
+            raise ValueError(
+                f"segment_ids: expected {self.labels.shape} uint16, "
+                f"got {self.segment_ids.shape} {self.segment_ids.dtype}"
+            )
+        if len(self.segments) != len(self.labels):
+            raise ValueError(
+                f"segments: expected those of {len(self.labels)} images, got {len(self.segments)}"
+            )
+        for own in self.segments:
+            ids = [segment.id for segment in own]
+            if ids != sorted(set(ids)):
+                raise ValueError(f"segments: expected ascending ids without repeats, got {ids}")
 
 
 def _check_names(name: str, synonyms: tuple[str, ...]) -> None:

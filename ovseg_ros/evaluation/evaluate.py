@@ -110,7 +110,7 @@ def score(
     panoptic = None
     if sample.segments is not None:
         things = [label for label, name in enumerate(classes, start=1) if name in dataset.things]
-        found = regions(prediction.classes, things)
+        found = prediction.instances or regions(prediction.classes, things)
         panoptic = score_segments(sample.segments, found.ids, found.labels)
     auto = config.vocabulary == "auto"
     return ImageRecord(

@@ -11,8 +11,9 @@ import numpy as np
 
 from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.evaluation.mapping.base import Mapper, build_mapper
+from ovseg_ros.evaluation.metrics.panoptic import Regions
 from ovseg_ros.evaluation.protocol import EvaluationConfig
-from ovseg_ros.types import UNLABELLED, Discovery, Vocabulary
+from ovseg_ros.types import UNLABELLED, Discovery, Segmentation, Vocabulary
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import Pipeline
@@ -27,6 +28,8 @@ class Prediction:
             segments; 0 is unlabelled.
         classes: The same mapped to the data set's classes, (H, W) uint16; 0 where there is none.
         names: Names of the segments.
+        instances: Instances cut out by the segmenter, classes by number of instance; None of
+            segmenters that tell none apart.
         mapping: For every name its class, or None.
         seconds: Time of ``discover`` and ``segment``.
     """
@@ -36,6 +39,7 @@ class Prediction:
     names: tuple[str, ...]
     mapping: dict[str, str | None] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    instances: Regions | None = None
 
 
 class Predictor:
@@ -63,8 +67,10 @@ class Predictor:
             raise ValueError("vocabulary: expected gt, this pipeline has no discovery for auto")
         self._pipeline, self._config = pipeline, config
         words = [w for w in dataset.words if config.background_word or w != dataset.background]
-        self._words = Vocabulary.of(*words)
+        stuff = [word for word in words if word not in dataset.things]
+        self._words = Vocabulary.of(*words, stuff=stuff)
         self._ids = {name: label for label, name in enumerate(dataset.classes, start=1)}
+        self._things = frozenset(self._ids[name] for name in dataset.things if name in self._ids)
         self._rest = self._ids.get(dataset.background or "", UNLABELLED)
         self.mapper = mapper or build_mapper(
             config.mapper, dataset.classes, dataset.synonyms, device=pipeline.segmenter.device
@@ -74,25 +80,28 @@ class Predictor:
         """Predict one image, RGB (H, W, 3) uint8; ``index`` chooses the seed."""
         start = time.perf_counter()
         if self._config.vocabulary == "gt":
-            segments = self._segment(image, self._words)
+            found = self._segment(image, self._words)
             return self._mapped(
-                segments,
+                found.labels[0],
                 self._words.names,
                 {name: name if name in self._ids else None for name in self._words.names},
                 {"segment": time.perf_counter() - start},
+                found,
             )
         assert self._pipeline.discoverer is not None
-        found = self._pipeline.discoverer.discover(image, seed=self._config.seed + index)
+        discovery = self._pipeline.discoverer.discover(image, seed=self._config.seed + index)
         seconds = {"discover": time.perf_counter() - start}
         if self._config.segmentation == "clusters":
-            names, segments = clusters_as_segments(found, image.shape[:2])
+            names, segments = clusters_as_segments(discovery, image.shape[:2])
+            masks = None
         else:
-            names = found.names
+            names = discovery.names
             start = time.perf_counter()
-            segments = self._segment(image, Vocabulary.of(*names))
+            masks = self._segment(image, Vocabulary.of(*names))
+            segments = masks.labels[0]
             seconds["segment"] = time.perf_counter() - start
         mapping = {name: self.mapper.match(name).category for name in names}
-        return self._mapped(segments, names, mapping, seconds)
+        return self._mapped(segments, names, mapping, seconds, masks)
 
     def _mapped(
         self,
@@ -100,6 +109,7 @@ class Predictor:
         names: tuple[str, ...],
         mapping: dict[str, str | None],
         seconds: dict[str, float],
+        found: Segmentation | None,
     ) -> Prediction:
         """Bring segments to the data set's classes; what has no class is background, if it is."""
         lookup = np.full(max(int(segments.max()), len(names)) + 1, self._rest, np.uint16)
@@ -111,10 +121,33 @@ class Predictor:
             names=names,
             mapping=mapping,
             seconds=seconds,
+            instances=None if found is None else _instances(found, lookup, self._things),
         )
 
-    def _segment(self, image: np.ndarray, vocabulary: Vocabulary) -> np.ndarray:
-        return self._pipeline.segmenter.segment(image[None], vocabulary).labels[0]
+    def _segment(self, image: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        return self._pipeline.segmenter.segment(image[None], vocabulary)
+
+
+def _instances(found: Segmentation, lookup: np.ndarray, things: frozenset[int]) -> Regions | None:
+    """Return an image's segments with the data set's classes; those without a class are left out.
+
+    Stuff of one class is one region, whatever names and segments it was found under.
+    """
+    if found.segment_ids is None:
+        return None
+    target = np.zeros(int(found.segment_ids.max()) + 1, np.int32)
+    labels: dict[int, int] = {}
+    merged: dict[int, int] = {}
+    for segment in found.segments[0]:
+        label = int(lookup[segment.category_id])
+        if label == UNLABELLED:
+            continue
+        number = segment.id
+        if label not in things:
+            number = merged.setdefault(label, segment.id)
+        target[segment.id] = number
+        labels[number] = label
+    return Regions(ids=target[found.segment_ids[0]], labels=labels)
 
 
 def clusters_as_segments(

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ovseg_ros.types import Segment
+
 
 @dataclass(frozen=True, eq=False)
 class Masks:
@@ -21,12 +23,16 @@ class Masks:
         version: Version of the vocabulary it was segmented with.
         labels: Category ids, (H, W) uint8 or uint16.
         confidence: Confidence, (H, W) uint8.
+        segment_ids: Segment of every pixel, (H, W) uint16, or None.
+        segments: The segments; empty without ids.
     """
 
     stamp_s: float
     version: int
     labels: np.ndarray
     confidence: np.ndarray
+    segment_ids: np.ndarray | None = None
+    segments: tuple[Segment, ...] = ()
 
 
 class KeyFrames:

@@ -68,6 +68,7 @@ def category_to_msg(category: Category) -> CategoryMsg:
         first_seen=stamp_to_msg(round(category.first_seen * 1e9)),
         last_seen=stamp_to_msg(round(category.last_seen * 1e9)),
         group=category.group,
+        is_thing=category.is_thing,
     )
 
 
@@ -89,6 +90,7 @@ def category_from_msg(message: CategoryMsg) -> Category:
         first_seen=stamp_from_msg(message.first_seen) / 1e9,
         last_seen=stamp_from_msg(message.last_seen) / 1e9,
         group=message.group,
+        is_thing=message.is_thing,
     )
 
 

@@ -164,6 +164,11 @@ class SegmentationNode(ImageNode):
                     found.vocabulary.version,
                     found.labels[index],
                     found.confidence[index],
+                    *(
+                        (found.segment_ids[index], found.segments[index])
+                        if found.segment_ids is not None
+                        else ()
+                    ),
                 )
                 if self._key_frames is not None:
                     self._key_frames.keep(picture.camera, masks)

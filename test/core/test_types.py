@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from ovseg_ros.types import (
     Discovery,
     Mode,
     Proposal,
+    Segment,
     Segmentation,
     Source,
     Vocabulary,
@@ -152,6 +154,49 @@ def test_segmentation_takes_both_mask_types(dtype: type):
 def test_segmentation_checks_its_arrays(labels: np.ndarray, confidence: np.ndarray, why: str):
     with pytest.raises(ValueError, match=why):
         Segmentation(labels=labels, confidence=confidence)
+
+
+SEGMENT = Segment(id=2, category_id=1, score=0.5, area=3, box_xywh=(0, 0, 3, 1))
+
+
+def segmented(**changes: object) -> Segmentation:
+    labels = np.ones((1, 2, 3), np.uint8)
+    parts = {"segment_ids": np.full((1, 2, 3), 2, np.uint16), "segments": ((SEGMENT,),)}
+    return Segmentation(labels=labels, confidence=labels, **{**parts, **changes})
+
+
+def test_segments_may_come_with_a_segmentation():
+    assert segmented().segments[0][0].box_xywh == (0, 0, 3, 1)
+    assert segmented(segment_ids=None, segments=()).segment_ids is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"segment_ids": None}, "segments: expected none without segment_ids"),
+        ({"segment_ids": np.zeros((1, 2, 3), np.uint8)}, "segment_ids: .* uint16, got .* uint8"),
+        ({"segment_ids": np.zeros((1, 3, 2), np.uint16)}, r"segment_ids: .* got \(1, 3, 2\)"),
+        ({"segments": ()}, "segments: expected those of 1 images, got 0"),
+        ({"segments": ((SEGMENT, SEGMENT),)}, "segments: expected ascending ids"),
+    ],
+)
+def test_segments_fit_the_masks(changes: dict, why: str):
+    with pytest.raises(ValueError, match=why):
+        segmented(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"id": 0}, "id: expected"), ({"area": 0}, "area: expected"), ({"score": 2.0}, "score:")],
+)
+def test_a_segment_checks_itself(changes: dict, why: str):
+    with pytest.raises(ValueError, match=why):
+        replace(SEGMENT, **changes)
+
+
+def test_stuff_is_no_thing():
+    words = Vocabulary.of("mug", "floor", stuff=["Floor"])
+    assert [category.is_thing for category in words.categories] == [True, False]
 
 
 def test_images_pass_unchanged():

@@ -329,3 +329,42 @@ def test_summary_of_nothing_is_plain_json():
     summary = Evaluation(protocol=protocol, records=()).summary()
     assert summary["miou"] is None
     assert json.loads(json.dumps(summary, allow_nan=False))["images"] == 0
+
+
+def test_instances_of_the_segmenter_are_scored_and_stuff_is_one(toy_data):
+    """A mug cut in two by the segmenter is two mugs; a floor cut in two stays one floor."""
+    from dataclasses import replace
+
+    from ovseg_ros.evaluation.predict import Predictor
+    from ovseg_ros.evaluation.protocol import EvaluationConfig
+    from ovseg_ros.pipeline import Pipeline
+    from ovseg_ros.types import Segment
+    from ovseg_ros.vocabulary.living import LivingVocabulary
+
+    from .conftest import ToySegmenter
+
+    class Cutting(ToySegmenter):
+        def segment(self, images, vocabulary):
+            found = super().segment(images, vocabulary)
+            ids = found.labels.astype(np.uint16) * 2
+            ids[..., : ids.shape[-1] // 2] -= ids[..., : ids.shape[-1] // 2] > 0
+            segments = tuple(
+                Segment(
+                    id=int(k),
+                    category_id=(int(k) + 1) // 2,
+                    score=1.0,
+                    area=int((ids == k).sum()),
+                    box_xywh=(0, 0, 1, 1),
+                )
+                for k in np.unique(ids)
+                if k
+            )
+            return replace(found, segment_ids=ids, segments=(segments,))
+
+    pipeline = Pipeline(Cutting(), None, LivingVocabulary())
+    predictor = Predictor(pipeline, toy_data, EvaluationConfig(vocabulary="gt"))
+    found = predictor.predict(toy_data[0].image, 0).instances
+    assert found is not None
+    assert sorted(found.labels.values()) == [1, 2, 2]  # one floor, two halves of the mug
+    assert len(np.unique(found.ids[:10])) == 1
+    assert len(np.unique(found.ids[10:18])) == 2
