@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import tempfile
-import uuid
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from ovseg_ros.models.text_cache import TextCache, cache_directory
+
+_REMEMBERED = 65_536
+"""Phrases kept in memory, the last used; more than a vocabulary can hold."""
 
 _FORMAT = "2"
 """Rises when the same name, template and model come to mean another vector."""
@@ -44,24 +45,12 @@ Encoder = Callable[[Sequence[Prompt]], np.ndarray]
 """Maps N prompts to (N, D) float32 embeddings."""
 
 
-def cache_directory() -> Path:
-    """Return the directory of the text cache: ``$OVSEG_CACHE`` or the user's cache folder."""
-    root = os.environ.get("OVSEG_CACHE")
-    if root:
-        return Path(root).expanduser() / "text"
-    home = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(home or Path.home() / ".cache") / "ovseg_ros" / "text"
-    except RuntimeError:  # a container's user without a home
-        return Path(tempfile.gettempdir()) / "ovseg_ros" / "text"
-
-
 class ClassText:
     """Class embeddings of names, computed once per model, template set and phrase.
 
     A phrase's embedding is the renormalised mean of its normalised prompt embeddings. Embeddings
-    live in memory and, one small file per phrase, on disk, so that a robot which restarts with
-    known words runs no text encoder. Several processes may share the directory.
+    live in memory and on disk (:class:`ovseg_ros.models.text_cache.TextCache`), so that a robot
+    which restarts with known words runs no text encoder.
     """
 
     def __init__(
@@ -82,11 +71,10 @@ class ClassText:
         """
         self._encode = encode
         self._templates = tuple(templates)
-        key = hashlib.sha256("\n".join((_FORMAT, model, *self._templates)).encode()).hexdigest()[
-            :24
-        ]
-        self._directory = (directory or cache_directory()) / key
+        key = "\n".join((_FORMAT, model, *self._templates))
+        self._disk = TextCache(directory or cache_directory(), key)
         self._memory: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
         self.encoded = 0
         """How many phrases had to be encoded since the start; the rest came from the cache."""
 
@@ -94,47 +82,45 @@ class ClassText:
         """Return the class embeddings of ``names``, (K, D) float32, each of unit length.
 
         Raises:
-            ValueError: if there are no names.
+            ValueError: if there are no names, or the encoder gives no finite vectors.
         """
         if not names:
             raise ValueError("names: expected at least one name, got none")
-        missing = [name for name in dict.fromkeys(names) if self._recall(name) is None]
+        wanted = dict.fromkeys(names)
+        found = self._recall(wanted)
+        missing = [name for name in wanted if name not in found]
         if missing:
-            prompts = [Prompt(template, name) for name in missing for template in self._templates]
-            vectors = np.asarray(self._encode(prompts), dtype=np.float32)
-            vectors = _normalise(vectors).reshape(len(missing), len(self._templates), -1)
-            for name, vector in zip(missing, _normalise(vectors.mean(1)), strict=True):
-                self._memory[name] = vector
-                self._store(name, vector)
+            made = self._make(missing)
+            if {len(v) for v in found.values()} - {len(made[missing[0]])}:
+                missing = list(wanted)  # the disk's are of another length: none of them is right
+                made = self._make(missing)
+            found |= made
+            self._disk.write(made)
             self.encoded += len(missing)
-        return np.stack([self._memory[name] for name in names])
+        with self._lock:
+            for name in wanted:
+                self._memory.pop(name, None)
+                self._memory[name] = found[name]  # last: the first ones are forgotten first
+            for name in list(self._memory)[: max(0, len(self._memory) - _REMEMBERED)]:
+                del self._memory[name]
+        return np.stack([found[name] for name in names])
 
-    def _path(self, name: str) -> Path:
-        return self._directory / f"{hashlib.sha256(name.encode()).hexdigest()[:32]}.npy"
+    def _recall(self, names: Iterable[str]) -> dict[str, np.ndarray]:
+        with self._lock:
+            found = {name: self._memory[name] for name in names if name in self._memory}
+        absent = [name for name in names if name not in found]
+        if absent:
+            found |= self._disk.read(absent)
+        return found if len({len(vector) for vector in found.values()}) <= 1 else {}
 
-    def _recall(self, name: str) -> np.ndarray | None:
-        if name not in self._memory:
-            try:
-                vector = np.load(self._path(name), allow_pickle=False)
-            except (OSError, ValueError, EOFError):
-                return None  # absent, or cut short by a crash: encode it again
-            if vector.ndim != 1 or not np.isclose(np.linalg.norm(vector), 1, atol=1e-3):
-                return None  # a power cut can leave a file of zeros
-            self._memory[name] = vector
-        return self._memory[name]
-
-    def _store(self, name: str, vector: np.ndarray) -> None:
-        """Write atomically: a reader sees a whole embedding or none; a full disk costs nothing."""
-        path = self._path(name)
-        unfinished = path.with_suffix(f".{uuid.uuid4().hex}.tmp")
-        try:
-            self._directory.mkdir(parents=True, exist_ok=True)
-            with unfinished.open("xb") as file:
-                np.save(file, vector)
-            unfinished.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
+    def _make(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        prompts = [Prompt(template, name) for name in names for template in self._templates]
+        vectors = np.asarray(self._encode(prompts), dtype=np.float32)
+        vectors = _normalise(vectors).reshape(len(names), len(self._templates), -1)
+        means = _normalise(vectors.mean(1))
+        if not np.isfinite(means).all():
+            raise ValueError("weights: expected a text encoder that gives numbers, got NaN")
+        return dict(zip(names, means, strict=True))
 
 
 def _normalise(vectors: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from pathlib import Path
 from ovseg_ros.config import Config, option
 from ovseg_ros.evaluation.mapping.lexical import Match, spelling_key, spellings
 from ovseg_ros.models.chat import Chat, ChatConfig
-from ovseg_ros.models.class_text import cache_directory
+from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.types import normalise_name
 
 VOID = "void"

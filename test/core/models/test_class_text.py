@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovseg_ros.models.class_text import ClassText, Prompt, cache_directory
+from ovseg_ros.models.class_text import ClassText, Prompt
+from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.segmenters.prompts import TEMPLATES, templates
 
 
@@ -135,26 +136,48 @@ def test_other_models_and_templates_have_their_own_embeddings(tmp_path: Path, ot
     assert encode.prompts
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        pytest.param(lambda whole: b"", id="empty"),
-        pytest.param(lambda whole: whole[: len(whole) // 3], id="cut in the header"),
-        pytest.param(lambda whole: whole[:-3], id="cut in the numbers"),
-        pytest.param(lambda whole: bytes(len(whole)), id="zeros"),
-        pytest.param(lambda whole: whole[:-20] + bytes(20), id="zeros for numbers"),
-        pytest.param(lambda whole: b"\x80\x04K\x01.", id="a pickle"),
-    ],
-)
-def test_a_damaged_file_is_made_anew(tmp_path: Path, damage):
+def test_a_damaged_file_is_made_anew(tmp_path: Path):
     before = cache(tmp_path, Encoder()).embed(["mug"])
-    (file,) = tmp_path.rglob("*.npy")
+    (file,) = (path for path in tmp_path.rglob("*") if path.is_file())
     whole = file.read_bytes()
-    file.write_bytes(damage(whole))
+    file.write_bytes(whole[:-3])
     encode = Encoder()
     np.testing.assert_array_equal(cache(tmp_path, encode).embed(["mug"]), before)
     assert encode.prompts
     assert file.read_bytes() == whole
+
+
+def test_vectors_of_another_length_are_made_anew(tmp_path: Path):
+    """A file that is right in itself, as another encoder of the same name would write it."""
+    text = cache(tmp_path, Encoder())
+    text.embed(["mug"])
+    text._disk.write({"duck": np.float32([1, 0, 0])})
+    encode = Encoder()
+    found = cache(tmp_path, encode).embed(["mug", "duck", "bear"])
+    assert found.shape == (3, 5)
+    assert len(encode.prompts) == 6
+    np.testing.assert_array_equal(cache(tmp_path, Encoder()).embed(["mug", "duck", "bear"]), found)
+
+
+def test_an_encoder_without_numbers_is_refused(tmp_path: Path):
+    text = ClassText(
+        lambda prompts: np.full((len(prompts), 5), np.nan),
+        model="m",
+        templates=["{}"],
+        directory=tmp_path,
+    )
+    with pytest.raises(ValueError, match=r"weights: expected a text encoder .* NaN"):
+        text.embed(["mug"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("ovseg_ros.models.class_text._REMEMBERED", 3)
+    text = cache(tmp_path, Encoder())
+    first = text.embed(["a", "b", "c"])
+    assert text.embed([f"thing {i}" for i in range(9)]).shape == (9, 5)
+    assert len(text._memory) == 3
+    np.testing.assert_array_equal(text.embed(["a", "b", "c"]), first)
 
 
 def test_a_directory_that_cannot_be_made_costs_only_time(tmp_path: Path):
@@ -169,11 +192,10 @@ def test_a_directory_that_cannot_be_made_costs_only_time(tmp_path: Path):
 def test_a_full_disk_costs_only_time_and_leaves_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def full(file, vector):
-        file.write(b"half")
+    def full(path: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "save", full)
+    monkeypatch.setattr(Path, "replace", full)
     assert cache(tmp_path, Encoder()).embed(["mug"]).shape == (1, 5)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
@@ -198,8 +220,8 @@ def test_threads_and_instances_share_a_directory(tmp_path: Path):
     for thread in threads:
         thread.join()
     assert not wrong
-    files = [path.suffix for path in (tmp_path / "shared").rglob("*") if path.is_file()]
-    assert files == [".npy"] * len(names)
+    files = {path.suffix for path in (tmp_path / "shared").rglob("*") if path.is_file()}
+    assert files == {".vectors"}
 
 
 def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
