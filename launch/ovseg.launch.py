@@ -16,10 +16,11 @@ def _nodes(context):
     def value(name):
         return LaunchConfiguration(name).perform(context)
 
-    parameters = [
-        str(find_preset(value("preset"))),
-        {"image_transport": value("image_transport")},
-    ]
+    preset = value("preset")
+    find_preset(preset)  # a wrong name is an error here, not in a process
+    if preset.endswith((".yaml", ".yml")):
+        preset = str(find_preset(preset))
+    parameters = [{"preset": preset, "image_transport": value("image_transport")}]
     if value("device"):
         parameters.append({"device": value("device")})
     separate = value("separate_processes").lower() in ("true", "1", "yes")

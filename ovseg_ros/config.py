@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_type_hints
 
 import yaml
 
 T = TypeVar("T")
+
+Kind = Literal["", "weights", "place", "run"]
+"""What is special about an option; see :func:`option`."""
 
 
 def option(
@@ -23,11 +26,22 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[Any, ...] | None = None,
+    kind: Kind = "",
 ) -> Any:
-    """Return a dataclass field with a description and, where it makes sense, a range or choices."""
-    return dataclasses.field(
-        default=default, metadata={"help": help, "low": low, "high": high, "choices": choices}
-    )
+    """Return a dataclass field with a description and, where it makes sense, a range or choices.
+
+    Args:
+        default: Value where nothing is given.
+        help: What it means, for people.
+        low: Smallest value.
+        high: Largest value.
+        choices: The valid values, if they are few.
+        kind: ``weights`` if it names a model (to be pulled, and part of a result's identity),
+            ``place`` if it is a file or folder of this machine, ``run`` if it changes how fast a
+            run is but not its result.
+    """
+    meta = {"help": help, "low": low, "high": high, "choices": choices, "kind": kind}
+    return dataclasses.field(default=default, metadata=meta)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +55,10 @@ class Config:
             value = getattr(self, field.name)
             object.__setattr__(self, field.name, _check(field, hints[field.name], value))
 
+    def used(self) -> tuple[str, ...]:
+        """Return the names of the fields that have an effect; of all that are there, all."""
+        return tuple(field.name for field in dataclasses.fields(self))
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -52,6 +70,7 @@ class Option:
     low: float | None
     high: float | None
     choices: tuple[Any, ...] | None
+    kind: Kind
 
 
 def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T:
@@ -65,7 +84,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
     if not isinstance(mapping, Mapping):
         name = where.rstrip(".") or cls.__name__
         raise ValueError(f"{name}: expected a mapping, got {mapping!r}")
-    nested = _nest(mapping, where)
+    nested = unfold(mapping, where)
     hints = get_type_hints(cls)
     known = {field.name for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     unknown = sorted(set(nested) - known)
@@ -85,12 +104,21 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str = "") -> T
         raise ValueError(f"{where}{error}") from None
 
 
-def describe(config: Any, prefix: str = "") -> Iterator[Option]:
-    """Yield every leaf of a configuration tree with its dotted name, depth first."""
+def describe(config: Config, prefix: str = "", *, used: bool = False) -> Iterator[Option]:
+    """Yield every leaf of a configuration tree with its dotted name, depth first.
+
+    Args:
+        config: The tree.
+        prefix: Stands before every name.
+        used: Only leaves that have an effect: a segmenter that is not chosen has none.
+    """
+    names = config.used()
     for field in dataclasses.fields(config):
+        if used and field.name not in names:
+            continue
         value, name = getattr(config, field.name), f"{prefix}{field.name}"
-        if dataclasses.is_dataclass(value):
-            yield from describe(value, f"{name}.")
+        if isinstance(value, Config):
+            yield from describe(value, f"{name}.", used=used)
         else:
             meta = field.metadata
             yield Option(
@@ -100,6 +128,7 @@ def describe(config: Any, prefix: str = "") -> Iterator[Option]:
                 meta.get("low"),
                 meta.get("high"),
                 meta.get("choices"),
+                meta.get("kind", ""),
             )
 
 
@@ -148,7 +177,7 @@ def parse(text: str, like: Any) -> Any:
     return value
 
 
-def _nest(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
+def unfold(mapping: Mapping[str, Any], where: str = "") -> dict[str, Any]:
     """Unfold dotted keys: ``{"a.b": 1}`` becomes ``{"a": {"b": 1}}``; later values win."""
     nested: dict[str, Any] = {}
     for key, value in mapping.items():
@@ -159,16 +188,17 @@ def _nest(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
             raise ValueError(f"{where}{head}: expected a mapping or a value, got both")
         if isinstance(value, Mapping):
             inside = f"{where}{head}."
-            value = _merge(nested.get(head, {}), _nest(value, inside))
+            value = merge(nested.get(head, {}), unfold(value, inside))
         nested[head] = value
     return nested
 
 
-def _merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Return nested options, those of ``new`` winning leaf by leaf."""
     merged = {**old, **new}
     for key in old.keys() & new.keys():
         if isinstance(old[key], dict) and isinstance(new[key], dict):
-            merged[key] = _merge(old[key], new[key])
+            merged[key] = merge(old[key], new[key])
     return merged
 
 

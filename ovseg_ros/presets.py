@@ -1,8 +1,8 @@
 """Presets: ROS parameter files that say which models and words a robot runs with.
 
 Below ``/**`` a preset holds options of :class:`~ovseg_ros.pipeline.PipelineConfig` only, the same
-for every node and for the library. What only one node knows is in a section of its own, such as
-``/**/discovery_node``, which the library does not read.
+for every node and for the library, and ``extends`` if it changes another preset. What only one node
+knows is in a section of its own, such as ``/**/discovery_node``, which the library does not read.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from ovseg_ros.config import from_mapping, override
+from ovseg_ros.config import from_mapping, merge, override, unfold
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import PipelineConfig
+
+EVERYWHERE = "/**"
+"""Section of what every node and the library read."""
 
 DEFAULT = "robot_cell"
 """The preset that runs with nothing but what the package ships."""
@@ -66,11 +69,52 @@ def load_preset(name_or_path: str | Path) -> PipelineConfig:
     """
     from ovseg_ros.pipeline import PipelineConfig
 
-    path = find_preset(name_or_path)
+    options = resolve_preset(name_or_path)
     try:
-        return from_mapping(PipelineConfig, _parameters(path))
+        return from_mapping(PipelineConfig, options[EVERYWHERE])
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{find_preset(name_or_path)}: {error}") from None
+
+
+def resolve_preset(name_or_path: str | Path) -> dict[str, dict[str, Any]]:
+    """Return a preset's options by section, with those of the presets that it extends below them.
+
+    The sections are ``/**``, for every node and the library, and ``/**/NODE``. A preset names the
+    one it changes by ``extends: NAME`` in ``/**``.
+
+    Raises:
+        ValueError: if there is no such preset, it is no parameter file, or it extends itself.
+    """
+    sections: dict[str, dict[str, Any]] = {}
+    seen: list[Path] = []
+    following: str | Path | None = name_or_path
+    while following is not None:
+        path = find_preset(following)
+        if path in seen:
+            chain = " -> ".join(str(file) for file in (*seen, path))
+            raise ValueError(f"extends: expected another preset, got a circle: {chain}")
+        seen.append(path)
+        try:
+            own = _sections(path)
+            following = own.get(EVERYWHERE, {}).pop("extends", None)
+            if following is not None and not isinstance(following, str):
+                raise ValueError(f"extends: expected the name of a preset, got {following!r}")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        for name, options in own.items():
+            sections[name] = merge(options, sections.get(name, {}))
+    return sections
+
+
+def node_options(name_or_path: str | Path, node: str) -> dict[str, Any]:
+    """Return what a preset says to a node: its options for every node and those for this one.
+
+    Args:
+        name_or_path: The preset.
+        node: The node's name without namespace.
+    """
+    sections = resolve_preset(name_or_path)
+    return merge(sections.get(EVERYWHERE, {}), sections.get(f"{EVERYWHERE}/{node}", {}))
 
 
 def pipeline_options(
@@ -90,16 +134,22 @@ def pipeline_options(
     return override(load_preset(preset), sets, fixed)
 
 
-def _parameters(path: Path) -> dict[str, Any]:
+def _sections(path: Path) -> dict[str, dict[str, Any]]:
+    """Read a ROS parameter file whose sections begin with ``/**``; dotted keys are unfolded."""
     try:
         sections = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise ValueError(f"expected YAML, {error}") from None
     if not isinstance(sections, dict):
         raise ValueError(f"expected a ROS parameter file, got {type(sections).__name__}")
+    found = {}
     for name, section in sections.items():
         if not isinstance(section, dict) or set(section) != {"ros__parameters"}:
             raise ValueError(f"{name}: expected 'ros__parameters' and nothing else")
-    if "/**" not in sections:
-        raise ValueError(f"expected a section '/**', got {', '.join(map(str, sections)) or 'none'}")
-    return sections["/**"]["ros__parameters"] or {}
+        options = section["ros__parameters"]
+        if not isinstance(options, dict) or not options:
+            raise ValueError(f"{name}: expected options below 'ros__parameters', got {options!r}")
+        found[str(name)] = unfold(options)
+    if EVERYWHERE not in found:
+        raise ValueError(f"expected a section '/**', got {', '.join(found) or 'none'}")
+    return found

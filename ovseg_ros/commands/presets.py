@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ovseg_ros.commands.options import SET
-from ovseg_ros.config import flatten
+from ovseg_ros.config import describe
 from ovseg_ros.presets import pipeline_options
 
 if TYPE_CHECKING:
@@ -49,18 +49,9 @@ def pull(
 
 def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
     """Yield option and weights of the models that a configuration uses."""
-    for key, value in flatten(config).items():
-        part, _, rest = key.partition(".")
-        model, _, leaf = rest.rpartition(".")
-        discovery = config.discovery.name
-        owner = model.partition(".")[0]
-        readers = {"captioner": ("bboost", "caption", "sam_blip")}.get(owner, (owner,))
-        used = {
-            "segmenter": owner == config.segmenter.name,
-            "discovery": discovery in readers,
-        }
-        if leaf == "weights" and value and used.get(part, True):
-            yield key, str(value)
+    for leaf in describe(config, used=True):
+        if leaf.kind == "weights" and leaf.value:
+            yield leaf.name, str(leaf.value)
 
 
 def download(name: str) -> str:

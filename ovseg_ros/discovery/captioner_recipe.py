@@ -42,11 +42,13 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 class BlipRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell")
+    data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+        "robot_cell/simzss",
+        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        kind="weights",
     )
-    out: str = option("out/blip", "directory of the result")
+    out: str = option("out/blip", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     depth: int = option(2, "blocks of the ViT", low=1)
     width: int = option(192, "width of the ViT and of the text decoder", low=64)

@@ -13,11 +13,14 @@ class CaptionerConfig(Config):
     """Which BLIP, and how it decodes (AutoSeg's local captioning; lengths count the prompt)."""
 
     weights: str = option(
-        "Salesforce/blip-image-captioning-base", "folder, robot_cell/NAME or public name of a BLIP"
+        "Salesforce/blip-image-captioning-base",
+        "folder, robot_cell/NAME or public name of a BLIP",
+        kind="weights",
     )
     tower: str = option(
         "",
         "SimZSS whose pyramid the BLIP looks through, folder or robot_cell/NAME; none by default",
+        kind="weights",
     )
     prompt: str = option("a picture of", "how every caption begins")
     passes: int = option(5, "captions per cluster", low=1, high=64)
@@ -92,7 +95,7 @@ class CaptionConfig(Config):
 class SamConfig(Config):
     """segment-anything's automatic mask generation (Kirillov et al., ICCV 2023)."""
 
-    weights: str = option("", "official checkpoint, e.g. sam_vit_h_4b8939.pth")
+    weights: str = option("", "official checkpoint, e.g. sam_vit_h_4b8939.pth", kind="weights")
     points_per_side: int = option(32, "grid of points that are asked about", low=1, high=256)
     points_per_batch: int = option(64, "points at a time", low=1, high=4096)
     min_iou: float = option(0.88, "masks it trusts less are dropped", low=0.0, high=1.0)
@@ -134,7 +137,9 @@ class VlmConfig(Config):
     """Which model is asked, and what."""
 
     weights: str = option(
-        "llava-hf/llava-1.5-7b-hf", "folder or public name of an image-text-to-text chat model"
+        "llava-hf/llava-1.5-7b-hf",
+        "folder or public name of an image-text-to-text chat model",
+        kind="weights",
     )
     question: str = option(
         "Which objects and surfaces does this image show? Reply with their names alone, "
@@ -167,6 +172,16 @@ class KeyFrameConfig(Config):
     )
 
 
+PARTS: dict[str, tuple[str, ...]] = {
+    "bboost": ("captioner", "nouns", "bboost"),
+    "caption": ("captioner", "nouns", "caption"),
+    "sam_blip": ("captioner", "nouns", "sam_blip"),
+    "vlm": ("nouns", "vlm"),
+    "none": (),
+}
+"""Every discoverer by name, and which fields of :class:`DiscoveryConfig` it reads."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DiscoveryConfig(Config):
     """Which discoverer, and the options of all of them; captioner and nouns are shared."""
@@ -175,7 +190,7 @@ class DiscoveryConfig(Config):
         "bboost",
         "bboost (parts of the image), caption (the whole image), sam_blip (crops around masks), "
         "vlm (a chat model lists them) or none (operator's words only)",
-        choices=("bboost", "caption", "sam_blip", "vlm", "none"),
+        choices=tuple(PARTS),
     )
     captioner: CaptionerConfig = CaptionerConfig()
     nouns: NounConfig = NounConfig()
@@ -184,3 +199,7 @@ class DiscoveryConfig(Config):
     keyframes: KeyFrameConfig = KeyFrameConfig()
     sam_blip: SamBlipConfig = SamBlipConfig()
     vlm: VlmConfig = VlmConfig()
+
+    def used(self) -> tuple[str, ...]:
+        """Return the fields of the discoverer that is chosen."""
+        return ("name", "keyframes", *PARTS[self.name])

@@ -96,9 +96,13 @@ class Options(Config):
     public_preset: str = option("autoseg", "preset on the public data sets")
     mapper: str = option("lexical", "who maps names", choices=("lexical", "lave", "sbert"))
     sam_weights: str = option(
-        "", "checkpoint of segment-anything; empty: mean-shift colour regions in its place"
+        "",
+        "checkpoint of segment-anything; empty: mean-shift colour regions in its place",
+        kind="weights",
     )
-    vlm_weights: str = option("", "chat model that lists objects; empty: its row is not measured")
+    vlm_weights: str = option(
+        "", "chat model that lists objects; empty: its row is not measured", kind="weights"
+    )
     methods: tuple[str, ...] = option((), "rows that are measured; all if empty")
     public_limit: int = option(0, "only the first images of the public data sets; 0: all", low=0)
     seed: int = option(0, "image i is discovered with seed + i", low=0)

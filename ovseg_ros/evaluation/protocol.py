@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ovseg_ros.config import Config, flatten, option
+from ovseg_ros.config import describe as describe_options
 from ovseg_ros.evaluation.datasets.base import Dataset
 from ovseg_ros.evaluation.mapping.base import MapperConfig
 from ovseg_ros.models.weights import resolve_weights
@@ -103,9 +104,9 @@ def describe(
         ),
         "options": flat,
         "weights": {
-            name: fingerprint(str(value))
-            for name, value in flat.items()
-            if name.rpartition(".")[2] in ("weights", "tower") and value
+            leaf.name: fingerprint(str(leaf.value))
+            for leaf in (describe_options(options, used=True) if options else ())
+            if leaf.kind == "weights" and leaf.value
         },
         "versions": versions(),
     }

@@ -27,7 +27,9 @@ class ChatConfig(Config):
         choices=("transformers", "openai"),
     )
     weights: str = option(
-        "meta-llama/Llama-2-7b-chat-hf", "folder or public name of a transformers chat model"
+        "meta-llama/Llama-2-7b-chat-hf",
+        "folder or public name of a transformers chat model",
+        kind="weights",
     )
     address: str = option(
         "", "endpoint, e.g. http://localhost:8000/v1; $OPENAI_BASE_URL where empty"

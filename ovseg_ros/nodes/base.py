@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import os
 import signal
@@ -11,7 +12,6 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import rclpy
@@ -28,7 +28,8 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
-from ovseg_ros.config import Config, Option, describe, flatten, from_mapping, option
+from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
+from ovseg_ros.nodes.config import NodeConfig, check_known
 
 OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(
@@ -39,15 +40,6 @@ SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 _PATIENCE_S = 3.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NodeConfig(Config):
-    """Parameters of every node."""
-
-    autostart: bool = option(
-        True, "configure and activate at the start; false: wait for a lifecycle manager"
-    )
 
 
 class BaseNode(LifecycleNode):
@@ -77,9 +69,9 @@ class BaseNode(LifecycleNode):
         """
         super().__init__(name, **options)
         self._loaded = self._running = False
-        self._options = {leaf.name: leaf for leaf in describe(self.config_type())}
-        values = {leaf.name: self._declare(leaf) for leaf in self._options.values()}
-        self.config: Any = from_mapping(self.config_type, values)
+        self._declared: dict[str, Option] = {}
+        self.config: Any = self._read_parameters()
+        self._declare_used()
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
 
@@ -153,11 +145,41 @@ class BaseNode(LifecycleNode):
             return False
         return True
 
-    def _declare(self, leaf: Option) -> Any:
-        descriptor = ParameterDescriptor(description=leaf.help)
+    def below(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return options, nested, on top of which the given parameters are set."""
+        return {}
+
+    def _read_parameters(self) -> Any:
+        """Return the parameters' values as given from outside, defaults elsewhere."""
+        given = {
+            name: parameter.value
+            for name, parameter in self._parameter_overrides.items()
+            if parameter.value is not None
+        }
+        own = {leaf.name for leaf in describe(self.config_type())}
+        check_known(given, own)
+        below = self.below(given)
+        mine = unfold({name: value for name, value in given.items() if name in own})
+        return from_mapping(self.config_type, merge(below, mine))
+
+    def _declare_used(self) -> None:
+        """Declare the parameters that have an effect, and no others."""
+        leaves = {leaf.name: leaf for leaf in describe(self.config, used=True)}
+        for name in self._declared.keys() - leaves.keys():
+            self.undeclare_parameter(name)
+        fresh = [leaf for name, leaf in leaves.items() if name not in self._declared]
+        self._declared = leaves
+        for leaf in fresh:
+            self._declare(leaf)
+
+    def _declare(self, leaf: Option) -> None:
+        when = "live" if leaf.name in self.live else "takes effect in configure"
+        descriptor = ParameterDescriptor(description=f"{leaf.help} ({when})")
         if leaf.choices is not None:
             descriptor.additional_constraints = "one of " + ", ".join(map(repr, leaf.choices))
         limits = {"from_value": leaf.low, "to_value": leaf.high}
+        if isinstance(leaf.value, float):
+            descriptor.dynamic_typing = True  # `rate_hz: 10` is meant as 10.0
         if leaf.low is not None or leaf.high is not None:
             if isinstance(leaf.value, float):
                 limits = {k: _limit(k, v, 1e308) for k, v in limits.items()}
@@ -165,32 +187,36 @@ class BaseNode(LifecycleNode):
             elif isinstance(leaf.value, int):
                 limits = {k: int(_limit(k, v, 2**53)) for k, v in limits.items()}
                 descriptor.integer_range = [IntegerRange(**limits, step=1)]
-        given = self._parameter_overrides.get(leaf.name)
-        value = leaf.value if given is None or given.value is None else given.value
-        if isinstance(leaf.value, float) and type(value) is int:
-            value = float(value)  # `rate_hz: 10` in a YAML file is meant as 10.0
-        if isinstance(value, (list, tuple)) and not value:
+        if isinstance(leaf.value, list) and not leaf.value:
             # rclpy takes an empty list for bytes: declare the type first, then the value.
             self.declare_parameter(leaf.name, [""], descriptor, ignore_override=True)
             self.set_parameters([Parameter(leaf.name, Parameter.Type.STRING_ARRAY, [])])
-            return []
-        if type(value) is not type(leaf.value):
-            raise ValueError(f"{leaf.name}: expected {type(leaf.value).__name__}, got {value!r}")
-        try:
-            self.declare_parameter(leaf.name, value, descriptor, ignore_override=True)
-        except rclpy.exceptions.InvalidParameterValueException:
-            expected = f"a value in [{leaf.low}, {leaf.high}]"
-            raise ValueError(f"{leaf.name}: expected {expected}, got {value!r}") from None
-        return value
+        else:
+            self.declare_parameter(leaf.name, leaf.value, descriptor, ignore_override=True)
 
     def _changed(self, parameters: Sequence[Parameter]) -> dict[str, Any]:
-        return {p.name: p.value for p in parameters if p.name in self._options}
+        """Return those of our parameters that get another value; 1 is 1.0 where a float is."""
+        before, changed = flatten(self.config), {}
+        for parameter in parameters:
+            value = parameter.value
+            if parameter.name not in self._declared:
+                continue
+            if isinstance(value, (array.array, tuple)):
+                value = list(value)
+            if isinstance(before[parameter.name], float) and type(value) is int:
+                value = float(value)
+            if value != before[parameter.name] or type(value) is not type(before[parameter.name]):
+                changed[parameter.name] = value
+        return changed
 
     def _check_parameters(self, parameters: Sequence[Parameter]) -> SetParametersResult:
         changed = self._changed(parameters)
         fixed = sorted(set(changed) - self.live)
         if fixed and self._loaded:
             reason = f"{fixed[0]}: takes effect in configure, clean the node up first"
+            return SetParametersResult(successful=False, reason=reason)
+        if "preset" in changed:
+            reason = "preset: is read when the node starts; start it with -p preset:=NAME"
             return SetParametersResult(successful=False, reason=reason)
         try:
             config = from_mapping(self.config_type, {**flatten(self.config), **changed})
@@ -206,6 +232,7 @@ class BaseNode(LifecycleNode):
         changed = self._changed(parameters)
         if changed:
             self.config = from_mapping(self.config_type, {**flatten(self.config), **changed})
+            self._declare_used()
 
 
 def _limit(which: str, value: float | None, largest: float) -> float:

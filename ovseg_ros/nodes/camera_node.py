@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,27 +14,14 @@ from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ovseg_ros.config import option
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
-from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, NodeConfig, spin
+from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
+from ovseg_ros.nodes.config import CameraNodeConfig
 from ovseg_ros.nodes.conversions import vocabulary_to_msg
 from ovseg_ros.nodes.images import compressed_to_msg, image_to_msg
 from ovseg_ros.types import Category, Mode, Vocabulary
 from ovseg_ros.types import Source as Origin
-
-
-@dataclass(frozen=True, kw_only=True)
-class CameraNodeConfig(NodeConfig):
-    """Parameters of the camera node."""
-
-    source: str = option(
-        "sim", "sim (recorded robot cell), live (rendered, needs pybullet) or replay:PATH"
-    )
-    rate_hz: float = option(0.0, "pictures per second; 0: as recorded", low=0.0, high=1000.0)
-    loop: bool = option(True, "start again after the last picture")
-    frame_id: str = option("camera_optical_frame", "frame of the pictures")
-    jpeg_quality: int = option(90, "quality of the compressed pictures", low=1, high=100)
 
 
 class CameraNode(BaseNode):

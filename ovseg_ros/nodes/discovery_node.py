@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ovseg_ros.config import option
 from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.trigger import KeyFrameTrigger
@@ -18,31 +16,14 @@ from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
 from ovseg_ros.nodes.compute import gentle
+from ovseg_ros.nodes.config import DiscoveryNodeConfig
 from ovseg_ros.nodes.conversions import proposals_to_msg, vocabulary_from_msg
-from ovseg_ros.nodes.image_node import ImageNode, ImageNodeConfig, Picture
+from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker, wait_for
 from ovseg_ros.nodes.segmentation_services import picture_or_newest, refused
 from ovseg_ros.pipeline import PipelineConfig
 from ovseg_ros.srv import DiscoverVocabulary
 from ovseg_ros.types import Discovery, Mode, Vocabulary
-
-
-@dataclass(frozen=True, kw_only=True)
-class DiscoveryNodeConfig(ImageNodeConfig):
-    """Parameters of the discovery node, beside those of the preset."""
-
-    discovery_period_s: float = option(
-        2.0, "least time between the starts of two discoveries", low=0.0, high=86_400.0
-    )
-    niceness: int = option(10, "how far discovery gives way to segmentation", low=0, high=19)
-    threads: int = option(1, "CPU threads of a discovery; 0: as many as torch takes", low=0)
-    seed: int = option(0, "seed of the discoveries", low=0)
-    vocabulary_topic: str = option(
-        "segmentation_node/vocabulary", "words in force; in mode FIXED discovery rests"
-    )
-    discover_timeout_s: float = option(
-        60.0, "longest wait for the answer of ~/discover", low=0.1, high=3600.0
-    )
 
 
 def build_discovery(config: PipelineConfig) -> Discoverer | None:

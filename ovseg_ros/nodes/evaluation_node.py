@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,29 +21,18 @@ from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
-from ovseg_ros.config import option
 from ovseg_ros.evaluation.mapping.lexical import map_names
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import INPUT_QOS, LATCHED_QOS, OUTPUT_QOS, BaseNode, NodeConfig, spin
+from ovseg_ros.nodes.base import INPUT_QOS, LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
+from ovseg_ros.nodes.config import EvaluationNodeConfig
 from ovseg_ros.nodes.conversions import stamp_from_msg, vocabulary_from_msg
 from ovseg_ros.nodes.images import labels_from_msg
 from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
 from ovseg_ros.types import Source
 
 _KEPT_FRAMES = 60
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationNodeConfig(NodeConfig):
-    """Parameters of the evaluation node."""
-
-    segmentation: str = option("segmentation_node", "name of the segmentation node")
-    discovery: str = option("discovery_node", "name of the discovery node")
-    camera: str = option("camera", "namespace of the camera's ground truth")
-    rate_hz: float = option(2.0, "most frames scored per second", low=0.01, high=1000.0)
-    report_path: str = option("", "JSON file written on shutdown; empty: none")
 
 
 class EvaluationNode(BaseNode):

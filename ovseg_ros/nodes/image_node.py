@@ -19,32 +19,15 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
-from ovseg_ros.config import option
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import OUTPUT_QOS, BaseNode, NodeConfig
+from ovseg_ros.nodes.base import OUTPUT_QOS, BaseNode
+from ovseg_ros.nodes.config import ImageNodeConfig, preset_below
 from ovseg_ros.nodes.conversions import stamp_from_msg
 from ovseg_ros.nodes.image_worker import Frames, ImageWorker
 from ovseg_ros.nodes.images import image_from_msg
 from ovseg_ros.nodes.sensor_input import SensorInput
-from ovseg_ros.pipeline import PipelineConfig
 
 _SILENT_S = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageNodeConfig(NodeConfig, PipelineConfig):
-    """Parameters of a node that looks at cameras, beside those of the preset."""
-
-    image_topics: tuple[str, ...] = option(("image",), "camera topics, all seen by one model")
-    image_transport: str = option(
-        "raw", "what the cameras send; compressed: TOPIC/compressed", choices=("raw", "compressed")
-    )
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        super().__post_init__()
-        if not self.image_topics or len(set(self.image_topics)) < len(self.image_topics):
-            raise ValueError(f"image_topics: expected distinct topics, got {self.image_topics}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +65,10 @@ class ImageNode(BaseNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
         self._timer: Any = None
         self.create_service(SetBool, "~/enable", self._on_enable, callback_group=self.service_group)
+
+    def below(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Return the options of the preset."""
+        return preset_below(given, self.get_name())
 
     def make_worker(self) -> ImageWorker:
         """Return the worker, not started."""

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ovseg_ros.config import option
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
 from ovseg_ros.nodes.carried import KeyFrames, Masks
 from ovseg_ros.nodes.compute import urgent
+from ovseg_ros.nodes.config import SegmentationNodeConfig
 from ovseg_ros.nodes.conversions import (
     LabelInfo,
     group_info_to_msg,
@@ -27,52 +26,19 @@ from ovseg_ros.nodes.conversions import (
     stamp_from_msg,
     vocabulary_to_msg,
 )
-from ovseg_ros.nodes.image_node import ImageNode, ImageNodeConfig, Picture
+from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.point_cloud import CloudInput
 from ovseg_ros.nodes.segmentation_services import SegmentationServices
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
-from ovseg_ros.types import MAX_MONO8_ID, Vocabulary
+from ovseg_ros.types import Vocabulary
 from ovseg_ros.vocabulary.groups import GroupTable
 from ovseg_ros.vocabulary.living import parse_groups
 
 _JUMP_NS = 10**9
 """Stamps that fall back by more than cameras differ are those of a clock that was set back."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentationNodeConfig(ImageNodeConfig):
-    """Parameters of the segmentation node, beside those of the preset."""
-
-    mask_encoding: str = option(
-        "mono8", "encoding of the label mask; 16UC1 holds more ids", choices=("mono8", "16UC1")
-    )
-    overlay_alpha: float = option(0.55, "share of the colour in the overlay", low=0.0, high=1.0)
-    proposals_topic: str = option("discovery_node/proposals", "words that discovery found")
-    query_timeout_s: float = option(30.0, "longest wait for a query's answer", low=0.1, high=3600.0)
-    depth_topic: str = option("", "depth image for a labelled point cloud; empty: no cloud")
-    camera_info_topic: str = option("camera_info", "intrinsics of the images, for the cloud")
-    depth_slop_s: float = option(
-        0.05, "largest difference of the stamps of depth and image", low=0.0, high=10.0
-    )
-    keyframe_period_s: float = option(
-        1.0,
-        "segmenters meant for key frames: how long a camera's masks are carried to later frames",
-        low=0.0,
-        high=3600.0,
-    )
-    cloud_stride: int = option(1, "every n-th row and column of the depth image", low=1, high=64)
-
-    def __post_init__(self) -> None:
-        """Validate the options against each other."""
-        super().__post_init__()
-        if self.mask_encoding == "mono8" and self.vocabulary.max_categories > MAX_MONO8_ID:
-            raise ValueError(
-                f"mask_encoding: expected 16UC1 for vocabulary.max_categories > {MAX_MONO8_ID}, "
-                f"got 'mono8' for {self.vocabulary.max_categories}"
-            )
 
 
 def build_without_discovery(config: PipelineConfig) -> Pipeline:

@@ -51,9 +51,14 @@ def node_commands(
     Raises:
         ValueError: if there is no such preset, or an override is not written like that.
     """
-    path = find_preset(preset)
+    find_preset(preset)  # a wrong name is an error here, not in a process
     given = [_override(entry) for entry in overrides]
-    shared = {"image_transport": image_transport, **({"device": device} if device else {})}
+    name = str(preset)
+    shared = {
+        "preset": str(find_preset(name)) if name.endswith((".yaml", ".yml")) else name,
+        "image_transport": image_transport,
+        **({"device": device} if device else {}),
+    }
     remapping = ["-r", f"image:={image}"]
 
     def command(module: str, parameters: dict[str, Any], *more: str) -> list[str]:
@@ -62,7 +67,7 @@ def node_commands(
         words += [
             f"{node}:{name}:={value}" if node else f"{name}:={value}" for node, name, value in given
         ]
-        arguments = ["--ros-args", "--params-file", str(path), *more]
+        arguments = ["--ros-args", *more]
         for word in words:
             arguments += ["-p", word]
         return [sys.executable, "-m", f"ovseg_ros.nodes.{module}", *arguments]

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
         def __getattr__(self, system: str) -> Any: ...  # noqa: D105
 
 else:
+
+    def _used(self) -> tuple[str, ...]:
+        """Return the fields of the segmenter that is chosen."""
+        return ("name", self.name)
+
     _OPTIONS = {name: load_part(name, load_system(name).config) for name in SYSTEMS}
     SegmenterConfig = dataclasses.make_dataclass(
         "SegmenterConfig",
@@ -32,6 +37,7 @@ else:
         namespace={
             "__doc__": "Which segmenter runs, and the options of each system under its name.",
             "__module__": __name__,
+            "used": _used,
         },
         frozen=True,
         kw_only=True,

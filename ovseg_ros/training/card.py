@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from ovseg_ros.config import flatten
+from ovseg_ros.config import describe, flatten
 
 
 def write_card(
@@ -28,11 +28,11 @@ def write_card(
         data: One line about the training data.
         **notes: Anything else worth knowing (how the tower was pretrained, ...).
     """
-    places = ("data", "out", "captions", "bank", "denoiser")  # of the machine it was trained on
     options = {
-        key: value
-        for key, value in flatten(config).items()
-        if key not in places and not (key == "tower" and value and Path(value).is_dir())
+        leaf.name: leaf.value
+        for leaf in describe(config)
+        if leaf.kind != "place"  # of the machine it was trained on
+        and not (leaf.kind == "weights" and leaf.value and Path(leaf.value).is_dir())
     }
     defaults = flatten(type(config)())
     card = {

@@ -14,12 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ovseg_ros.config import Config, flatten, option
+from ovseg_ros.config import Config, describe, option
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.training.distributed import average_gradients, join, rank
-
-FREE = ("data", "out", "workers", "loop.device", "loop.save_every")
-"""Options that may change when a run goes on: places, and what does not touch the result."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +33,9 @@ class LoopConfig(Config):
     weight_decay: float = option(0.05, "weight decay of matrices", low=0.0)
     beta2: float = option(0.98, "second momentum of AdamW", low=0.0, high=1.0)
     clip: float = option(1.0, "gradient norm is clipped to this; 0: never", low=0.0)
-    save_every: int = option(200, "steps between checkpoints", low=1)
+    save_every: int = option(200, "steps between checkpoints", low=1, kind="run")
     seed: int = option(0, "seed of everything random", low=0)
-    device: str = option("auto", "auto, cpu, cuda or cuda:N")
+    device: str = option("auto", "auto, cpu, cuda or cuda:N", kind="run")
     precision: str = option(
         "bfloat16",
         "numbers of matrix products (mixed precision); weights are float32",
@@ -136,9 +133,9 @@ def optimise(
 
 
 def _fixed(recipe: Config | None, config: LoopConfig) -> dict[str, Any]:
-    """Return the options that a run must keep, by dotted name."""
-    known = flatten(recipe) if recipe else {f"loop.{k}": v for k, v in flatten(config).items()}
-    return {name: value for name, value in known.items() if name not in FREE}
+    """Return the options that a run must keep, by dotted name: those that touch its result."""
+    leaves = describe(recipe) if recipe else describe(config, "loop.")
+    return {leaf.name: leaf.value for leaf in leaves if leaf.kind not in ("place", "run")}
 
 
 def _check_options(before: dict[str, Any], now: dict[str, Any], out: Path) -> None:

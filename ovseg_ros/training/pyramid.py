@@ -27,8 +27,8 @@ from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
 class PyramidConfig(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell")
-    out: str = option("out/pyramid", "directory of the result")
+    data: str = option("", "directory of the rendered robot cell", kind="place")
+    out: str = option("out/pyramid", "directory of the result", kind="place")
     backbone: str = option("resnet18", "convolutional model of timm")
     channels: tuple[int, ...] = option((64, 128, 224, 224), "widths of its stages")
     width: int = option(192, "width of the tokens", low=64)

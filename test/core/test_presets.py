@@ -2,7 +2,7 @@
 
 import pytest
 
-from ovseg_ros.presets import DEFAULT, find_preset, list_presets, load_preset
+from ovseg_ros.presets import DEFAULT, find_preset, list_presets, load_preset, node_options
 
 GOOD = """
 /**:
@@ -53,6 +53,48 @@ def test_a_wrong_preset_is_refused(tmp_path, text, reason):
     with pytest.raises(ValueError, match=reason) as error:
         load_preset(path)
     assert str(path) in str(error.value)
+
+
+EXTENDING = """
+/**:
+  ros__parameters:
+    extends: BASE
+    segmenter: {simzss: {templates: cell}}
+/**/segmentation_node:
+  ros__parameters:
+    keyframe_period_s: 3.0
+"""
+
+
+def test_a_preset_may_extend_another(tmp_path):
+    base, mine = tmp_path / "base.yaml", tmp_path / "mine.yaml"
+    base.write_text(GOOD)
+    mine.write_text(EXTENDING.replace("BASE", str(base)))
+    config = load_preset(mine)
+    assert (config.device, config.segmenter.simzss.templates) == ("cpu", "cell")
+    assert config.vocabulary.names == ("mug",)
+    assert node_options(mine, "discovery_node")["discovery_period_s"] == 9.0
+    options = node_options(mine, "segmentation_node")
+    assert options["keyframe_period_s"] == 3.0
+    assert "discovery_period_s" not in options
+    assert options["segmenter"]["simzss"]["templates"] == "cell"
+
+
+@pytest.mark.parametrize(
+    ("base", "reason"),
+    [("mine.yaml", "got a circle"), ("nowhere", "preset: expected"), ("[a]", "extends: expected")],
+)
+def test_a_base_that_cannot_be_is_refused(tmp_path, monkeypatch, base, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text(EXTENDING.replace("BASE", base))
+    with pytest.raises(ValueError, match=reason):
+        load_preset("mine.yaml")
+
+
+def test_an_empty_preset_is_refused(tmp_path):
+    (tmp_path / "mine.yaml").write_text("/**:\n  ros__parameters:\n")
+    with pytest.raises(ValueError, match="expected options below 'ros__parameters', got None"):
+        load_preset(tmp_path / "mine.yaml")
 
 
 def test_presets_in_folders_are_named_with_them(tmp_path, monkeypatch):

@@ -13,12 +13,11 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from fakes import picture
-from rcl_interfaces.srv import GetParameters
+from rcl_interfaces.srv import GetParameters, ListParameters
 from sensor_msgs.msg import Image
 
 from ovseg_ros.nodes.session import dds_profile
 from ovseg_ros.nodes.up import node_commands, run_graph, running_graph
-from ovseg_ros.presets import find_preset
 
 FAKES = str(Path(__file__).with_name("fakes.py"))
 SOURCES = str(Path(__file__).parents[2])
@@ -37,17 +36,21 @@ def start(*command):
 
 def test_one_program_for_both_nodes(graph):
     masks = graph.listen(Image, "/segmentation_node/label_mask")
-    preset = str(find_preset("robot_cell"))
-    remapping = ("-r", "image:=/head/image_raw", "-p", "discovery_node:seed:=7")
-    node = start(FAKES, "--ros-args", "--params-file", preset, "--log-level", "warn", *remapping)
+    options = ("-p", "preset:=robot_cell", "-p", "discovery_node:seed:=7", "--log-level", "warn")
+    node = start(FAKES, "--ros-args", *options, "-r", "image:=/head/image_raw")
     try:
         graph.wait(lambda: graph.client.count_subscribers("/head/image_raw") == 2, 120.0)
         publish = graph.camera("/head/image_raw")
         graph.until(lambda: publish(picture("red block")), lambda: masks)
-        for name in ("segmentation_node", "discovery_node"):
-            names = ["segmenter.simzss.templates"]
-            reply = graph.call(GetParameters, f"/{name}/get_parameters", names=names)
-            assert reply.values[0].string_value == "photo"
+        names = ["segmenter.simzss.templates"]
+        reply = graph.call(GetParameters, "/segmentation_node/get_parameters", names=names)
+        assert reply.values[0].string_value == "photo"
+        for name, foreign in (("segmentation", "discovery."), ("discovery", "segmenter.")):
+            reply = graph.call(ListParameters, f"/{name}_node/list_parameters")
+            declared = reply.result.names
+            assert "device" in declared
+            assert not [one for one in declared if one.startswith(foreign)]
+            assert not [one for one in declared if ".xdecoder." in one]  # not chosen
         names = ["seed", "discovery_period_s"]
         reply = graph.call(GetParameters, "/discovery_node/get_parameters", names=names)
         assert reply.values[0].integer_value == 7
@@ -81,6 +84,13 @@ def test_signals_end_a_program_with_0(graph, tmp_path, number):
     [
         ("camera_node", "rate_hz:=-3.0", "rate_hz: expected a value in"),
         ("camera_node", "source:=replay:/nowhere", "could not configure: source: expected"),
+        ("camera_node", "sorce:=sim", "sorce: no node has such a parameter; did you mean source"),
+        ("segmentation_node", "preset:=nowhere", "preset: expected a YAML file or one of"),
+        (
+            "segmentation_node",
+            "segmenter.simzss.tempaltes:=photo",
+            "did you mean segmenter.simzss.templates",
+        ),
     ],
 )
 def test_a_program_that_cannot_start_says_why_and_exits_with_1(module, parameter, reason):
@@ -100,8 +110,8 @@ def test_commands_are_those_of_the_launch_file():
     )
     (command,) = commands.values()
     assert command[1:4] == ["-m", "ovseg_ros.nodes.ovseg_node", "--ros-args"]
-    assert command[5] == str(find_preset("robot_cell"))
     for word in (
+        "preset:=robot_cell",
         "image:=/front/image",
         "image_transport:=compressed",
         "device:=cpu",

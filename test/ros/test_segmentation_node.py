@@ -265,7 +265,7 @@ def test_parameters(graph):
     reply = change("mask_encoding", "jpeg")
     assert "expected one of 'mono8', '16UC1'" in reply.reason
     descriptor = node.describe_parameter("overlay_alpha")
-    assert descriptor.description == "share of the colour in the overlay"
+    assert descriptor.description == "share of the colour in the overlay (live)"
     assert descriptor.floating_point_range[0].to_value == 1.0
     assert node.get_parameter("vocabulary.groups").value == []
 

@@ -21,7 +21,9 @@ class SentenceBertConfig(Config):
     """Options of the baseline."""
 
     weights: str = option(
-        "sentence-transformers/all-mpnet-base-v2", "folder or public name of a sentence encoder"
+        "sentence-transformers/all-mpnet-base-v2",
+        "folder or public name of a sentence encoder",
+        kind="weights",
     )
     min_cosine: float = option(
         -1.0, "below this cosine a name means no class; -1 always decides", low=-1.0, high=1.0

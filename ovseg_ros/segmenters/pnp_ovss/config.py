@@ -24,7 +24,7 @@ class FilterConfig(Config):
         low=0.0,
         high=1.0,
     )
-    weights: str = option("", "model of clip or chat: folder or public name")
+    weights: str = option("", "model of clip or chat: folder or public name", kind="weights")
     file: str = option(
         "", "JSON of file: a list of names for all images, or lists by image file beside it"
     )
@@ -81,11 +81,13 @@ class PnpOvssConfig(Config):
     weights: str = option(
         "Salesforce/blip-itm-large-flickr",
         "BLIP matcher or BridgeTower: folder, robot_cell/NAME or public name",
+        kind="weights",
     )
     tower: str = option(
         "",
         "folder or robot_cell/NAME of a SimZSS whose pyramid a small BLIP looks through; empty: "
         "the model sees the pixels",
+        kind="weights",
     )
     image_size: int = option(336, "side of the square the model sees, in pixels", low=16, high=4096)
     filter: FilterConfig = FilterConfig()

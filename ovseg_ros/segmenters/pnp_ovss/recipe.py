@@ -55,11 +55,13 @@ _TRIES = 4
 class BlipItmRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell")
+    data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+        "robot_cell/simzss",
+        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        kind="weights",
     )
-    out: str = option("out/blip_itm", "directory of the result")
+    out: str = option("out/blip_itm", "directory of the result", kind="place")
     height: int = option(480, "height in pixels that frames are scaled to", low=64)
     width: int = option(192, "width of the patches and of the text encoder", low=64)
     layers: int = option(2, "blocks of the text encoder", low=2)

@@ -52,6 +52,7 @@ class Options(Config):
         "",
         "who rewards: a CLIP, BLIP or SimZSS; if empty the SimZSS whose tower the "
         f"preset has, else {CLIP}",
+        kind="weights",
     )
     trials: int = option(40, "settings that reward and masks both choose from; 0: no tuning", low=0)
     images: int = option(40, "images of the val split that are tuned on", low=1)

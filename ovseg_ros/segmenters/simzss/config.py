@@ -12,7 +12,9 @@ from ovseg_ros.segmenters.prompts import template_names
 class SimZSSConfig(Config):
     """Options of the SimZSS segmenter."""
 
-    weights: str = option("robot_cell/simzss", "directory of the weights, or robot_cell/NAME")
+    weights: str = option(
+        "robot_cell/simzss", "directory of the weights, or robot_cell/NAME", kind="weights"
+    )
     templates: str = option("cell", "prompt templates of the class text", choices=template_names())
     class_text: str = option(
         "sentence",

@@ -33,9 +33,13 @@ from ovseg_ros.training.tower import load_tower
 class PairsRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "tar shards by a pattern or their folder; or a folder of pictures")
-    captions: str = option("", "captions file in COCO's format, for a folder of pictures")
-    out: str = option("out/simzss_pairs", "directory of the result")
+    data: str = option(
+        "", "tar shards by a pattern or their folder; or a folder of pictures", kind="place"
+    )
+    captions: str = option(
+        "", "captions file in COCO's format, for a folder of pictures", kind="place"
+    )
+    out: str = option("out/simzss_pairs", "directory of the result", kind="place")
     objective: str = option(
         "simzss", "simzss; lit: without the concept loss; clip: lit, but the tower learns too",
         choices=OBJECTIVES,
@@ -43,9 +47,14 @@ class PairsRecipe(Config):
     tower: str = option(
         "vit_base_patch14_reg4_dinov2.lvd142m",
         "pretrained vision tower: a name of timm, or a directory of `ovseg train pyramid`",
+        kind="weights",
     )
-    denoiser: str = option("", "file of a denoiser of its patches (DVT), which the ViT-B has")
-    bank: str = option("", "concept list, one name per line; empty: counted in the captions")
+    denoiser: str = option(
+        "", "file of a denoiser of its patches (DVT), which the ViT-B has", kind="place"
+    )
+    bank: str = option(
+        "", "concept list, one name per line; empty: counted in the captions", kind="place"
+    )
     bank_size: int = option(5000, "counted concepts at most", low=1)
     bank_minimum: int = option(10, "how often a counted concept is named", low=1)
     bank_captions: int = option(100_000, "captions that are counted", low=1)
@@ -63,7 +72,9 @@ class PairsRecipe(Config):
     lr_per_256: float = option(
         3e-5, "learning rate per 256 pairs of a step over all processes; 0: loop.lr", low=0.0
     )
-    workers: int = option(6, "processes that read pictures, per training process", low=0)
+    workers: int = option(
+        6, "processes that read pictures, per training process", low=0, kind="run"
+    )
     loop: LoopConfig = LoopConfig(
         steps=244, batch=1024, warmup=0.1, weight_decay=0.2, beta2=0.98, clip=0.0, save_every=50
     )

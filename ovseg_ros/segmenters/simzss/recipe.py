@@ -36,11 +36,13 @@ from ovseg_ros.training.tower import load_tower, tower_card
 class SimZSSRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell")
+    data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss", "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one"
+        "robot_cell/simzss",
+        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        kind="weights",
     )
-    out: str = option("out/simzss", "directory of the result")
+    out: str = option("out/simzss", "directory of the result", kind="place")
     objective: str = option(
         "simzss", "simzss; lit: without concept losses; clip: lit, but the tower learns too",
         choices=OBJECTIVES,

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import flatten, override
+from ovseg_ros.config import describe, flatten, override
 from ovseg_ros.evaluation.classification import evaluate_classification, squares
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
@@ -93,8 +93,7 @@ def _train_once(config: SimZSSRecipe) -> None:
     """Train unless the folder holds finished weights of the same options."""
     card = Path(config.out) / "card.json"
     if card.is_file():
-        places = ("data", "out", "tower", "loop.device", "loop.save_every")
-        wanted = {k: v for k, v in flatten(config).items() if k not in places}
+        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
         found = json.loads(card.read_text())["options"]
         if all(found.get(key) == value for key, value in wanted.items()):
             return

@@ -16,6 +16,7 @@ class XDecoderConfig(Config):
         "robot_cell/xdecoder",
         "an authors' checkpoint (path, or OWNER/REPOSITORY/FILE.pt), a directory of the recipe's "
         "weights, or robot_cell/NAME",
+        kind="weights",
     )
     templates: str = option(
         "xdecoder",

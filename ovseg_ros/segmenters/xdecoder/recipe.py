@@ -50,12 +50,13 @@ CELL = 4
 class XDecoderRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell")
+    data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
         "robot_cell/simzss",
         "frozen visual tower, as for simzss; empty for a FocalNet that learns",
+        kind="weights",
     )
-    out: str = option("out/xdecoder", "directory of the result")
+    out: str = option("out/xdecoder", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: int = option(160, "side of the training windows in pixels, a multiple of 32", low=64)
     dim: int = option(32, "FocalNet: channels of the first stage", low=8)
