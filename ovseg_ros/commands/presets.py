@@ -29,15 +29,20 @@ def presets() -> None:
 
 
 def pull(
-    preset: str = typer.Argument(..., help="Preset by name, or a YAML file."),
+    preset: str = typer.Argument(
+        ..., help="Preset by name, a YAML file, or a public model: OWNER/REPOSITORY[/FILE]."
+    ),
     sets: list[str] = SET,
 ) -> None:
-    """Download the weights of a preset.
+    """Download the weights of a preset, or one public model.
 
     Afterwards the robot can be offline.
     """
     from ovseg_ros.models.weights import resolve_weights
 
+    if "/" in preset and not Path(preset).exists() and not preset.endswith((".yaml", ".yml")):
+        typer.echo(f"{preset} is in {download(preset)}")
+        return
     for key, weights in weights_of(pipeline_options(preset, sets)):
         found = resolve_weights(weights)
         if Path(found).exists():

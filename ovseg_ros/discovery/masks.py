@@ -11,6 +11,7 @@ import torch
 
 from ovseg_ros.discovery.config import ColorConfig, SamConfig
 from ovseg_ros.models.device import resolve_device
+from ovseg_ros.models.files import check_finite, first_line
 
 _MOST = 256
 """Colour regions at most, the largest: noise has one for every pixel."""
@@ -68,11 +69,12 @@ def load_sam(config: SamConfig, *, device: str) -> SamMasks:
         state = torch.load(path, map_location="cpu", weights_only=True)
         model = sam_model_registry[sam_size(state)]()
         model.load_state_dict(state)
-    except (RuntimeError, KeyError, AttributeError, TypeError, EOFError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
+    except Exception as error:  # UnpicklingError, BadZipFile, KeyError, RuntimeError, ...
         raise ValueError(
-            f"sam.weights: expected a segment-anything checkpoint, {path} is none ({reason})"
+            f"sam.weights: expected a segment-anything checkpoint, {path} is none "
+            f"({first_line(error)})"
         ) from None
+    check_finite(state.items(), path)
     return SamMasks(model.to(resolve_device(device)), config)
 
 

@@ -1,17 +1,31 @@
-"""Models of transformers by folder or public name; never random weights instead."""
+"""Models of transformers by folder or public name; never random weights, never the network."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ovseg_ros.models.device import resolve_device, resolve_dtype
-from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.models.files import check_finite, first_damaged, first_line
+from ovseg_ros.models.weights import resolve_folder
+
+# Made anew by transformers where a checkpoint has none, and read by nothing here.
+_SPARE = ("pooler.", "position_ids")
 
 
 def load_pretrained(
-    weights: str, expected: str, reader_type: Any, model_type: Any, *, device: str, dtype: str
+    weights: str,
+    expected: str,
+    reader_type: Any,
+    model_type: Any,
+    *,
+    device: str,
+    dtype: str,
+    **options: Any,
 ) -> tuple[Any, Any]:
     """Load a model with the tokenizer or processor that belongs to it.
+
+    A public name is looked up in the cache that `ovseg pull` fills; nothing is downloaded.
 
     Args:
         weights: Folder, ``robot_cell/NAME`` or public name.
@@ -20,21 +34,32 @@ def load_pretrained(
         model_type: The model's class in transformers.
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
+        options: What else the model's ``from_pretrained`` takes.
 
     Returns:
         The tokenizer or processor, and the model in eval mode on its device.
 
     Raises:
         FileNotFoundError: if the weights cannot be had, or are something else.
-        ValueError: if the device or the dtype is wrong.
+        ValueError: if the device or the dtype is wrong, or the weights are NaN.
     """
-    place, source = resolve_device(device), resolve_weights(weights)
+    place, source = resolve_device(device), resolve_folder(weights)
     numbers = resolve_dtype(dtype, place)
     try:
-        reader = reader_type.from_pretrained(source)
-        model = model_type.from_pretrained(source, dtype=numbers)
-    except (OSError, ValueError) as error:  # a folder of something else is a ValueError there
+        reader = reader_type.from_pretrained(source, local_files_only=True)
+        model, report = model_type.from_pretrained(
+            source, dtype=numbers, local_files_only=True, output_loading_info=True, **options
+        )
+    except Exception as error:  # whatever a damaged or a foreign file leads its reader to
+        reason = first_damaged(Path(source)) or first_line(error)
         raise FileNotFoundError(
-            f"weights: expected {expected}, could not load {weights!r}: {error}"
+            f"weights: expected {expected}, could not load {weights!r}: {reason}"
         ) from error
+    missing = sorted(k for k in report["missing_keys"] if not any(s in k for s in _SPARE))
+    if missing:  # transformers only warns, and fills them with random numbers
+        raise FileNotFoundError(
+            f"weights: expected {expected}, {len(missing)} of the tensors are not in {source}: "
+            f"{', '.join(missing[:3])}"
+        )
+    check_finite(model.named_parameters(), source)
     return reader, model.to(place).eval()

@@ -8,16 +8,16 @@ whose ViT reads pixels only, is given the same map laid out as an image.
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ovseg_ros.models.files import load_state, read_object, read_tensors
 
 STRIDE = 8
 """Pixels per side of a patch."""
@@ -132,7 +132,7 @@ def load_pyramid(directory: Path) -> PyramidTower:
     """
     visual, weights = load_visual(directory)
     tower = PyramidTower(**visual)
-    tower.load_state_dict(weights)
+    load_state(tower, weights, directory / "model.safetensors")
     return tower.fuse()
 
 
@@ -143,12 +143,9 @@ def load_visual(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         FileNotFoundError: if there is no SimZSS.
         ValueError: if its tower is another one.
     """
-    for name in ("config.json", "model.safetensors"):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"tower: expected {name} in {directory}, it is not there")
-    visual = json.loads((directory / "config.json").read_text())["visual"]
-    if "backbone" not in visual:
-        raise ValueError(f"tower: expected a SimZSS on a pyramid in {directory}, got a ViT")
-    weights = load_file(directory / "model.safetensors")
+    visual = read_object(directory / "config.json", option="tower").get("visual")
+    if not isinstance(visual, dict) or "backbone" not in visual:
+        raise ValueError(f"tower: expected a SimZSS on a pyramid in {directory}, got another model")
+    weights = read_tensors(directory / "model.safetensors", option="tower")
     mine = {key[7:]: value for key, value in weights.items() if key.startswith("visual.")}
     return visual, mine

@@ -9,6 +9,8 @@ import torch
 from tokenizers import Tokenizer as FastTokenizer
 from torch import Tensor
 
+from ovseg_ros.models.files import first_line, read_json
+
 FILE = "tokenizer.json"
 
 
@@ -81,11 +83,19 @@ class ClipTokenizer(Tokenizer):
 
 
 def load_tokenizer(directory: Path) -> Tokenizer:
-    """Return the directory's own tokenizer, or CLIP's where it has none."""
+    """Return the directory's own tokenizer, or CLIP's where it has none.
+
+    Raises:
+        ValueError: naming the file if it is damaged.
+    """
     path = directory / FILE
     if not path.is_file():
         return ClipTokenizer()
-    fast = FastTokenizer.from_file(str(path))
+    read_json(path)
+    try:
+        fast = FastTokenizer.from_file(str(path))
+    except Exception as error:  # a plain Exception, whatever is wrong
+        raise ValueError(f"weights: {path}: expected a tokenizer: {first_line(error)}") from None
     length = fast.truncation["max_length"] if fast.truncation else 77
     return Tokenizer(fast, length)
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ovseg_ros.models.device import resolve_device, resolve_dtype
+from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
-from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.models.weights import resolve_folder, resolve_weights
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
 from ovseg_ros.segmenters.pnp_ovss.squares import square
@@ -227,18 +228,23 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str
             BridgeTowerForImageAndTextRetrieval, BridgeTowerProcessor, BridgeTowerMatcher,
         ),
     }  # fmt: skip
-    place, source = resolve_device(device), resolve_weights(weights)
     try:
-        kind = model_kind(source, kinds)
-        model_type, processor_type, matcher_type = kinds[kind]
-        processor = processor_type.from_pretrained(source)
-        model = model_type.from_pretrained(
-            source, dtype=torch.float32, attn_implementation="eager"
-        ).to(place)
+        kind = model_kind(resolve_folder(weights), kinds)
     except OSError as error:
         raise FileNotFoundError(
             f"weights: expected an image-text matcher, could not load {weights!r}: {error}"
         ) from error
+    model_type, processor_type, matcher_type = kinds[kind]
+    processor, model = load_pretrained(
+        weights,
+        "an image-text matcher",
+        processor_type,
+        model_type,
+        device=device,
+        dtype="float32",
+        attn_implementation="eager",
+    )
+    place = resolve_device(device)
     if kind == "blip":
         model.vision_model.to(resolve_dtype(dtype, place))
     pyramid = load_pyramid(Path(resolve_weights(tower))).to(place) if tower else None

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.models.device import resolve_device
-from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.models.pretrained import load_pretrained
+from ovseg_ros.models.weights import resolve_folder
 from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.squares import square
 from ovseg_ros.segmenters.simzss.config import SimZSSConfig
@@ -182,18 +182,18 @@ def load_scorer(weights: str, *, device: str) -> Scorer:
         "clip": (CLIPModel, CLIPProcessor, ClipScorer),
         "blip": (BlipForImageTextRetrieval, BlipProcessor, BlipScorer),
     }
-    source, place = resolve_weights(weights), resolve_device(device)
-    if is_simzss(Path(source)):
-        return SimZSSScorer(source, device=device)
     try:
-        kind = model_kind(source, kinds)
-        model_type, processor_type, scorer_type = kinds[kind]
-        processor = processor_type.from_pretrained(source)
-        model = model_type.from_pretrained(source, dtype=torch.float32).to(place)
+        source = resolve_folder(weights)
+        if is_simzss(Path(source)):
+            return SimZSSScorer(source, device=device)
+        model_type, processor_type, scorer_type = kinds[model_kind(source, kinds)]
     except OSError as error:
         raise FileNotFoundError(
             f"weights: expected a CLIP or BLIP, could not load {weights!r}: {error}"
         ) from error
+    processor, model = load_pretrained(
+        weights, "a CLIP or BLIP", processor_type, model_type, device=device, dtype="float32"
+    )
     return scorer_type(model, processor)
 
 

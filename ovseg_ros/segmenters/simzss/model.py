@@ -12,12 +12,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from ovseg_ros.models.files import first_line, load_state, read_object, read_tensors
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 
@@ -167,16 +167,17 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
         FileNotFoundError: if a file is missing.
         ValueError: naming the keys if the weights do not fit the configuration.
     """
-    for name in ("config.json", "model.safetensors"):
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"weights: expected {name} in {directory}, it is not there")
-    raw = json.loads((directory / "config.json").read_text())
+    path = directory / "config.json"
+    raw = read_object(path)
     raw.update({key: tuple(value) for key, value in raw.items() if isinstance(value, list)})
-    model = SimZSS(Architecture(**raw))
+    tensors = read_tensors(directory / "model.safetensors")
     try:
-        model.load_state_dict(load_file(directory / "model.safetensors"))
-    except (RuntimeError, SafetensorError) as error:  # names missing, unexpected, misshapen keys
-        raise ValueError(f"weights: {directory} does not fit its config.json: {error}") from None
+        model = SimZSS(Architecture(**raw))
+    except Exception as error:  # of a wrong type or size, deep in a library
+        raise ValueError(
+            f"weights: {path}: expected a SimZSS's architecture: {first_line(error)}"
+        ) from None
+    load_state(model, tensors, directory / "model.safetensors")
     tokenizer = load_tokenizer(directory)
     if tokenizer.vocab_size > model.text.vocab_size:
         raise ValueError(
@@ -189,7 +190,7 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
 def is_simzss(directory: Path) -> bool:
     """Tell whether a folder holds a SimZSS."""
     config = directory / "config.json"
-    return config.is_file() and {"visual", "text"} <= json.loads(config.read_text()).keys()
+    return config.is_file() and {"visual", "text"} <= read_object(config).keys()
 
 
 def unit(x: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
+from ovseg_ros.models.files import check_finite, first_line, read_object, read_tensors
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
@@ -187,12 +187,15 @@ def load_official(path: Path) -> tuple[XDecoder, KeyReport]:
 def _read(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return read_tensors(path)
         found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # a cut download, a pickle of something else, ...
-        raise ValueError(f"weights: {path} is no checkpoint, or a damaged one ({error})") from None
+        raise ValueError(
+            f"weights: {path} is no checkpoint, or a damaged one ({first_line(error)})"
+        ) from None
     if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
         raise ValueError(f"weights: expected a flat state dict of tensors in {path}")
+    check_finite(found.items(), path)
     return found
 
 
@@ -214,14 +217,15 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
     """
     if not path.is_dir():
         return load_official(path)[0], ClipTokenizer()
-    for name in ("config.json", "model.safetensors"):
-        if not (path / name).is_file():
-            raise FileNotFoundError(f"weights: expected {name} in {path}, it is not there")
-    model = XDecoder(Architecture.from_json(json.loads((path / "config.json").read_text())))
+    raw = read_object(path / "config.json")
+    state = read_tensors(path / "model.safetensors")
     try:
-        state = load_file(path / "model.safetensors")
-    except SafetensorError as error:
-        raise ValueError(f"weights: {path} is damaged ({error})") from None
+        model = XDecoder(Architecture.from_json(raw))
+    except Exception as error:  # of a wrong type or size, deep in a library
+        raise ValueError(
+            f"weights: {path / 'config.json'}: expected an X-Decoder's architecture: "
+            f"{first_line(error)}"
+        ) from None
     fit(model, state, []).check(str(path))
     model.load_state_dict(state)
     tokenizer = load_tokenizer(path)

@@ -50,12 +50,13 @@ class TestFiles:
         assert weights.resolve_file(str(path)) == str(path)
         assert weights.resolve_file(str(tmp_path)) == str(tmp_path)
 
-    def test_public_ones_are_fetched_by_repository_and_name(
+    def test_public_ones_come_from_the_cache_by_repository_and_name(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         asked = []
         monkeypatch.setattr(
-            "huggingface_hub.hf_hub_download", lambda *names: asked.append(names) or "/cache/x.pt"
+            "huggingface_hub.try_to_load_from_cache",
+            lambda *names: asked.append(names) or "/cache/x.pt",
         )
         assert weights.resolve_file("owner/repository/folder/x.pt") == "/cache/x.pt"
         assert asked == [("owner/repository", "folder/x.pt")]
