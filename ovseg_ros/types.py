@@ -13,6 +13,8 @@ from enum import Enum
 
 import numpy as np
 
+from ovseg_ros.characters import unseen
+
 UNLABELLED = 0
 """Label of pixels that carry no category."""
 
@@ -46,7 +48,8 @@ def normalise_name(name: str) -> str:
     """Return a category name in its one written form: lower case, single spaces, NFC.
 
     Raises:
-        ValueError: if the name is empty, not printable or longer than ``MAX_NAME_LENGTH``.
+        ValueError: if the name is empty, longer than ``MAX_NAME_LENGTH``, or has a character that
+            shows nothing and joins nothing.
     """
     if not isinstance(name, str):
         raise ValueError(f"name: expected a string, got {type(name).__name__}")
@@ -58,8 +61,11 @@ def normalise_name(name: str) -> str:
             f"name: expected at most {MAX_NAME_LENGTH} characters, "
             f"got {len(clean)}: {clean[:40]!r}..."
         )
-    if not clean.isprintable():
-        raise ValueError(f"name: expected printable characters only, got {name!r}")
+    hidden = unseen(clean)
+    if hidden is not None:
+        raise ValueError(
+            f"name: expected printable characters only, got U+{ord(hidden):04X} in {name!r}"
+        )
     return clean
 
 

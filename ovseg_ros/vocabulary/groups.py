@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ovseg_ros.characters import unseen
 from ovseg_ros.types import MAX_MONO8_ID, MAX_NAME_LENGTH, UNLABELLED, Vocabulary
 
 UNKNOWN = "unknown"
@@ -22,7 +23,7 @@ def normalise_group(group: str) -> str:
         ValueError: if it is too long or not printable.
     """
     clean = " ".join(group.split())
-    if len(clean) > MAX_NAME_LENGTH or not clean.isprintable():
+    if len(clean) > MAX_NAME_LENGTH or unseen(clean) is not None:
         raise ValueError(
             f"groups: expected at most {MAX_NAME_LENGTH} printable characters, got {clean[:80]!r}"
         )

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ovseg_ros.characters import unseen
 from ovseg_ros.types import (
     MAX_ID,
     MAX_NAME_LENGTH,
@@ -66,7 +67,7 @@ def test_normalising_twice_changes_nothing(text: str):
     except ValueError:
         return
     assert normalise_name(clean) == clean
-    assert clean.isprintable()
+    assert unseen(clean) is None
     assert 0 < len(clean) <= MAX_NAME_LENGTH
 
 
