@@ -16,6 +16,11 @@ import torch
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.pretrained import load_pretrained
 
+_MAX_REPLY_BYTES = 1 << 22
+"""4 MiB; the longest answer that may be asked for has about 20 kB."""
+
+_MAX_ERROR_BYTES = 1 << 14
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChatConfig(Config):
@@ -124,6 +129,16 @@ class TransformersChat:
         return self._loaded
 
 
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Raises what urllib would follow, with the key, to wherever the server says."""
+
+    def redirect_request(self, *args: Any) -> None:
+        """Follow nothing."""
+
+
+_OPENER = urllib.request.build_opener(_NoRedirect)
+
+
 class EndpointChat:
     """A server with OpenAI's ``/chat/completions``: vLLM, llama.cpp, Ollama, or a hosted one."""
 
@@ -178,19 +193,39 @@ class EndpointChat:
 
     def _ask(self, body: dict[str, Any]) -> str:
         headers = {"Content-Type": "application/json"}
-        key = os.environ.get(self._config.key_variable, "")
+        key = self._key()
         if key:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(
             self._address, data=json.dumps(body).encode(), headers=headers
         )
-        with urllib.request.urlopen(request, timeout=self._config.timeout_s) as response:
-            return str(response.read().decode(errors="replace"))
+        ends = time.monotonic() + self._config.timeout_s
+        with _OPENER.open(request, timeout=self._config.timeout_s) as response:
+            return self._read(response, ends)
+
+    def _read(self, response: http.client.HTTPResponse, ends: float) -> str:
+        """Return the body; a server that sends a byte now and then, or no end, is given up."""
+        read = b""
+        while part := response.read1(1 << 16):
+            read += part
+            if len(read) > _MAX_REPLY_BYTES:
+                raise ValueError(self._failed(f"expected at most {_MAX_REPLY_BYTES} bytes"))
+            if time.monotonic() > ends:
+                raise TimeoutError("the answer takes too long")
+        return read.decode(errors="replace")
+
+    def _key(self) -> str:
+        key = os.environ.get(self._config.key_variable, "").strip()
+        if not (key.isascii() and (key.isprintable())):
+            raise ValueError(
+                f"key_variable: ${self._config.key_variable} holds no key: odd letters"
+            )
+        return key
 
     def _content(self, text: str) -> str:
         try:
             content = json.loads(text)["choices"][0]["message"]["content"]
-        except (ValueError, KeyError, IndexError, TypeError):
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             raise ValueError(
                 self._failed(f"expected a chat completion, got {text[:200]!r}")
             ) from None
@@ -200,15 +235,22 @@ class EndpointChat:
         hint = ""
         if reason.startswith(("status 401", "status 403")):
             hint = f"; is ${self._config.key_variable} right?"
-        return f"{self._address}: {reason}{hint}"
+        text = f"{self._address}: {reason}{hint}"
+        key = self._key()
+        return text.replace(key, "***") if key else text  # some servers quote it
 
 
 def _detail(error: urllib.error.HTTPError) -> str:
     """Return what the server says about an error, in one short line."""
+    if 300 <= error.code < 400:
+        return (
+            f"a redirect to {error.headers.get('Location')}, and the key is for this address only"
+        )
     try:
-        return " ".join(error.read().decode(errors="replace").split())[:200] or str(error.reason)
-    except OSError:
-        return str(error.reason)
+        text = error.read(_MAX_ERROR_BYTES).decode(errors="replace")
+    except (OSError, http.client.HTTPException):
+        text = ""
+    return " ".join(text.split())[:200] or str(error.reason)
 
 
 def _first(*values: int | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -96,8 +97,10 @@ def endpoint():
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             requests.append((self.path, dict(self.headers), json.loads(body)))
-            status, text = answers.pop(0)
+            status, text, *headers = answers.pop(0)
             self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text.encode())
 
@@ -243,3 +246,66 @@ def test_padding_does_not_change_an_embedding(encoder):
 def test_sentence_bert_may_say_none(encoder):
     config = SentenceBertConfig(weights=str(encoder), min_cosine=0.9999)
     assert SentenceBert(config, ["road", "car"], device="cpu").match("taxi").category is None
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_follows_no_redirect(endpoint, monkeypatch, status):
+    address, answers, requests = endpoint
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    other = address.replace("127.0.0.1", "localhost") + "/elsewhere"
+    answers += [(status, "", ("Location", other)), GOOD]
+    with pytest.raises(ConnectionError, match=f"status {status}, a redirect to {other}"):
+        chat(address).reply("taxi?")
+    assert [path for path, _, _ in requests] == ["/v1/chat/completions"]
+
+
+def test_replies_have_a_limit(endpoint, monkeypatch):
+    address, answers, _ = endpoint
+    answers += [(200, " " * (5 << 20) + GOOD[1]), (400, "x" * (5 << 20))]
+    with pytest.raises(ValueError, match="expected at most 4194304 bytes"):
+        chat(address).reply("taxi?")
+    with pytest.raises(ConnectionError, match=r"status 400, x+$") as caught:
+        chat(address).reply("taxi?")
+    assert len(str(caught.value)) < 400
+    answers.append((200, '{"choices": ' + "[" * 200_000))
+    with pytest.raises(ValueError, match="expected a chat completion"):
+        chat(address).reply("taxi?")
+
+
+def test_a_reply_that_never_ends_is_given_up(monkeypatch):
+    class Trickle(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(200)
+            self.end_headers()
+            for _ in range(100):
+                try:
+                    self.wfile.write(b" ")
+                except OSError:
+                    return
+                time.sleep(0.05)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Trickle)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    start = time.monotonic()
+    with pytest.raises(ConnectionError, match="takes too long"):
+        chat(f"http://127.0.0.1:{server.server_port}", timeout_s=0.3, retries=0).reply("taxi?")
+    assert time.monotonic() - start < 2.0
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_key_is_never_shown(endpoint, monkeypatch):
+    address, answers, _ = endpoint
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    answers.append((401, "wrong key sk-secret"))
+    with pytest.raises(ConnectionError, match=r"wrong key \*\*\*.*OPENAI_API_KEY right"):
+        chat(address).reply("taxi?")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-\x01secret")
+    with pytest.raises(ValueError, match="OPENAI_API_KEY holds no key") as caught:
+        chat(address).reply("taxi?")
+    assert "secret" not in str(caught.value)
