@@ -41,7 +41,7 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def _decode_png(data: bytes) -> np.ndarray:
-    data = data[: _png_end(data)]
+    data = data[: png_end(data)]
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError(
@@ -53,8 +53,14 @@ def _decode_png(data: bytes) -> np.ndarray:
     return cv2.cvtColor(pixels, code, dst=pixels)
 
 
-def _png_end(data: bytes) -> int:
-    """Return where the PNG ends; its chunks carry checksums."""
+def png_end(data: bytes) -> int:
+    """Return where a PNG ends; its chunks carry checksums.
+
+    Raises:
+        ValueError: if it is cut off, damaged or too large.
+    """
+    if not data.startswith(_PNG):
+        raise _damaged("no header")
     at, seen = len(_PNG), False
     while True:
         length, kind = struct.unpack(">I4s", data[at : at + 8].ljust(8, b"\0"))

@@ -30,15 +30,20 @@ def segment(
     max_side: int = typer.Option(
         2048, min=16, help="Larger images are segmented at this size; masks keep the image's."
     ),
+    again: bool = typer.Option(False, help="Also segment what a run before has finished."),
 ) -> None:
     """Segment images, with given or found words.
 
-    Writes NAME.overlay.png, NAME.labels.png (category ids) and NAME.json for every image.
+    Writes NAME.overlay.png, NAME.labels.png (category ids) and NAME.json for every image. A run
+    that was interrupted goes on with the same command.
     """
+    from ovseg_ros.commands import results
     from ovseg_ros.photographs import find_images
     from ovseg_ros.pipeline import build_pipeline
 
-    files = find_images(images)
+    files = results.without_results(
+        find_images(images), out, [path for path in images if path.is_file()]
+    )
     words = [word.strip() for word in names.split(",") if word.strip()]
     if names and not words:
         raise ValueError(f"--names: expected words with commas between them, got {names!r}")
@@ -48,16 +53,19 @@ def segment(
     if not words and config.discovery.name == "none":
         raise ValueError("--names: expected words, as this preset discovers none")
     pipeline = build_pipeline(config)
-    stems = _stems(files)
     out.mkdir(parents=True, exist_ok=True)
+    stems = results.result_names(files, out)
+    settings = results.settings_digest(config, names=words, seed=seed, max_side=max_side)
 
     def run(path: Path) -> str:
         from ovseg_ros.commands.segmenting import segment_photograph
 
+        known = None if again else results.finished(path, out, stems[path], settings)
+        if known is not None:
+            return f"{_shown(known['categories'])} (made before)"
         found = segment_photograph(pipeline, path, words, seed=seed, max_side=max_side)
-        found.write(out, stems[path])
-        shown = ", ".join(f"{c['name']} {c['share']:.0%}" for c in found.categories)
-        return shown or "nothing"
+        found.write(out, stems[path], settings)
+        return _shown(found.categories)
 
     _each(files, run)
 
@@ -104,6 +112,10 @@ def _as_data(path: Path, found: Discovery) -> dict[str, Any]:
     }
 
 
+def _shown(categories: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(f"{c['name']} {c['share']:.0%}" for c in categories) or "nothing"
+
+
 def _each(files: Sequence[Path], run: Callable[[Path], str], *, with_name: bool = True) -> None:
     """Run every file; one that fails is named and the others go on, but the exit code is 1."""
     from ovseg_ros.cli import complain
@@ -123,14 +135,3 @@ def _each(files: Sequence[Path], run: Callable[[Path], str], *, with_name: bool 
     if failed:
         complain(f"{failed} of {len(files)} images failed")
         raise typer.Exit(1)
-
-
-def _stems(files: Sequence[Path]) -> dict[Path, str]:
-    """Return a name for the results of every file; equal stems get numbers."""
-    stems: dict[Path, str] = {}
-    for path in files:
-        stem, number = path.stem, 2
-        while stem in stems.values():
-            stem, number = f"{path.stem}_{number}", number + 1
-        stems[path] = stem
-    return stems

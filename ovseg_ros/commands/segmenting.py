@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from ovseg_ros.commands.results import PICTURES, file_digest, write_whole
 from ovseg_ros.drawing import overlay, with_legend
 from ovseg_ros.photographs import read_image
 from ovseg_ros.pipeline import Pipeline
@@ -37,20 +39,30 @@ class Segmented:
     categories: tuple[dict[str, Any], ...]
     captions: tuple[str, ...]
 
-    def write(self, folder: Path, stem: str) -> None:
-        """Write STEM.overlay.png, STEM.labels.png and STEM.json into a folder."""
+    def write(self, folder: Path, stem: str, settings: str) -> None:
+        """Write STEM.overlay.png, STEM.labels.png and, last, STEM.json into a folder.
+
+        Args:
+            folder: Where to.
+            stem: The files' name.
+            settings: What :func:`ovseg_ros.commands.results.settings_digest` says.
+        """
         legend = {entry["id"]: entry["name"] for entry in self.categories}
         picture = with_legend(overlay(self.image, self.labels), legend)
-        Image.fromarray(picture).save(folder / f"{stem}.overlay.png")
-        Image.fromarray(self.labels).save(folder / f"{stem}.labels.png")
+        for suffix, pixels in zip(PICTURES, (picture, self.labels), strict=True):
+            save = partial(Image.fromarray(pixels).save, format="PNG")
+            write_whole(folder / f"{stem}{suffix}", save)
         data = {
             "image": str(self.path),
             "width": self.image.shape[1],
             "height": self.image.shape[0],
             "categories": list(self.categories),
             "captions": list(self.captions),
+            "sha256": file_digest(self.path),
+            "settings": settings,
         }
-        (folder / f"{stem}.json").write_text(json.dumps(data, indent=1) + "\n")
+        text = json.dumps(data, indent=1) + "\n"
+        write_whole(folder / f"{stem}.json", lambda path: path.write_text(text))
 
 
 def segment_photograph(

@@ -103,12 +103,17 @@ def describe(
             "is one segment per class; void and crowds as in COCO's evaluation"
         ),
         "options": flat,
-        "weights": {
-            leaf.name: fingerprint(str(leaf.value))
-            for leaf in (describe_options(options, used=True) if options else ())
-            if leaf.kind == "weights" and leaf.value
-        },
+        "weights": used_weights(options) if options else {},
         "versions": versions(),
+    }
+
+
+def used_weights(options: Config) -> dict[str, str]:
+    """Return the fingerprints of the weights that options use."""
+    return {
+        leaf.name: fingerprint(str(leaf.value))
+        for leaf in describe_options(options, used=True)
+        if leaf.kind == "weights" and leaf.value
     }
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +196,89 @@ def test_images_of_one_name_do_not_overwrite_each_other(ovseg, photographs, tmp_
     assert ovseg("segment", *files, "--out", tmp_path)[0] == 0
     assert json.loads((tmp_path / "color.json").read_text())["width"] == 64
     assert json.loads((tmp_path / "color_2.json").read_text())["width"] == 5
+
+
+def test_a_run_that_was_interrupted_goes_on(ovseg, photographs, tmp_path):
+    """Ctrl-C in the middle of a picture: nothing half is left, and the rest is done later."""
+    files = [photographs / name for name in ("color.jpg", "gray.png", "deep.png")]
+    save, calls = Image.Image.save, []
+
+    def interrupted(self, path, **options):
+        calls.append(path)
+        if len(calls) == 4:
+            Path(path).write_bytes(b"half")
+            raise KeyboardInterrupt
+        save(self, path, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Image.Image, "save", interrupted)
+        assert ovseg("segment", *files, "--out", tmp_path)[0] == 130
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {
+        *(f"color{suffix}" for suffix in (".json", ".labels.png", ".overlay.png")),
+        "gray.overlay.png",
+    }
+    stamp = (tmp_path / "color.labels.png").stat().st_mtime_ns
+    code, out, _ = ovseg("segment", *files, "--out", tmp_path)
+    assert (code, out.count("(made before)")) == (0, 1)
+    assert (tmp_path / "color.labels.png").stat().st_mtime_ns == stamp
+    assert json.loads((tmp_path / "deep.json").read_text())["categories"]
+    for changed in (["--seed", "1"], ["--names", "duck"], ["--max-side", "32"], ["--again"]):
+        code, out, _ = ovseg("segment", *files, "--out", tmp_path, *changed)
+        assert (code, out.count("(made before)")) == (0, 0), changed
+
+
+def test_what_was_damaged_or_changed_is_made_anew(ovseg, photographs, tmp_path):
+    words = ("segment", photographs / "color.jpg", "--out", tmp_path)
+    ovseg(*words)
+    whole = (tmp_path / "color.labels.png").read_bytes()
+    for name, content in {
+        "color.labels.png": whole[:-9],
+        "color.overlay.png": b"",
+        "color.json": b"{",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        assert "(made before)" not in ovseg(*words)[1], name
+        assert "(made before)" in ovseg(*words)[1]
+    assert (tmp_path / "color.labels.png").read_bytes() == whole
+    Image.new("RGB", (9, 9)).save(photographs / "color.jpg")
+    assert "(made before)" not in ovseg(*words)[1]
+
+
+def test_results_inside_the_folder_of_photographs_are_no_photographs(ovseg, tmp_path):
+    photographs = tmp_path / "photographs"
+    photographs.mkdir()
+    Image.new("RGB", (9, 9)).save(photographs / "a.png")
+    for out in (photographs / "out", photographs, tmp_path / "elsewhere"):
+        for _ in range(2):
+            code, printed, _ = ovseg("segment", photographs, "--out", out)
+            assert (code, len(printed.splitlines())) == (0, 1)
+    mine = photographs / "out" / "a.overlay.png"  # unless it is meant
+    assert ovseg("segment", mine, "--out", tmp_path / "third")[0] == 0
+    assert (tmp_path / "third" / "a.overlay.json").is_file()
+    code, _, err = ovseg("segment", photographs / "out", "--out", tmp_path / "fourth")
+    assert code == 2
+    assert "found only results of earlier runs" in err
+
+
+def test_one_file_given_twice_loses_nothing(ovseg, photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs)
+    code, out, _ = ovseg("segment", "color.jpg", photographs / "color.jpg", "--out", tmp_path)
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert (tmp_path / "color.json").is_file()
+    assert not (tmp_path / "color_2.json").exists()
+
+
+def test_another_photograph_of_that_name_overwrites_nothing(ovseg, photographs, tmp_path):
+    """Not even in another run; and every run finds its own results again."""
+    other = photographs / "other"
+    other.mkdir()
+    Image.new("RGB", (5, 5)).save(other / "color.png")
+    for _ in range(2):
+        for path in (photographs / "color.jpg", other / "color.png"):
+            assert ovseg("segment", path, "--out", tmp_path)[0] == 0
+    assert json.loads((tmp_path / "color.json").read_text())["width"] == 64
+    assert json.loads((tmp_path / "color_2.json").read_text())["width"] == 5
+    assert len(list(tmp_path.glob("*.json"))) == 2
 
 
 def test_discover_prints_names_and_json(ovseg, photographs):
