@@ -180,11 +180,18 @@ class _Cache:
         part = f".{shard.rank}-{shard.count}" if shard.count > 1 else ""
         self._own = folder / f"{name}{part}.jsonl"
         for path in sorted(folder.glob(f"{name}*.jsonl")):
-            lines = path.read_text().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith("\n")]  # the last may be cut off
+            lines = path.read_bytes().splitlines(keepends=True)
+            whole = [line for line in lines if line.endswith(b"\n")]  # the last may be cut off
             if path == self._own and len(whole) < len(lines):
-                path.write_text("".join(whole))
-            for record in map(ImageRecord.from_json, whole):
+                path.write_bytes(b"".join(whole))
+            for number, line in enumerate(whole, start=1):
+                try:
+                    record = ImageRecord.from_json(line.decode())
+                except ValueError as error:
+                    raise ValueError(
+                        f"resume: {path}, line {number} is damaged: {error}; without that line its "
+                        "image is measured again"
+                    ) from None
                 self.records[record.index] = record
 
     def add(self, record: ImageRecord) -> None:

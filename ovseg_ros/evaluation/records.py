@@ -51,8 +51,18 @@ class ImageRecord:
 
     @classmethod
     def from_json(cls, line: str) -> ImageRecord:
-        """Read a line that :meth:`to_json` wrote."""
-        values = json.loads(line)
+        """Read a line that :meth:`to_json` wrote.
+
+        Raises:
+            ValueError: if it is another one, or a damaged one.
+        """
+        try:
+            return cls._from_values(json.loads(line))
+        except (KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            raise ValueError(f"expected a record of an image ({error})") from None
+
+    @classmethod
+    def _from_values(cls, values: dict[str, Any]) -> ImageRecord:
         for key in ("confusion", "boundary_free"):
             if values[key] is not None:
                 values[key] = [tuple(cell) for cell in values[key]]
@@ -61,7 +71,19 @@ class ImageRecord:
                 int(label): ClassCounts(**counts) for label, counts in values["panoptic"].items()
             }
         values["vocabulary"] = metrics.VocabularyScore(**values["vocabulary"])
-        return cls(**values)
+        record = cls(**values)
+        counts = [n for cell in (*record.confusion, *(record.boundary_free or ())) for n in cell]
+        counts += [record.index, *vars(record.vocabulary).values()]
+        numbers = [record.miou, record.c_miou, *record.seconds.values()]
+        words = [record.id, *record.mapping, *filter(None, record.mapping.values())]
+        if (
+            any(len(cell) != 3 for cell in (*record.confusion, *(record.boundary_free or ())))
+            or any(type(count) is not int or count < 0 for count in counts)
+            or not all(isinstance(number, (int, float)) for number in numbers)
+            or not all(isinstance(word, str) for word in words)
+        ):
+            raise ValueError("expected a record of an image (a value of another type)")
+        return record
 
 
 @dataclass(frozen=True, kw_only=True)

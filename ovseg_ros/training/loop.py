@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from ovseg_ros.config import Config, describe, option
 from ovseg_ros.models.device import resolve_device
+from ovseg_ros.models.files import first_line
 from ovseg_ros.training.distributed import average_gradients, join, rank
 
 
@@ -73,19 +75,23 @@ def optimise(
         recipe: All options of the recipe; a run goes on with the same ones only.
 
     Raises:
-        ValueError: if ``out`` holds a run with other options, or a loss is not finite.
+        ValueError: if ``out`` holds a run with other options or a damaged checkpoint, or a loss is
+            not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
     optimizers = _optimizers(model, config)
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
     options = _fixed(recipe, config)
     if checkpoint.is_file():
-        state = torch.load(checkpoint, weights_only=True, map_location=_device(model))
-        _check_options(state.get("options", {}), options, out)
-        model.load_state_dict(state["model"])
-        for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        first, spent = state["step"], state["seconds"]
+        with _named(checkpoint):
+            state = torch.load(checkpoint, weights_only=True, map_location=_device(model))
+            found = dict(state.get("options", {}))
+        _check_options(found, options, out)
+        with _named(checkpoint):
+            model.load_state_dict(state["model"])
+            for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            first, spent = int(state["step"]), float(state["seconds"])
     rows = _read_log(out / "log.csv", before=first)
     started = time.monotonic()
     bar = tqdm(
@@ -193,6 +199,18 @@ def _schedule(progress: float, warmup: float) -> float:
     if progress < warmup:
         return (progress + 1e-3) / warmup
     return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / max(1e-9, 1 - warmup)))
+
+
+@contextlib.contextmanager
+def _named(checkpoint: Path) -> Iterator[None]:
+    """Name the checkpoint in whatever it makes its reader raise."""
+    try:
+        yield
+    except Exception as error:  # UnpicklingError, BadZipFile, KeyError, RuntimeError, ...
+        raise ValueError(
+            f"out: {checkpoint} is damaged or of another model ({first_line(error)}); without it "
+            "training starts anew"
+        ) from None
 
 
 def _read_log(path: Path, before: int) -> list[dict[str, float]]:

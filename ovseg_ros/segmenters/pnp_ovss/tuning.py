@@ -204,12 +204,22 @@ def read_trials(log: Path) -> list[Trial]:
     """Return the whole lines of a log as trials; one that was cut off is taken away."""
     if not log.is_file():
         return []
-    lines = log.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n")]
+    lines = log.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
     if len(whole) < len(lines):
-        log.write_text("".join(whole))
-    entries = [json.loads(line) for line in whole]
-    return [Trial(Setting(**entry["setting"]), entry["reward"]) for entry in entries]
+        log.write_bytes(b"".join(whole))
+    return [_trial(line, f"{log}, line {number}") for number, line in enumerate(whole, start=1)]
+
+
+def _trial(line: bytes, place: str) -> Trial:
+    try:
+        entry = json.loads(line)
+        return Trial(Setting(**entry["setting"]), float(entry["reward"]))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(
+            f"log: {place} is damaged: expected a trial ({error}); without that line it is tried "
+            "again"
+        ) from None
 
 
 def shrink(image: np.ndarray, max_side: int) -> np.ndarray:

@@ -135,6 +135,37 @@ def test_a_killed_run_continues(toy_data, toy_pipeline, tmp_path):
     assert stable(resumed.summary()) == stable(fresh.summary())
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda line: line[:-2] + b"\n", id="cut"),
+        pytest.param(lambda line: b"\n", id="empty"),
+        pytest.param(lambda line: b"[" * 50_000 + b"\n", id="deep"),
+        pytest.param(lambda line: b"\xff\xfe\n", id="no text"),
+        pytest.param(lambda line: bytes(len(line)) + b"\n", id="zeros"),
+        pytest.param(lambda line: b"[1, 2]\n", id="a list"),
+        pytest.param(lambda line: b"null\n", id="null"),
+        pytest.param(lambda line: line.replace(b'"confusion"', b'"confusio"'), id="a key"),
+        pytest.param(lambda line: line.replace(b'"index": 1', b'"index": "1"'), id="a type"),
+        pytest.param(lambda line: line.replace(b'"index": 1', b'"index": -1'), id="a sign"),
+        pytest.param(lambda line: line.replace(b"[[", b"[[7, "), id="a cell"),
+    ],
+)
+def test_a_damaged_record_is_named(toy_data, toy_pipeline, tmp_path, damage):
+    evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path)
+    (cache,) = tmp_path.iterdir()
+    lines = cache.read_bytes().splitlines(keepends=True)
+    broken = damage(lines[1])
+    assert broken != lines[1]
+    cache.write_bytes(lines[0] + broken + lines[2])
+    with pytest.raises(ValueError, match=rf"resume: .*{cache.name}, line 2 is damaged: ") as caught:
+        evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    cache.write_bytes(lines[0] + lines[2])
+    evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path)
+    assert toy_pipeline.discoverer.seeds == [100, 101, 102, 101]
+
+
 def test_another_protocol_does_not_use_the_cache(toy_data, toy_pipeline, tmp_path):
     evaluate(toy_pipeline, toy_data, AUTO, resume=tmp_path)
     evaluate(toy_pipeline, toy_data, EvaluationConfig(vocabulary="auto", seed=7), resume=tmp_path)

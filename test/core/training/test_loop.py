@@ -187,3 +187,18 @@ def test_muon_takes_the_matrices_inside_blocks(tmp_path: Path, monkeypatch: pyte
     assert shapes == []
     run(tmp_path / "with", steps=2, muon_lr=0.02)
     assert shapes == [[(4, 4), (4, 4)]] * 2
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda d: b"", lambda d: d[: len(d) // 2], lambda d: bytes(len(d)), lambda d: b"cut"]
+)
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage):
+    with pytest.raises(Killed):
+        run(tmp_path, killed_at=16)
+    checkpoint = tmp_path / "checkpoint.pt"
+    checkpoint.write_bytes(damage(checkpoint.read_bytes()))
+    with pytest.raises(ValueError, match=r"out: .*checkpoint\.pt is damaged") as caught:
+        run(tmp_path)
+    assert len(str(caught.value).splitlines()) == 1
+    checkpoint.unlink()
+    run(tmp_path)

@@ -113,6 +113,10 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path):
     assert masks.asked == settings  # each once
     assert best(again) == Trial(settings[1], 1.0)
     assert read_trials(log) == again
+    for damage in ("{\n", "[1]\n", "null\n", '{"setting": {"layer": 1}, "reward": 1}\n'):
+        log.write_text(log.read_text().splitlines(keepends=True)[0] + damage)
+        with pytest.raises(ValueError, match=r"log: .*trials\.jsonl, line 2 is damaged"):
+            read_trials(log)
 
 
 def test_no_name_anywhere(tmp_path: Path):
