@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import inspect
-import threading
-from collections import deque
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from ovseg_ros.drawing import palette
-from ovseg_ros.nodes.conversions import stamp_from_msg
+from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
 from ovseg_ros.nodes.images import depth_from_msg
 
 if TYPE_CHECKING:
@@ -57,13 +56,14 @@ def labelled_points(
         Points, (N,) :data:`POINT`.
 
     Raises:
-        ValueError: if the intrinsics are empty.
+        ValueError: if the intrinsics are empty or not finite.
     """
     fx, cx, fy, cy = camera.k[0], camera.k[2], camera.k[4], camera.k[5]
-    if not (fx > 0 and fy > 0 and camera.width and camera.height):
+    finite = all(map(math.isfinite, (fx, cx, fy, cy)))
+    if not (finite and fx > 0 and fy > 0 and camera.width and camera.height):
         raise ValueError(
             f"camera_info: expected a calibrated camera, got focal lengths {fx:g}, {fy:g} "
-            f"for {camera.width}x{camera.height}"
+            f"and centre {cx:g}, {cy:g} for {camera.width}x{camera.height}"
         )
     height, width = depth.shape
     rows, columns = np.arange(0, height, stride), np.arange(0, width, stride)
@@ -113,17 +113,21 @@ def cloud_to_msg(points: np.ndarray, header: Header) -> PointCloud2:
 
 
 class CloudInput:
-    """Keeps the newest depth and intrinsics, and publishes ``~/points`` of the first camera."""
+    """Keeps the newest depth and intrinsics, and publishes ``~/points`` of the first camera.
+
+    Attributes:
+        trouble: Why the last picture had no points, for diagnostics; empty if it had.
+    """
 
     def __init__(self, node: SegmentationNode) -> None:
         """Subscribe to depth and intrinsics."""
         self._node = node
-        self._lock = threading.Lock()
-        self._depths: deque[Image] = deque(maxlen=10)
+        self.trouble = ""
+        self._depths = DepthBuffer()
         self._camera: CameraInfo | None = None
         config = node.config
         self._sensors = [
-            node.sensor(Image, config.depth_topic, self._on_depth),
+            node.sensor(Image, config.depth_topic, self._depths.add),
             node.sensor(CameraInfo, config.camera_info_topic, self._on_camera_info),
         ]
         self._points = node.publisher(PointCloud2, "~/points")
@@ -134,32 +138,32 @@ class CloudInput:
             sensor.close()
         self._node.destroy_publisher(self._points)
 
+    def take(self, picture: Picture) -> None:
+        """Hold the depth of a picture whose labels will come."""
+        self._depths.hold(picture.header)
+
     def publish(self, picture: Picture, labels: np.ndarray) -> None:
         """Publish the points of a picture with labels (H, W) if there is depth for it."""
-        stamp = stamp_from_msg(picture.header.stamp)
-        with self._lock:
-            depth = min(self._depths, key=lambda d: _distance(d, stamp), default=None)
-            camera = self._camera
-        if not self._points.get_subscription_count() or depth is None or camera is None:
-            return
-        if _distance(depth, stamp) > self._node.config.depth_slop_s * 1e9:
+        depth, apart_s = self._depths.nearest(picture.header)
+        camera, slop_s = self._camera, self._node.config.depth_slop_s
+        self.trouble = ""
+        if depth is None or camera is None:
+            self.trouble = "no depth" if depth is None else "no camera_info"
+        elif apart_s > slop_s:
+            self.trouble = f"depth is {apart_s:.3f} s from the image, depth_slop_s is {slop_s:g}"
+        if self.trouble or depth is None or camera is None:
             return
         stride = self._node.config.cloud_stride
         try:
+            check_frames(picture.header, depth=depth.header, camera_info=camera.header)
+            if not self._points.get_subscription_count():
+                return
             points = labelled_points(depth_from_msg(depth), labels, camera, stride=stride)
         except ValueError as error:
+            self.trouble = str(error)
             self._node.refuse(f"depth: {error}")
             return
         self._points.publish(cloud_to_msg(points, picture.header))
 
-    def _on_depth(self, message: Image) -> None:
-        with self._lock:
-            self._depths.append(message)
-
     def _on_camera_info(self, message: CameraInfo) -> None:
-        with self._lock:
-            self._camera = message
-
-
-def _distance(message: Any, stamp: int) -> int:
-    return abs(stamp_from_msg(message.header.stamp) - stamp)
+        self._camera = message

@@ -115,6 +115,9 @@ class SegmentationNode(ImageNode):
             if newest > self._taken_stamp - _JUMP_NS:
                 newest = max(self._taken_stamp, newest)
             self._taken_stamp = newest  # a bag that starts again takes the clock back
+        for picture in pictures:
+            if self._cloud is not None and picture.camera == 0:
+                self._cloud.take(picture)
         sizes: dict[tuple[int, ...], list[Picture]] = {}
         for picture in pictures:
             if not self._carry(picture):

@@ -1,0 +1,112 @@
+"""Depth for a picture: of its time, of its place, and still there when a slow mask is done."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from fakes import ColourSegmenter, picture
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+
+from ovseg_ros.nodes.conversions import stamp_from_msg, stamp_to_msg
+from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
+from ovseg_ros.nodes.images import image_to_msg
+from ovseg_ros.nodes.point_cloud import POINT, labelled_points
+from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.vocabulary.living import LivingVocabulary
+
+MS = 10**6
+
+
+def at(stamp, frame_id=""):
+    return Header(stamp=stamp_to_msg(stamp), frame_id=frame_id)
+
+
+def depth(stamp):
+    return Image(header=at(stamp))
+
+
+def test_the_nearest_in_time():
+    buffer = DepthBuffer()
+    assert buffer.nearest(at(0)) == (None, 0.0)
+    for stamp in (0, 33 * MS, 66 * MS):
+        buffer.add(depth(stamp))
+    found, apart_s = buffer.nearest(at(40 * MS))
+    assert stamp_from_msg(found.header.stamp) == 33 * MS
+    assert apart_s == pytest.approx(0.007)
+
+
+def test_a_slow_mask_finds_the_depth_of_its_picture():
+    buffer = DepthBuffer()
+    for stamp in range(0, 3000 * MS, 33 * MS):
+        buffer.add(depth(stamp))
+        if stamp == 330 * MS:
+            buffer.hold(at(330 * MS))
+    assert buffer.nearest(at(330 * MS))[1] == 0.0
+    assert buffer.nearest(at(660 * MS))[1] > 0.3  # one that nobody held is gone
+    buffer.hold(at(2970 * MS))
+    assert buffer.nearest(at(330 * MS))[1] > 1.0
+
+
+def test_depth_may_come_after_its_picture():
+    buffer = DepthBuffer()
+    buffer.add(depth(0))
+    buffer.hold(at(33 * MS))
+    buffer.add(depth(33 * MS))
+    assert buffer.nearest(at(33 * MS))[1] == 0.0
+
+
+def test_frames():
+    check_frames(at(0, "camera"), depth=at(0, "camera"), camera_info=at(0))
+    check_frames(at(0), depth=at(0, "camera"))
+    with pytest.raises(ValueError, match=r"depth: expected frame_id .camera.* got .infrared."):
+        check_frames(at(0, "camera"), depth=at(0, "infrared"))
+    with pytest.raises(ValueError, match="camera_info: expected frame_id 'camera'"):
+        check_frames(at(0, "camera"), depth=at(0), camera_info=at(0, "other"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [0, 2, 4, 5])
+def test_intrinsics_that_are_no_numbers_give_no_points(place, value):
+    camera = CameraInfo(width=4, height=4)
+    camera.k = [2.0, 0.0, 1.5, 0.0, 2.0, 1.5, 0.0, 0.0, 1.0]
+    ones = np.ones((4, 4), np.float32)
+    assert len(labelled_points(ones, ones.astype(np.uint8), camera)) == 16
+    camera.k[place] = value
+    with pytest.raises(ValueError, match="camera_info: expected a calibrated camera"):
+        labelled_points(ones, ones.astype(np.uint8), camera)
+
+
+def test_points_at_30_hz_with_slow_masks(graph):
+    """Masks of 1.2 s, and depth of 30 Hz that is forgotten after 0.7 s."""
+    node = graph.add(
+        SegmentationNode,
+        lambda config: Pipeline(
+            ColourSegmenter(delay_s=1.2), None, LivingVocabulary(config.vocabulary)
+        ),
+        depth_topic="/depth",
+        vocabulary__mode="fixed",
+        vocabulary__names=["red block", "green block"],
+    )
+    clouds = graph.listen(PointCloud2, "/segmentation_node/points")
+    publish = graph.camera()
+    depths = graph.client.create_publisher(Image, "/depth", 5)
+    infos = graph.client.create_publisher(CameraInfo, "/camera_info", 5)
+    info = CameraInfo(width=64, height=48)
+    info.k = [50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0]
+    stripes = picture("red block", "green block")
+
+    def send(frame_id="camera"):
+        header = graph.header()
+        header.frame_id = "camera"
+        infos.publish(info)
+        publish(stripes, header=header)
+        depth_header = Header(stamp=header.stamp, frame_id=frame_id)
+        depths.publish(image_to_msg(np.full((24, 32), 2000, np.uint16), "16UC1", depth_header))
+
+    graph.until(send, lambda: clouds)
+    assert set(np.frombuffer(clouds[0].data, POINT)["label"]) == {1, 2}
+    assert node._cloud.trouble == ""
+    graph.until(lambda: send("infrared"), lambda: "infrared" in node._cloud.trouble)
