@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+MAX_PIXELS = 178_956_970
+"""Most pixels of a photograph: what Pillow takes for a bomb beyond, 512 MiB as RGB."""
+
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 """Suffixes of files that are taken for images in a folder."""
 
@@ -35,7 +38,7 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def read_image(path: Path, *, oriented: bool = True) -> np.ndarray:
+def read_image(path: Path, *, oriented: bool = True, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Read an image of any kind as RGB, (H, W, 3) uint8.
 
     Alpha is laid over white, 16-bit images are scaled to 8 bit, of animations the first frame is
@@ -44,10 +47,11 @@ def read_image(path: Path, *, oriented: bool = True) -> np.ndarray:
     Args:
         path: The file.
         oriented: Turn the image upright as its EXIF says.
+        max_pixels: Larger images are refused before they are decoded.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no image, or a damaged one; the message names the path.
+        ValueError: if it is no image, a damaged one or too large; the message names the path.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
@@ -55,11 +59,22 @@ def read_image(path: Path, *, oriented: bool = True) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, not too large
             with Image.open(path) as opened:
+                if opened.width * opened.height > max_pixels:
+                    size = f"{opened.width}x{opened.height}"
+                    raise ValueError(f"expected at most {max_pixels} pixels, got {size}")
                 opened.load()
-                return _to_rgb(ImageOps.exif_transpose(opened) if oriented else opened)
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        detail = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
-        raise ValueError(f"{path}: not an image, or a damaged one{detail}") from None
+                return _to_rgb(_upright(opened) if oriented else opened)
+    except UnidentifiedImageError:
+        raise ValueError(f"{path}: not an image, or a damaged one") from None
+    except Exception as error:  # struct.error, zlib.error, SyntaxError, MemoryError, a bomb, ...
+        raise ValueError(f"{path}: not an image, or a damaged one ({error})") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF says nothing; the picture is as good as without
+        return image
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

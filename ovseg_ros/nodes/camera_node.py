@@ -84,8 +84,9 @@ class CameraNode(BaseNode):
             if shot is None and self.config.loop:
                 self._shots = self._source.shots()
                 shot = next(self._shots, None)
-        except (ValueError, OSError) as error:
-            self.get_logger().error(f"skipped a picture: {error}", throttle_duration_sec=5.0)
+        except Exception as error:  # also of OpenCV, of a bag's reader, out of memory
+            reason = str(error) or type(error).__name__
+            self.get_logger().error(f"skipped a picture: {reason}", throttle_duration_sec=5.0)
             return
         if shot is None:
             self.get_logger().info("the source has ended")

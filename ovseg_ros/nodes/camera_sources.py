@@ -13,10 +13,14 @@ import numpy as np
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
+from ovseg_ros.codecs.limits import MAX_PIXELS, check_size
 from ovseg_ros.nodes.images import image_from_msg
+from ovseg_ros.photographs import read_image
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
+_FASTEST_HZ = 1000.0
+
 BAGS = (".mcap", ".db3", ".bag")
 
 
@@ -132,12 +136,10 @@ def _replayed(path: Path) -> Source:
 
 
 def _picture(file: Path) -> Shot:
-    # np.fromfile instead of cv2.imread: that one takes no path with unusual letters.
-    data = np.fromfile(file, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise ValueError(f"source: {file} is not a picture that OpenCV can read")
-    return Shot(image=cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+    try:
+        return Shot(image=read_image(file, max_pixels=MAX_PIXELS))
+    except ValueError as error:
+        raise ValueError(f"source: {error}") from None
 
 
 def _video(path: Path) -> Source:
@@ -154,11 +156,18 @@ def _video(path: Path) -> Source:
 
     video = cv2.VideoCapture(str(path))
     rate_hz = float(video.get(cv2.CAP_PROP_FPS))
+    width, height = video.get(cv2.CAP_PROP_FRAME_WIDTH), video.get(cv2.CAP_PROP_FRAME_HEIGHT)
     opened = video.isOpened()
     video.release()
     if not opened:
         raise ValueError(f"source: {path} is not a video that OpenCV can read")
-    return Source(shots=shots, rate_hz=rate_hz or 10.0)
+    check_size((int(height), int(width)), f"video {path}")
+    return Source(shots=shots, rate_hz=_plausible(rate_hz))
+
+
+def _plausible(rate_hz: float) -> float:
+    """Return a file's own rate, and 10 Hz where it has none that a camera could have."""
+    return rate_hz if 0.0 < rate_hz <= _FASTEST_HZ else 10.0
 
 
 def _bag(path: Path) -> Source:
@@ -180,11 +189,15 @@ def _bag(path: Path) -> Source:
     def shot(message: Any) -> Shot:
         return Shot(image=image_from_msg(message))
 
-    with AnyReader([folder]) as reader:
-        cameras = [c for c in reader.connections if c.msgtype in kinds]
-        seconds = max(reader.duration / 1e9, 1e-3)
+    try:
+        with AnyReader([folder]) as reader:
+            cameras = [c for c in reader.connections if c.msgtype in kinds]
+            seconds = max(reader.duration / 1e9, 1e-3)
+    except Exception as error:  # each format has its own
+        raise ValueError(f"source: {path} is not a bag, or a damaged one ({error})") from None
     if not cameras:
         raise ValueError(f"source: expected an image topic in the bag {path}, found none")
     return Source(
-        shots=lambda: map(shot, messages()), rate_hz=max(cameras[0].msgcount / seconds, 0.1)
+        shots=lambda: map(shot, messages()),
+        rate_hz=min(max(cameras[0].msgcount / seconds, 0.1), _FASTEST_HZ),
     )

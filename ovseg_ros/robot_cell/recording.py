@@ -17,6 +17,7 @@ from ovseg_ros.robot_cell.objects import category_id, category_names
 
 DEPTH_STEP = 4  # a recording keeps every fourth depth pixel of every fourth row
 VERSION = 2
+MAX_BYTES = 1 << 30  # a recording is kept in memory; the one that ships has 20 MB
 
 
 @dataclass(frozen=True)
@@ -131,14 +132,15 @@ class RecordedSequence(Sequence[SequenceFrame]):
         """
         try:
             self._files = _load(path)
-            self.meta: dict[str, Any] = json.loads(self._files["meta.json"])
-        except (OSError, KeyError, zipfile.BadZipFile) as error:
+            self.meta: dict[str, Any] = dict(json.loads(self._files["meta.json"]))
+        except Exception as error:  # BadZipFile, zlib.error, KeyError, RecursionError, ...
             raise ValueError(
-                f"path must be a recording written by robot_cell.recording.record; got {path}"
+                f"path must be a recording written by robot_cell.recording.record; got {path} "
+                f"({error})"
             ) from error
-        if self.meta["version"] != VERSION:
+        if self.meta.get("version") != VERSION:
             raise ValueError(
-                f"path must hold a recording of version {VERSION}; got {self.meta['version']}"
+                f"path must hold a recording of version {VERSION}; got {self.meta.get('version')}"
             )
         self.fps: float = float(self.meta["fps"])
         self.size: tuple[int, int] = tuple(self.meta["size"])
@@ -201,4 +203,7 @@ def _load(path: str | Path | None) -> dict[str, bytes]:
         with as_file(files("ovseg_ros.robot_cell") / "assets" / "sequence.zip") as shipped:
             return _load(shipped)
     with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+        if size > MAX_BYTES:
+            raise ValueError(f"expected at most {MAX_BYTES} bytes of content, got {size}")
         return {name: archive.read(name) for name in archive.namelist()}

@@ -239,3 +239,28 @@ def test_a_wrong_source_is_refused(name, reason):
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(ValueError, match="found none"):
         build_source(f"replay:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.png", b"\x89PNG\r\n\x1a\n"),
+        ("a.jpg", b"\xff\xd8\xff\xd9"),
+        ("a.tiff", b"II*\0\xff\xff\xff\xff"),
+    ],
+)
+def test_a_damaged_picture_of_a_replay_is_named_and_the_next_one_shown(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((4, 5, 3), np.uint8))
+    shots = build_source(f"replay:{tmp_path}").shots()
+    with pytest.raises(ValueError, match=f"source: .*{name}: not an image"):
+        next(shots)
+    assert next(shots).image.shape == (4, 5, 3)
+
+
+@pytest.mark.parametrize("name", ["a.mcap", "a.db3", "a.bag"])
+def test_a_damaged_bag_is_named(tmp_path, name):
+    pytest.importorskip("rosbags", reason="a dependency of the tests: make installs it")
+    (tmp_path / name).write_bytes(b"\x89MCAP0\r\n" + bytes(50))
+    with pytest.raises(ValueError, match=f"source: .*{name} is not a bag, or a damaged one"):
+        build_source(f"replay:{tmp_path / name}")
