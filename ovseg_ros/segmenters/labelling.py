@@ -1,6 +1,15 @@
-"""From similarities at patch resolution to label masks at image size."""
+"""From similarities at patch resolution to label masks at image size.
+
+Up-sampling every category and taking the best would cost time and memory in proportion to the
+vocabulary. The same labels come cheaper. The categories that win most patches are enlarged; any
+other can win only in the few cells between four patches where it surpasses them at a corner, since
+a bilinear map is a weighted mean of the corners, and is evaluated at these cells' pixels alone.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -10,8 +19,11 @@ from torch import Tensor
 from ovseg_ros.models.stages import stage
 from ovseg_ros.types import MAX_MONO8_ID
 
-WINNERS = 16
-"""How many categories of an image are brought to its size at most: those that win most patches."""
+CHIEF = 16
+"""How many categories of an image are enlarged as a whole: those that win most patches."""
+
+CHUNK = 2**22
+"""Pixels of cells that are evaluated at a time; bounds the memory, not the result."""
 
 
 @torch.inference_mode()
@@ -25,9 +37,9 @@ def label_pixels(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return label masks and confidences.
 
-    A category that wins no patch cannot win many pixels, so only the winners (at most ``WINNERS``
-    of an image) are up-sampled: the cost does not grow with the vocabulary. Every image of a batch
-    is labelled as it would be alone.
+    Every pixel gets the category that wins it when all maps are enlarged bilinearly, however many
+    categories that makes; ties go to the smaller channel. The confidence is the winner's softmax
+    among itself and the (at most ``CHIEF``) categories that win most patches.
 
     Args:
         logits: Similarity of every category, (B, K, h, w) float.
@@ -40,49 +52,181 @@ def label_pixels(
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
         uint8, 0..255 for a softmax probability of 0..1.
     """
+    kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
+    known = torch.from_numpy(ids.astype(np.int64)).to(logits.device, kind)
+    if background is not None:
+        known = F.pad(known, (1, 0))
     with stage("upsample + argmax"):
-        labels, confidence = _label(logits, ids, size_hw, temperature, background)
+        found = [_label(image, size_hw, temperature, background) for image in logits]
+        labels = torch.stack([known[index] for index, _ in found])
+        confidence = torch.stack([share for _, share in found])
     with stage("device to host"):
-        found = labels.cpu().numpy(), confidence.cpu().numpy()
-    return (found[0] if labels.dtype == torch.uint8 else found[0].astype(np.uint16)), found[1]
+        masks = labels.cpu().numpy(), confidence.cpu().numpy()
+    return (masks[0] if kind == torch.uint8 else masks[0].astype(np.uint16)), masks[1]
 
 
 def _label(
-    logits: Tensor,
-    ids: np.ndarray,
-    size_hw: tuple[int, int],
-    temperature: float,
-    background: float | None,
+    logits: Tensor, size_hw: tuple[int, int], temperature: float, background: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Return labels (B, H, W) uint8 or int32 and confidence (B, H, W) uint8 on the device."""
-    winners, won = choose_winners(logits)  # (B, n), by id for stable ties
-    maps = logits.gather(1, winners[..., None, None].expand(-1, -1, *logits.shape[2:]))
-    maps = F.interpolate(maps, size=size_hw, mode="bilinear")  # (B, n, H, W)
-    if len(logits) > 1:  # an image with fewer winners than another has losers among its n
-        maps.masked_fill_(~won[..., None, None], -torch.inf)
-    chosen = torch.from_numpy(ids.astype(np.int64)).to(logits.device)[winners]  # (B, n)
+    """Return the best channel (H, W) int64 and its confidence (H, W) uint8 of an image (K, h, w).
+
+    Channel 0 is the background where there is one.
+    """
+    enlarged = choose_winners(logits[None], most=CHIEF)[0][0]  # (n,) ascending, for stable ties
+    maps = F.interpolate(logits[enlarged][None], size=size_hw, mode="bilinear")[0]  # (n, H, W)
     if background is not None:
-        maps = torch.cat([torch.full_like(maps[:, :1], background), maps], 1)
-        chosen = F.pad(chosen, (1, 0))
-    best, index = maps.max(1)  # (B, H, W)
-    odds = (maps - best[:, None]).div_(temperature).exp_().sum(1)
-    kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
-    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index)
-    return labels, (255 / odds).round_().to(torch.uint8)
+        maps = torch.cat([torch.full_like(maps[:1], background), maps])
+    best, index = maps.max(0)  # (H, W)
+    odds = (maps - best).div_(temperature).exp_().sum(0)
+    shift = 0 if background is None else 1
+    index = F.pad(enlarged + shift, (shift, 0))[index]
+    for rows, columns, values, channels in _challenges(logits, enlarged, size_hw, background):
+        channels = channels + shift
+        before, holder = best[rows, columns], index[rows, columns]
+        # Ties go to the smaller channel, as they would if all were enlarged.
+        won = (values > before) | ((values == before) & (channels < holder))
+        odds[rows, columns] = torch.where(
+            won,
+            odds[rows, columns] * ((before - values) / temperature).clamp(max=0).exp() + 1,
+            odds[rows, columns],
+        )
+        index[rows, columns] = torch.where(won, channels, holder)
+    return index, (255 / odds).round_().to(torch.uint8)
 
 
-def choose_winners(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the categories that win most places, (B, n) int64 ascending, n <= ``WINNERS``.
+def choose_winners(scores: Tensor, *, most: int | None = None) -> tuple[Tensor, Tensor]:
+    """Return the categories that win anywhere, (B, n) int64 ascending.
 
     Args:
         scores: (B, K, h, w).
+        most: Only so many of them: those that win most places.
 
     Returns:
-        The categories, and which of them win anywhere at all, (B, n) bool.
+        The categories, and which of them win anywhere in their own image, (B, n) bool.
     """
     first = scores.argmax(1).flatten(1)  # (B, h * w)
     wins = torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
     wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
-    count = min(WINNERS, int((wins > 0).sum(1).max()))
-    winners = wins.topk(count, dim=1).indices.sort(1).values
+    count = int((wins > 0).sum(1).max())
+    winners = wins.topk(min(count, most or count), dim=1).indices.sort(1).values
     return winners, wins.gather(1, winners) > 0
+
+
+class _Axis(NamedTuple):
+    """Where the pixels of one axis lie among its patches.
+
+    Attributes:
+        after: The patch after each one, the last for itself, (n,) int64.
+        pixels: Pixels between a patch and the one after, (n, p) int64, -1 behind the last.
+        shares: How far each of them is on its way to ``after``, (n, p) float32.
+    """
+
+    after: Tensor
+    pixels: Tensor
+    shares: Tensor
+
+
+def _axis(count: int, size: int, device: torch.device) -> _Axis:
+    """Lay ``size`` pixels over ``count`` patches, as bilinear interpolation does it."""
+    pixel = torch.arange(size, device=device)
+    at = ((pixel + 0.5) * (count / size) - 0.5).clamp(0, count - 1)
+    cell = at.long()
+    place = pixel - torch.searchsorted(cell, torch.arange(count, device=device))[cell]
+    pixels = torch.full((count, int(place.max()) + 1), -1, device=device)
+    shares = torch.zeros(pixels.shape, device=device)
+    pixels[cell, place], shares[cell, place] = pixel, (at - cell).float()
+    return _Axis((torch.arange(count, device=device) + 1).clamp(max=count - 1), pixels, shares)
+
+
+def _challenges(
+    logits: Tensor, enlarged: Tensor, size_hw: tuple[int, int], background: float | None
+) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+    """Yield the best of the channels that are not enlarged, at pixels where one may win.
+
+    Yields:
+        Rows, columns (P,) int64, values (P,) float32 and channels (P,) int64; no pixel twice.
+    """
+    count = logits.shape[2]
+    if len(enlarged) == len(logits):
+        return
+    rows, columns = (
+        _axis(n, size, logits.device) for n, size in zip(logits.shape[1:], size_hw, strict=True)
+    )
+    maps, places = logits.flatten(1), _corner_places(rows, columns)  # (K, C), (4, C)
+    channels, may, cells = _challengers(maps, places, enlarged, background)  # (n,), (n, M), (M,)
+    if not len(cells):
+        return
+    order = torch.arange(len(channels), 0, -1, device=may.device)[:, None]
+    counts, most, pixels = may.sum(0), 1, rows.pixels.shape[1] * columns.pixels.shape[1]
+    while most < 2 * len(channels):
+        alike = ((counts > most // 2) & (counts <= most)).nonzero()[:, 0]
+        width = min(most, len(channels))
+        for part in alike.split(max(1, CHUNK // (pixels * width))):
+            ranked = (may[:, part] * order).topk(width, dim=0)  # ascending channels, then padding
+            owner, cell = channels[ranked.indices], cells[part]  # (c, M), (M,)
+            corner = maps[owner, places[:, None, cell]].float()  # (4, c, M)
+            corner = corner.masked_fill(ranked.values == 0, -1e30)  # infinities would make NaN
+            y, x = cell // count, cell % count
+            left = torch.lerp(corner[0, ..., None], corner[2, ..., None], rows.shares[y])
+            right = torch.lerp(corner[1, ..., None], corner[3, ..., None], rows.shares[y])
+            values, first = torch.lerp(
+                left[..., None], right[..., None], columns.shares[x][:, None]
+            ).max(0)  # (M, y, x)
+            winner = owner.gather(0, first.flatten(1).T).T.reshape(first.shape)
+            down, across = rows.pixels[y][:, :, None], columns.pixels[x][:, None]
+            real = (down >= 0) & (across >= 0)  # (M, y, x)
+            where = (down.expand_as(real)[real], across.expand_as(real)[real])
+            yield *where, values[real], winner[real]
+        most *= 2
+
+
+def _corner_places(rows: _Axis, columns: _Axis) -> Tensor:
+    """Return the patches at every cell's corners, (4, C) int64 with C = h * w."""
+    width = len(columns.after)
+    top = torch.arange(len(rows.after), device=rows.after.device)[:, None] * width
+    left, below = torch.arange(width, device=rows.after.device), rows.after[:, None] * width
+    corners = (top + left, top + columns.after, below + left, below + columns.after)
+    return torch.stack([corner.flatten() for corner in corners])
+
+
+def _challengers(
+    maps: Tensor, places: Tensor, enlarged: Tensor, background: float | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return channels that are not enlarged, and where they may win pixels.
+
+    A channel wins nothing in a cell where another is as good at all four corners. It is compared
+    with the corners' winners and with the best of the others in the middle.
+
+    Args:
+        maps: (K, C) values of all channels at the patches.
+        places: (4, C) patches at the corners of every cell.
+        enlarged: The channels that are enlarged.
+        background: Value of the channel that is everywhere the same, if any.
+
+    Returns:
+        Channels (n,) int64, which of them may win in a cell (n, M) bool, the cells (M,) int64.
+    """
+    first = maps.argmax(0)  # (C,)
+    other = torch.ones(len(maps), dtype=torch.bool, device=maps.device)
+    other[enlarged] = False
+    corner = first[places]  # (4, C)
+    # A cell with one winner at all corners is that winner's; if enlarged, there is nothing to do.
+    cells = ((corner != corner[0]).any(0) | other[corner[0]]).nonzero()[:, 0]  # (M,)
+    at, corner = places[:, cells], corner[:, cells]  # (4, M)
+    # What each corner's winner has at its worst corner, every winner of the cell has at least.
+    least = maps[corner[:, None], at[None]].amin(1).amax(0)  # (M,)
+    if background is not None:
+        least = least.clamp(min=background)
+    floor = torch.full_like(maps[0], torch.inf)
+    floor.scatter_reduce_(0, at.flatten(), least.repeat(4), "amin")
+    channels = ((maps >= floor).any(1) & other).nonzero()[:, 0]
+    values = maps[channels][:, at]  # (n, 4, M)
+    may = values.amax(1) >= least
+    rivals = list(corner)
+    if len(channels):
+        rivals.append(channels[values.mean(1).argmax(0)])
+    for rival in rivals:
+        better = (values > maps[rival, at]).any(1)
+        may &= better | (channels[:, None] == rival)
+    taken = may.any(0)
+    return channels, may[:, taken], cells[taken]

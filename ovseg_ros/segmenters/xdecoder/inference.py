@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.segmenters.labelling import choose_winners
 from ovseg_ros.segmenters.xdecoder.decoder import resize
 from ovseg_ros.types import MAX_MONO8_ID
 
 CHUNK_PIXELS = 2**25
-"""Mask pixels that are brought to image size at a time; bounds the memory, not the result."""
+"""Values at image size that are computed at a time; bounds the memory, not the result."""
+
+_NEAR = 0.8
+"""A category that reaches this share of the best score somewhere at stride 4 may win in between."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ def label_queries(
     """Return label masks and confidences.
 
     The score of a category at a pixel is the sum over all queries of its probability times the
-    sigmoid of the mask. Categories that win nowhere at stride 4 are left out before masks are
-    brought to image size, so the cost hardly grows with the vocabulary. The confidence is the
-    winner's share in the scores of all texts, those of the background included.
+    sigmoid of the mask. Categories that are far from winning everywhere at stride 4 are left out
+    before masks are brought to image size, so the cost hardly grows with the vocabulary; all others
+    are labelled, however many they are. The confidence is the winner's share in the scores of all
+    texts, those of the background included.
 
     Args:
         masks: Mask logits of the queries at stride 4, (B, Q, h, w) float32.
@@ -58,26 +61,53 @@ def label_queries(
     height, width = (-(-side // 4) for side in sizes.inner)
     small = masks.sigmoid()
     coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
-    winners, won = choose_winners(coarse)
-    weights = probabilities.gather(2, winners[:, None].expand(-1, masks.shape[1], -1))  # (B, Q, n)
-    if exact:
-        scores, total = _sum_exactly(masks, weights, sizes)
-    else:
-        scores = torch.einsum("bqn,bqhw->bnhw", weights, small)
-        both = torch.cat([scores, small.sum(1, keepdim=True)], 1)
-        both = F.interpolate(both, size=sizes.padded, mode="bilinear")
-        both = both[..., : sizes.inner[0], : sizes.inner[1]]
-        if sizes.inner != sizes.outer:
-            both = F.interpolate(both, size=sizes.outer, mode="bilinear", antialias=True)
-        scores, total = both[:, :-1], both[:, -1]
-    scores = scores.masked_fill(~won[..., None, None], -1.0)
-    best, index = scores.max(1)  # (B, H, W)
+    winners, won = contenders(coarse, _NEAR if exact else 1.0)  # (B, n)
+    measure = _sum_exactly if exact else _sum_coarsely
+    step = max(1, CHUNK_PIXELS // (len(masks) * sizes.outer[0] * sizes.outer[1]))
+    best = masks.new_full((len(masks), *sizes.outer), -1.0)  # (B, H, W)
+    index = torch.zeros_like(best, dtype=torch.int64)
+    for start in range(0, winners.shape[1], step):
+        part = winners[:, start : start + step]
+        weights = probabilities.gather(2, part[:, None].expand(-1, masks.shape[1], -1))  # (B, Q, p)
+        scores, total = measure(masks, weights, sizes)  # (B, p, H, W), (B, H, W)
+        scores = scores.masked_fill(~won[:, start : start + step, None, None], -1.0)
+        high, first = scores.max(1)
+        better = high > best
+        best, index = torch.where(better, high, best), torch.where(better, first + start, index)
     chosen = torch.from_numpy(ids.astype(np.int64)).to(masks.device)[winners]  # (B, n)
     kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
     labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index).cpu().numpy()
     share = (best / total.clamp_min(1e-6)).clamp(0, 1)
     confidence = (255 * share).round_().to(torch.uint8).cpu().numpy()
     return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
+
+
+def contenders(scores: Tensor, near: float) -> tuple[Tensor, Tensor]:
+    """Return the categories that win somewhere, or nearly.
+
+    Args:
+        scores: (B, K, h, w), at least 0.
+        near: Share of the best score that a category must reach at some place.
+
+    Returns:
+        Categories (B, n) int64, ascending, and which of them are the own image's, (B, n) bool.
+    """
+    reach = (scores >= near * scores.amax(1, keepdim=True)).flatten(2).any(2)  # (B, K)
+    count = int(reach.sum(1).max())
+    found = reach.to(torch.uint8).topk(count, dim=1).indices.sort(1).values
+    return found, reach.gather(1, found)
+
+
+def _sum_coarsely(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
+    """Return what ``_sum_exactly`` does, summed at stride 4 and then enlarged."""
+    small = masks.sigmoid()
+    scores = torch.einsum("bqn,bqhw->bnhw", weights, small)
+    both = torch.cat([scores, small.sum(1, keepdim=True)], 1)
+    both = F.interpolate(both, size=sizes.padded, mode="bilinear")
+    both = both[..., : sizes.inner[0], : sizes.inner[1]]
+    if sizes.inner != sizes.outer:
+        both = F.interpolate(both, size=sizes.outer, mode="bilinear", antialias=True)
+    return both[:, :-1], both[:, -1]
 
 
 def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:

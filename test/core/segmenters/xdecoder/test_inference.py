@@ -7,9 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ovseg_ros.segmenters.labelling import choose_winners
 from ovseg_ros.segmenters.xdecoder import inference
-from ovseg_ros.segmenters.xdecoder.inference import Sizes, label_queries
+from ovseg_ros.segmenters.xdecoder.inference import Sizes, contenders, label_queries
 
 
 def draw(
@@ -103,16 +102,41 @@ def test_padding_wins_nothing(exact: bool):
 def test_losers_of_one_image_do_not_win_there_because_they_win_in_another():
     scores = torch.zeros(2, 4, 2, 2)
     scores[0, 1], scores[1, 2], scores[1, 3, 0, 0] = 1.0, 1.0, 2.0
-    winners, won = choose_winners(scores)
+    winners, won = contenders(scores, 1.0)
     assert winners.shape == (2, 2)
     assert won.sum(1).tolist() == [1, 2]
     assert winners[0][won[0]].tolist() == [1]
     assert winners[1].tolist() == [2, 3]
 
 
+@pytest.mark.parametrize("chunk", [4096, 2**25])
 @pytest.mark.parametrize("exact", [True, False])
-def test_only_winners_are_brought_to_image_size(exact: bool, monkeypatch: pytest.MonkeyPatch):
+def test_any_number_of_categories_is_labelled(
+    exact: bool, chunk: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Sixty queries on sixty places, each for a category of its own."""
+    monkeypatch.setattr(inference, "CHUNK_PIXELS", chunk)
+    masks = torch.full((1, 60, 16, 16), -12.0)
+    for query in range(60):
+        row, column = 2 * (query // 8), 2 * (query % 8)
+        masks[0, query, row : row + 2, column : column + 2] = 12.0
+    odds = 0.9 * torch.eye(60)[None] + 0.001
+    sizes = Sizes((64, 64), (64, 64), (64, 64))
+    ids = np.arange(1, 61, dtype=np.uint16)
+    labels, _ = label_queries(masks, odds, ids, sizes, exact=exact)
+    assert len(np.unique(labels)) == 60
+    scores = published(masks, torch.cat([odds, odds[..., :1]], -1), sizes)
+    best, second = scores.topk(2, 1).values.unbind(1)
+    sure = (best - second) > 1e-4
+    agree = (labels == ids[scores.argmax(1).numpy()])[sure]
+    assert sure.float().mean() > 0.9
+    assert agree.mean() > (0.999 if exact else 0.9)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_only_contenders_are_brought_to_image_size(exact: bool, monkeypatch: pytest.MonkeyPatch):
     masks, odds = draw(1, 6, 300, (32, 32))
+    odds[..., 5:-1] /= 100  # five of three hundred can win
     sizes = Sizes((32, 32), (32, 32), (64, 64))
     shapes = []
     original = F.interpolate
@@ -123,4 +147,4 @@ def test_only_winners_are_brought_to_image_size(exact: bool, monkeypatch: pytest
 
     monkeypatch.setattr(F, "interpolate", spy)
     label_queries(masks, odds[..., :-1], np.arange(1, 301, dtype=np.uint16), sizes, exact=exact)
-    assert max(shapes) <= 17
+    assert max(shapes) <= 10
