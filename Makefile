@@ -25,8 +25,8 @@ $(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt
 	@scripts/environment.sh dependencies
 	@touch $@
 
-# Python sources, configuration and launch files are linked: only these need a new build.
-$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) | $(STAMPS)/dependencies
+# Python sources, configuration and launch files are linked: only these, and new files, need a new build.
+$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) config config/robot_cell foxglove launch rviz | $(STAMPS)/dependencies
 	@scripts/environment.sh build
 	@touch $@
 

@@ -6,22 +6,35 @@ ros2 launch ovseg_ros demo.launch.py camera:=sim
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    IncludeLaunchDescription,
-    SetEnvironmentVariable,
-)
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
-from launch_ros.parameter_descriptions import ParameterValue
 
 from ovseg_ros.nodes.session import dds_profile
 
 
-def _text(name):
-    # Without a type, launch reads the text as YAML, and an empty one as nothing.
-    return ParameterValue(LaunchConfiguration(name), value_type=str)
+def _nodes(context):
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    level = value("log_level")
+    programs = (
+        ("camera_node", {"source": value("camera")}),
+        ("evaluation_node", {"report_path": value("report_path")}),
+    )
+    return [
+        Node(
+            package="ovseg_ros",
+            executable=executable,
+            namespace=value("namespace"),
+            parameters=[parameters],
+            ros_arguments=["--log-level", level] if level else [],
+            additional_env=dds_profile(),
+            output="screen",
+        )
+        for executable, parameters in programs
+    ]
 
 
 def generate_launch_description():
@@ -35,20 +48,13 @@ def generate_launch_description():
             DeclareLaunchArgument(
                 "report_path", default_value="", description="JSON written on shutdown"
             ),
-            *(SetEnvironmentVariable(name, value) for name, value in dds_profile().items()),
-            Node(
-                package="ovseg_ros",
-                executable="camera_node",
-                parameters=[{"source": _text("camera")}],
-                output="screen",
+            DeclareLaunchArgument(
+                "depth",
+                default_value="camera/depth/image_raw",
+                description="depth image for ~/points; that of the camera node",
             ),
-            Node(
-                package="ovseg_ros",
-                executable="evaluation_node",
-                parameters=[{"report_path": _text("report_path")}],
-                output="screen",
-            ),
-            # Takes preset, image, image_transport, device and separate_processes.
+            # Takes every other argument of that file.
             IncludeLaunchDescription(PythonLaunchDescriptionSource(ovseg)),
+            OpaqueFunction(function=_nodes),
         ]
     )

@@ -25,6 +25,7 @@ from ovseg_ros.commands import (
     train,
     tune,
 )
+from ovseg_ros.programs import explain
 
 app = typer.Typer(
     name="ovseg",
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         if debug:
             raise
-        complain(str(error) or type(error).__name__)
+        complain(explain(error))
         raise SystemExit(2) from None
 
 

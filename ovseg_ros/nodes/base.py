@@ -30,6 +30,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
 from ovseg_ros.nodes.config import NodeConfig, check_known
+from ovseg_ros.programs import explain
 
 OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
 LATCHED_QOS = QoSProfile(
@@ -138,7 +139,7 @@ class BaseNode(LifecycleNode):
         try:
             step()
         except (ValueError, OSError, ImportError) as error:  # an option, file or package: it says
-            self.get_logger().error(f"could not {what}: {error}")
+            self.get_logger().error(f"could not {what}: {explain(error)}")
             return False
         except Exception:  # rclpy would drop it without a word
             self.get_logger().error(f"could not {what}:\n{traceback.format_exc()}")

@@ -26,7 +26,7 @@ ROS_MODULES = re.compile(
 
 # Dependencies point one way: a module imports modules of its own layer and of those below.
 LAYERS = (
-    r"types|config|characters",
+    r"types|config|characters|programs",
     r"codecs|language|models|vocabulary|photographs|drawing",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
     r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning)$)|segmenters$",
@@ -130,6 +130,40 @@ def test_package_xml_names_the_ros_packages_that_nodes_import():
     assert named - python - {"rosidl_default_runtime"} <= used
 
 
+ROSDEP = {
+    "imageio": "python3-imageio",
+    "jinja2": "python3-jinja2",
+    "matplotlib": "python3-matplotlib",
+    "numpy": "python3-numpy",
+    "opencv-python-headless": "python3-opencv",
+    "pillow": "python3-pil",
+    "pyyaml": "python3-yaml",
+    "rich": "python3-rich",
+    "rosbags": "python3-rosbags-pip",
+    "scipy": "python3-scipy",
+    "simplejpeg": "python3-simplejpeg-pip",
+    "timm": "python3-timm-pip",
+    "torch": "python3-torch",
+    "torchvision": "python3-torchvision",
+    "tqdm": "python3-tqdm",
+    "transformers": "python3-transformers-pip",
+    "typer": "python3-typer",
+}
+NO_ROSDEP_KEY = {"HanTa", "open_clip_torch", "pydensecrf2", "safetensors", "segment-anything"}
+
+
+def test_rosdep_names_every_python_library_it_has_a_key_for():
+    text = (ROOT / "pyproject.toml").read_text()
+    listed = text.partition("dependencies = [")[2].partition("\n]")[0]
+    needed = {re.match(r"[\w-]+", name)[0] for name in re.findall(r'^    "(.+?)"', listed, re.M)}
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    named = {tag.text for tag in root if tag.tag == "exec_depend"}
+    assert needed - NO_ROSDEP_KEY <= ROSDEP.keys()
+    assert {ROSDEP[name] for name in needed & ROSDEP.keys()} <= named
+    comment = (ROOT / "package.xml").read_text()
+    assert all(name in comment for name in NO_ROSDEP_KEY)
+
+
 def test_versions_agree():
     package_xml = ElementTree.parse(ROOT / "package.xml").findtext("version")
     pyproject = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.M)
@@ -143,12 +177,20 @@ def test_every_interface_is_built():
         assert f"{path.parent.name}/{path.name}" in cmake
 
 
+def test_colcon_test_runs_the_suite():
+    cmake = (ROOT / "CMakeLists.txt").read_text()
+    assert re.search(r"if\(BUILD_TESTING\).*ament_add_pytest_test\(\w+ test ", cmake, re.S)
+    root = ElementTree.parse(ROOT / "package.xml").getroot()
+    tests = {tag.text for tag in root if tag.tag == "test_depend"}
+    assert {"ament_cmake_pytest", "python3-pytest", "python3-pytest-timeout"} <= tests
+
+
 def test_programs_may_spawn_processes(tmp_path: Path):
     text = (ROOT / "scripts" / "program.in").read_text()
     program = tmp_path / "ovseg"
     program.write_text(text.replace("@module@", "ovseg_ros.cli"))
     found = runpy.run_path(str(program), run_name="__mp_main__")  # what a spawned process does
-    assert callable(found["main"])
+    assert callable(found["run"])
     with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ovseg", "--help"])
         runpy.run_path(str(program), run_name="__main__")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 launch = pytest.importorskip("launch", reason="needs ros-jazzy-launch")
 pytest.importorskip("launch_ros", reason="needs ros-jazzy-launch-ros")
@@ -38,11 +39,20 @@ def nodes_of(file, **arguments):
     return {node.node_executable: node for node in nodes}
 
 
+def parameters_of(node):
+    """Return the files and the values that a node is given, in their order."""
+    given = []
+    for parameters, is_file in node._Node__expanded_parameter_arguments:
+        text = Path(parameters).read_text() if is_file else None
+        given.append(yaml.full_load(text)["/**"]["ros__parameters"] if is_file else parameters)
+    return given
+
+
 @pytest.mark.parametrize(
     ("arguments", "executables"),
     [
         ({}, {"ovseg_node"}),
-        ({"separate_processes": "true"}, {"segmentation_node", "discovery_node"}),
+        ({"separate_processes": "True"}, {"segmentation_node", "discovery_node"}),
     ],
 )
 def test_ovseg(arguments, executables):
@@ -50,27 +60,78 @@ def test_ovseg(arguments, executables):
     assert set(nodes) == executables
     for node in nodes.values():
         assert ("image", "/front") in node.expanded_remapping_rules
-        assert "/robot_cell.yaml" in str(node._Node__expanded_parameter_arguments)
+        assert parameters_of(node) == [{"preset": "robot_cell"}]
+
+
+def test_arguments_count_more_than_the_parameter_file_and_that_more_than_the_preset(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("/**: {ros__parameters: {device: cpu, segmenter: {simzss: {templates: cell}}}}")
+    node = nodes_of(
+        "ovseg.launch.py",
+        params_file=str(file),
+        device="auto",
+        depth="/depth",
+        camera_info="/info",
+        use_sim_time="true",
+        autostart="false",
+        image_topics="[/left, /right]",
+        image_transport="compressed",
+    )["ovseg_node"]
+    preset, mine, given = parameters_of(node)
+    assert preset == {"preset": "robot_cell"}
+    assert mine["segmenter"] == {"simzss": {"templates": "cell"}}
+    assert given == {
+        "device": "auto",
+        "depth_topic": "/depth",
+        "camera_info_topic": "/info",
+        "use_sim_time": True,
+        "autostart": False,
+        "image_topics": ("/left", "/right"),
+        "image_transport": "compressed",
+    }
+
+
+@pytest.mark.parametrize("file", ["ovseg.launch.py", "demo.launch.py"])
+def test_namespace_log_level_and_respawn(file):
+    for node in nodes_of(file, namespace="robot1", log_level="warn").values():
+        assert node.expanded_node_namespace == "/robot1"
+        assert "--log-level" in node._Node__ros_arguments
+    node = nodes_of(file, respawn="true")["ovseg_node"]
+    assert node._ExecuteLocal__respawn is True
 
 
 def test_demo():
     nodes = nodes_of("demo.launch.py", camera="replay:/pictures", preset="simzss")
     assert set(nodes) == {"camera_node", "evaluation_node", "ovseg_node"}
-    assert "/simzss.yaml" in str(nodes["ovseg_node"]._Node__expanded_parameter_arguments)
+    preset, given = parameters_of(nodes["ovseg_node"])
+    assert preset == {"preset": "simzss"}
+    assert given == {"depth_topic": "camera/depth/image_raw"}
 
 
-def test_fast_dds_carries_pictures(monkeypatch):
-    for name in ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.setenv(name, "")  # so that it is put back afterwards
-        monkeypatch.delenv(name)
-    monkeypatch.delenv("RMW_IMPLEMENTATION", raising=False)
-    nodes_of("ovseg.launch.py")
-    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"].endswith("config/fastdds.xml")
-    monkeypatch.setenv("FASTRTPS_DEFAULT_PROFILES_FILE", "/mine.xml")
-    nodes_of("ovseg.launch.py")
-    assert os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/mine.xml"
+@pytest.mark.parametrize("file", ["ovseg.launch.py", "demo.launch.py"])
+def test_the_dds_profile_goes_to_our_nodes_alone(monkeypatch, file):
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    for name in (*names, "RMW_IMPLEMENTATION"):
+        monkeypatch.delenv(name, raising=False)
+    for node in nodes_of(file).values():
+        given = {key[0].text: value[0].text for key, value in node.additional_env}
+        assert set(given) == set(names)
+        assert all(value.endswith("config/fastdds.xml") for value in given.values())
+    assert not set(names) & set(os.environ)  # nothing for the rest of the robot
+    monkeypatch.setenv(names[0], "/mine.xml")
+    for node in nodes_of(file).values():
+        assert not node.additional_env
 
 
-def test_an_unknown_preset_is_refused():
-    with pytest.raises(ValueError, match="expected a YAML file or one of"):
-        nodes_of("ovseg.launch.py", preset="nowhere")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"preset": "nowhere"}, "expected a YAML file or one of"),
+        ({"params_file": "/nowhere.yaml"}, "params_file: expected a YAML file"),
+        ({"respawn": "often"}, "respawn: expected true or false, got 'often'"),
+        ({"image_topics": "{a: 1}"}, "image_topics: expected"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        nodes_of("ovseg.launch.py", **arguments)

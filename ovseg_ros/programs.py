@@ -1,0 +1,71 @@
+"""How a program starts: whatever package is missing, one line at the end names it.
+
+Nothing here needs more than Python, so that the line comes wherever the package is missing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+
+_DISTRIBUTIONS = {
+    "cv2": "opencv-python-headless",
+    "HanTa": "HanTa",
+    "jinja2": "jinja2",
+    "open_clip": "open_clip_torch",
+    "PIL": "pillow",
+    "pydensecrf": "pydensecrf2",
+    "segment_anything": "segment-anything",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+"""What installs a module, where its name is another one."""
+
+_ROS = re.compile(
+    r"rclpy|rpyutils|launch|launch_ros|\w+_(msgs|srvs|interfaces)|rosidl_\w+|ament_\w+"
+)
+
+
+def run(module: str) -> int | None:
+    """Run ``module.main()`` and return its exit code; 1 and one line if a package is missing.
+
+    Args:
+        module: Full name of a module of this package.
+    """
+    try:
+        return importlib.import_module(module).main()
+    except ModuleNotFoundError as error:
+        print(f"error: {explain(error)}", file=sys.stderr)
+        return 1
+
+
+def ovseg() -> int | None:
+    """Run the command line."""
+    return run("ovseg_ros.cli")
+
+
+def explain(error: BaseException) -> str:
+    """Return an error's message, or for a missing package which one it is and what installs it."""
+    if not isinstance(error, ModuleNotFoundError) or not error.name:
+        return str(error) or type(error).__name__
+    name, _, part = error.name.partition(".")
+    if name == "ovseg_ros" and part.partition(".")[0] in ("msg", "srv"):
+        return (
+            "the messages of ovseg_ros are not built, or their workspace is not sourced: "
+            "run `make`, or `colcon build` and `source install/setup.bash`"
+        )
+    if name == "ovseg_ros":
+        return str(error)
+    if _ROS.fullmatch(name):
+        return (
+            f"the ROS 2 package {name} is missing for {sys.executable}: source ROS 2 first "
+            f"(`source /opt/ros/$ROS_DISTRO/setup.bash`), or install it with "
+            f"`apt install ros-$ROS_DISTRO-{name.replace('_', '-')}`"
+        )
+    package = _DISTRIBUTIONS.get(name, name)
+    return (
+        f"the Python package {package} is missing for {sys.executable}: "
+        f"`{sys.executable} -m pip install {package}` (docs/install.md says into what environment)"
+    )
