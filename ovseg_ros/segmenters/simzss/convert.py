@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ovseg_ros.models.checkpoints import read_checkpoint
 from ovseg_ros.models.tokenizer import ClipTokenizer
 from ovseg_ros.models.weights import converted_root
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
@@ -47,39 +48,11 @@ class Report:
     ignored: tuple[str, ...]
 
 
-def read_checkpoint(path: Path, *, trust: bool = False) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint by key, without a leading ``module.``.
-
-    Args:
-        path: A state dict as ``torch.save`` wrote it, bare or under ``state_dict``.
-        trust: Read files with other objects than tensors too, which may run code.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not a checkpoint, or not to be read without ``trust``.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"checkpoint: {path} is not there")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=not trust)
-    except Exception as error:  # whatever the unpickler stumbles over
-        hint = "" if trust else "; if somebody you trust put more than tensors in it, add --trust"
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"checkpoint: {path} is no state dict of torch ({type(error).__name__}: {reason}){hint}"
-        ) from None
-    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
-        state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"checkpoint: expected a dict of tensors in {path}")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
-
-
 def convert(state: Mapping[str, Tensor], directory: Path) -> Report:
     """Write the weights of a checkpoint as :func:`load_simzss` reads them.
 
     Args:
-        state: The authors' tensors, as :func:`read_checkpoint` returns them.
+        state: The authors' tensors, by key, as ``read_checkpoint`` returns them.
         directory: Where to write.
 
     Raises:
@@ -112,7 +85,7 @@ def convert(state: Mapping[str, Tensor], directory: Path) -> Report:
             f"checkpoint: expected CLIP's {tokenizer.vocab_size} words in text.token_embedding, "
             f"got {architecture.text['vocab_size']}"
         )
-    save_simzss(model, tokenizer, directory)
+    save_simzss(model, tokenizer, directory, dtype=torch.float32)
     return Report(
         directory=directory,
         architecture=architecture,
@@ -192,14 +165,14 @@ def convert_file(checkpoint: Path, out: Path | None, trust: bool) -> list[str]:
     Raises:
         ValueError: if the file is no SimZSS, or no preset runs a tower of its width.
     """
-    state = read_checkpoint(checkpoint, trust=trust)
+    state = read_checkpoint(checkpoint, option="checkpoint", trust=trust)
     width = infer_architecture(state).visual["embed_dim"]
     if out is None and width not in NAMES:
         raise ValueError(f"--out: no preset runs a tower of width {width}, so name a folder")
     report = convert(state, out or converted_root() / NAMES[width])
     visual = report.architecture.visual
     return [
-        f"{report.used} tensors of {checkpoint.name} are in {report.directory}",
+        f"{report.used} tensors of {checkpoint.name} are in {report.directory}, in float32",
         f"visual: width {width}, {visual['depth']} blocks, patches of {visual['patch_size']}, "
         f"{visual.get('reg_tokens', 0)} registers, "
         f"{'with' if report.architecture.denoiser else 'no'} denoiser",

@@ -150,12 +150,22 @@ def build_tower(config: Architecture) -> VisionTower | PyramidTower:
     return VisionTower(config)
 
 
-def save_simzss(model: SimZSS, tokenizer: Tokenizer, directory: Path) -> None:
-    """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
+def save_simzss(
+    model: SimZSS, tokenizer: Tokenizer, directory: Path, *, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write ``config.json``, ``model.safetensors`` and the tokenizer to a directory.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        directory: Where to; made if need be.
+        dtype: Of the stored numbers; a package of small models wants float16, published weights
+            keep the float32 they came in.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     config = {name: getattr(model.config, name) for name in model.config.__dataclass_fields__}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
+    weights = {key: value.to(dtype).contiguous() for key, value in model.state_dict().items()}
     save_file(weights, directory / "model.safetensors")
     tokenizer.save(directory)
 

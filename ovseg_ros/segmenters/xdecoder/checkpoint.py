@@ -1,27 +1,31 @@
 """Weights of X-Decoder: the authors' files, and the folders that our recipe writes.
 
-An authors' file is one flat state dict. Its keys are renamed to ours; every key must be known and
-every parameter must be there, otherwise nothing is loaded.
+An authors' file is one flat state dict. Its keys are renamed to ours; every parameter must be there
+and have its shape, otherwise nothing is loaded. Keys that nobody knows are named in a warning.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ovseg_ros.models.files import check_finite, first_line, read_object, read_tensors
+from ovseg_ros.models.checkpoints import read_checkpoint
+from ovseg_ros.models.files import first_line, read_object, read_tensors
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
+
+logger = logging.getLogger(__name__)
 
 HEADS = 8
 """Attention heads of every published model; weights do not tell."""
@@ -66,7 +70,7 @@ class KeyReport:
         transposed: Those of them that were transposed.
         ignored: Keys of the file that segmentation does not need.
         missing: Our keys that the file lacks.
-        unexpected: Keys of the file that nobody knows.
+        unexpected: Keys of the file that nobody knows, as they are written there.
         misshapen: Our keys with expected and found shape.
     """
 
@@ -87,26 +91,45 @@ class KeyReport:
         return "\n".join(lines)
 
     def check(self, name: str) -> None:
-        """Raise unless everything fits.
+        """Raise if something is missing or misshapen; warn of what nobody knows.
 
         Raises:
             ValueError: with the whole report.
         """
-        if self.missing or self.unexpected or self.misshapen:
+        if self.missing or self.misshapen:
             raise ValueError(f"weights: {name} is no X-Decoder of ours; {self}")
+        if self.unexpected:
+            logger.warning("weights: %s: left out %s", name, ", ".join(self.unexpected))
 
 
-def convert(official: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Return an authors' state dict under our keys, and the keys that are ignored."""
-    state, ignored = {}, []
-    for key, value in official.items():
-        if _IGNORED.match(key):
-            ignored.append(key)
+class Converted(NamedTuple):
+    """An authors' state dict under our keys.
+
+    Attributes:
+        state: Tensors by our key.
+        ignored: Keys of the file that segmentation does not need.
+        origin: The file's key of each of ours.
+    """
+
+    state: dict[str, Tensor]
+    ignored: list[str]
+    origin: dict[str, str]
+
+
+def convert(official: Mapping[str, Tensor]) -> Converted:
+    """Return an authors' state dict under our keys."""
+    found = Converted({}, [], {})
+    for name, value in official.items():
+        if _IGNORED.match(name):
+            found.ignored.append(name)
             continue
+        key = name
         for pattern, ours in _RENAMES:
             key = pattern.sub(ours, key)
-        state[key] = value.T.contiguous() if key in _TRANSPOSED and value.ndim == 2 else value
-    return state, ignored
+        found.origin[key] = name
+        turn = key in _TRANSPOSED and value.ndim == 2
+        found.state[key] = value.T.contiguous() if turn else value
+    return found
 
 
 def read_architecture(state: Mapping[str, Tensor]) -> Architecture:
@@ -148,16 +171,17 @@ def read_architecture(state: Mapping[str, Tensor]) -> Architecture:
     )
 
 
-def fit(model: XDecoder, state: Mapping[str, Tensor], ignored: list[str]) -> KeyReport:
+def fit(model: XDecoder, found: Converted) -> KeyReport:
     """Return how a converted state dict fits a model; changes nothing."""
+    state = found.state
     own = model.state_dict()
     both = own.keys() & state.keys()
     return KeyReport(
         loaded=tuple(sorted(both)),
         transposed=tuple(sorted(both & set(_TRANSPOSED))),
-        ignored=tuple(sorted(ignored)),
+        ignored=tuple(sorted(found.ignored)),
         missing=tuple(sorted(own.keys() - state.keys())),
-        unexpected=tuple(sorted(state.keys() - own.keys())),
+        unexpected=tuple(sorted(found.origin[key] for key in state.keys() - own.keys())),
         misshapen=tuple(
             f"{key} (expected {tuple(own[key].shape)}, got {tuple(state[key].shape)})"
             for key in sorted(both)
@@ -171,32 +195,16 @@ def load_official(path: Path) -> tuple[XDecoder, KeyReport]:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no state dict, or not exactly an X-Decoder; with the report.
+        ValueError: if it is no state dict, or lacks parts of an X-Decoder; with the report.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"weights: expected a checkpoint at {path}, it is not there")
-    state, ignored = convert(_read(path))
+    found = convert(read_checkpoint(path))
     with torch.device("meta"):  # parameters come from the file; random ones would cost seconds
-        model = XDecoder(read_architecture(state))
-    report = fit(model, state, ignored)
+        model = XDecoder(read_architecture(found.state))
+    report = fit(model, found)
     report.check(str(path))
-    model.load_state_dict({key: value.float() for key, value in state.items()}, assign=True)
+    kept = {key: found.state[key].float() for key in report.loaded}
+    model.load_state_dict(kept, assign=True)
     return model.requires_grad_(False).eval(), report
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return read_tensors(path)
-        found: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # a cut download, a pickle of something else, ...
-        raise ValueError(
-            f"weights: {path} is no checkpoint, or a damaged one ({first_line(error)})"
-        ) from None
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise ValueError(f"weights: expected a flat state dict of tensors in {path}")
-    check_finite(found.items(), path)
-    return found
 
 
 def save_xdecoder(model: XDecoder, tokenizer: Tokenizer, directory: Path) -> None:
@@ -226,8 +234,9 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
             f"weights: {path / 'config.json'}: expected an X-Decoder's architecture: "
             f"{first_line(error)}"
         ) from None
-    fit(model, state, []).check(str(path))
-    model.load_state_dict(state)
+    report = fit(model, Converted(state, [], {key: key for key in state}))
+    report.check(str(path))
+    model.load_state_dict({key: state[key] for key in report.loaded})
     tokenizer = load_tokenizer(path)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise ValueError(

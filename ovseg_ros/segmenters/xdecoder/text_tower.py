@@ -78,9 +78,11 @@ class TextTower(nn.Module):
         Args:
             ids: Token ids, (N, L) int64.
         """
-        length = ids.shape[1]
+        ends = ids.argmax(1)
+        length = int(ends.max()) + 1  # causal attention: what follows the end marks changes nothing
+        ids = ids[:, :length]
         x = self.token_embedding(ids) + self.positional_embedding[:length]  # (N, L, D)
         for block in self.resblocks:
             x = block(x, self.future[:length, :length])
         x = self.ln_final(x)
-        return self.projection(x[torch.arange(len(x), device=x.device), ids.argmax(1)])
+        return self.projection(x[torch.arange(len(x), device=x.device), ends])

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import timm
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ovseg_ros.cli import main
+from ovseg_ros.models.checkpoints import read_checkpoint
 from ovseg_ros.presets import load_preset
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.segmenters.simzss.convert import (
@@ -19,7 +21,6 @@ from ovseg_ros.segmenters.simzss.convert import (
     TRAINING_ONLY,
     convert,
     infer_architecture,
-    read_checkpoint,
 )
 from ovseg_ros.segmenters.simzss.model import SimZSS, load_simzss
 from ovseg_ros.types import Vocabulary
@@ -151,9 +152,9 @@ def test_a_checkpoint_is_what_its_towers_compute(small: State, file: Path, tmp_p
         num_heads=2,
     ).eval()
     start = "module.visual.vit.model."
-    vit.load_state_dict(
-        {k.removeprefix(start): v.half() for k, v in small.items() if k.startswith(start)}
-    )
+    vit.load_state_dict({k.removeprefix(start): v for k, v in small.items() if k.startswith(start)})
+    stored = load_file(tmp_path / "out" / "model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float32}  # nothing is rounded
     images = torch.randn(1, 3, 28, 42, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         first, patches = model.encode_image(images)
@@ -191,10 +192,10 @@ def test_what_does_not_fit_is_named(change, reason: str, small: State, tmp_path:
 
 
 def test_files_that_are_none(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match=r"none\.pt is not there"):
+    with pytest.raises(FileNotFoundError, match=r"none\.pt, it is not there"):
         read_checkpoint(tmp_path / "none.pt")
     (tmp_path / "text.pt").write_text("hello")
-    with pytest.raises(ValueError, match=r"text\.pt is no state dict"):
+    with pytest.raises(ValueError, match=r"text\.pt is no checkpoint of torch"):
         read_checkpoint(tmp_path / "text.pt")
     torch.save([1], tmp_path / "list.pt")
     with pytest.raises(ValueError, match="expected a dict of tensors"):

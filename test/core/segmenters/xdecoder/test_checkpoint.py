@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -145,9 +146,9 @@ def test_published_sizes_fit_key_by_key(config: Architecture, tensors: int, mill
         model = XDecoder(config)
     assert len(file) == tensors
     assert round(sum(value.numel() for value in file.values()) / 1e6, 1) == millions
-    state, ignored = convert(file)
-    assert read_architecture(state) == config
-    report = fit(model, state, ignored)
+    found = convert(file)
+    assert read_architecture(found.state) == config
+    report = fit(model, found)
     report.check("focal")
     assert len(report.loaded) == tensors - 4
     assert report.transposed == ("decoder.class_embed.weight", "text.projection.weight")
@@ -211,7 +212,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
         load_official(tmp_path / "model.pt")
     text = str(error.value)
     assert "missing: backbone.norm2.bias" in text
-    assert "unexpected: decoder.bbox_embed.weight" in text
+    assert "unexpected: sem_seg_head.predictor.bbox_embed.weight" in text
     assert "decoder.query_embed.weight (expected (7, 32), got (6, 32))" in text
     assert "ignored: backbone_proj" in text
 
@@ -219,9 +220,10 @@ def test_what_does_not_fit_is_named(tmp_path: Path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"cut", "no checkpoint, or a damaged one"),
-        ({"model": {}}, "expected a flat state dict"),
-        ({"epoch": 3}, "expected a flat state dict"),
+        (b"cut", "no checkpoint of torch, or a damaged one"),
+        ({"model": {}}, "expected a dict of tensors .* got a dict of model"),
+        ({"epoch": 3}, "expected a dict of tensors .* got a dict of epoch"),
+        ([1, 2], "expected a dict of tensors .* got list"),
         ({"backbone.x": torch.zeros(1)}, "expected an X-Decoder with pixel_decoder.mask_features"),
     ],
 )
@@ -235,6 +237,45 @@ def test_other_files_are_refused(content: object, reason: str, tmp_path: Path):
         load_official(path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
         load_official(tmp_path / "nowhere.pt")
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda file: {"model": file},
+        lambda file: {"state_dict": file, "epoch": 3, "best": 0.5},
+        lambda file: {f"module.{key}": value for key, value in file.items()},
+        lambda file: {"model": {f"module.{key}": value for key, value in file.items()}},
+    ],
+)
+@pytest.mark.parametrize("archive", [True, False])  # False: the format before torch 1.6
+def test_wrapped_prefixed_and_old_files_load(wrap, archive: bool, tmp_path: Path):
+    file = official(TINY)
+    plain, _ = load_official(_save(file, tmp_path / "plain.pt"))
+    path = tmp_path / "model.pt"
+    torch.save(wrap(file), path, _use_new_zipfile_serialization=archive)
+    model, report = load_official(path)
+    assert not (report.missing or report.unexpected or report.misshapen)
+    for key, value in plain.state_dict().items():
+        torch.testing.assert_close(model.state_dict()[key], value, rtol=0, atol=0)
+
+
+def test_keys_that_nobody_knows_are_named_as_in_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    file = official(TINY)
+    extra = "sem_seg_head.predictor.transformer_ffn_layers.0.gate.weight"
+    file |= {extra: torch.zeros(4), "ema_steps": torch.zeros(1)}
+    with caplog.at_level(logging.WARNING):
+        model, report = load_official(_save(file, tmp_path / "model.pt"))
+    assert report.unexpected == ("ema_steps", extra)
+    assert f"left out ema_steps, {extra}" in caplog.text
+    assert model.config == TINY
+
+
+def _save(file: dict[str, torch.Tensor], path: Path) -> Path:
+    torch.save(file, path)
+    return path
 
 
 def test_own_weights_come_back_as_float16_numbers(weights: Path):

@@ -79,6 +79,23 @@ def test_padding_does_not_matter(model: XDecoder):
     torch.testing.assert_close(model.text(ids), model.text(ids[:, :4]), rtol=1e-4, atol=1e-5)
 
 
+@torch.no_grad()
+def test_only_what_stands_before_the_last_end_mark_is_read(model: XDecoder):
+    lengths: list[int] = []
+    hook = model.text.resblocks[0].register_forward_pre_hook(
+        lambda _, args: lengths.append(args[0].shape[1])
+    )
+    ids = torch.zeros(3, 12, dtype=torch.int64)
+    for row, words in enumerate((2, 5, 3)):
+        ids[row, : words + 1] = torch.arange(1, words + 2)
+        ids[row, words + 1] = 299
+    short = model.text(ids)
+    assert lengths == [7]
+    ids[0, 8:] = 299  # a later mark of another text's padding is no end
+    torch.testing.assert_close(model.text(ids)[1:], short[1:], rtol=1e-5, atol=1e-6)
+    hook.remove()
+
+
 def test_published_prompts_fit():
     ids = ClipTokenizer()(["a photo of a traffic cone."])
     assert ids.shape == (1, 77)
