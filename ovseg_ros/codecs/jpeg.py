@@ -31,8 +31,8 @@ _RESERVED = frozenset(range(0x02, 0xC0))
 _MAX_SCANS = 64
 """Progressive pictures have about ten; each costs a pass over all pixels."""
 
-_ZEROS = bytes(64)
-"""Never seen in a scan whose shortest AC code is not the end of a block: 511 zero bits would be
+_ZEROS = bytes(32)
+"""Never seen in a scan whose shortest AC code is not the end of a block: 249 zero bits would be
 whole blocks of equal coefficients. Lost packets leave such runs."""
 
 _SPARE_BYTES = 8

@@ -22,6 +22,7 @@ MAX_FILES = 4096
 """Files in the whole cache; a robot that learns its words one by one writes one for each."""
 
 _SUFFIX = ".vectors"
+_OURS = (_SUFFIX, ".tmp", ".npy")  # the last by earlier versions
 _CHECKSUM_BYTES = 32
 _ABANDONED_S = 3600.0
 
@@ -138,14 +139,14 @@ class TextCache:
         for path in self._root.glob("*/*"):
             with contextlib.suppress(OSError):
                 about = path.stat()
-                if stat.S_ISREG(about.st_mode):
+                if stat.S_ISREG(about.st_mode) and path.suffix in _OURS:
                     found.append((about.st_mtime, about.st_size, path))
         if not found:
             return
         newest = max(time for time, _, _ in found)
         size, count = sum(size for _, size, _ in found), len(found)
         for time, bytes_, path in sorted(found):
-            abandoned = path.suffix != _SUFFIX and time < newest - _ABANDONED_S
+            abandoned = path.suffix == ".tmp" and time < newest - _ABANDONED_S
             if abandoned or size > MAX_BYTES or count > MAX_FILES:
                 size, count = size - bytes_, count - 1
                 with contextlib.suppress(OSError):
