@@ -109,6 +109,7 @@ class Vocabulary:
 
     Attributes:
         version: Grows by one with every change; masks carry it.
+        session: Ids mean the same as long as it does; ``""`` where nobody shares them.
         mode: How the vocabulary lives.
         categories: The categories; may be empty (then every pixel is unlabelled).
     """
@@ -116,6 +117,7 @@ class Vocabulary:
     version: int = 0
     mode: Mode = Mode.AUTO
     categories: tuple[Category, ...] = ()
+    session: str = ""
 
     def __post_init__(self) -> None:
         """Validate."""

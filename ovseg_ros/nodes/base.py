@@ -22,7 +22,7 @@ from rcl_interfaces.msg import (
     SetParametersResult,
 )
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import Executor, MultiThreadedExecutor
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -30,6 +30,7 @@ from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
 from ovseg_ros.nodes.config import NodeConfig, check_known
+from ovseg_ros.nodes.guard import guard, guard_service
 from ovseg_ros.programs import explain
 
 OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
@@ -69,12 +70,34 @@ class BaseNode(LifecycleNode):
             ValueError: if a parameter given from outside is wrong.
         """
         super().__init__(name, **options)
+        for service in self.services:  # rclpy's own: an impossible transition raises in it
+            service.callback = guard_service(service.callback, service.srv_name, self._complain)
         self._loaded = self._running = False
         self._declared: dict[str, Option] = {}
         self.config: Any = self._read_parameters()
         self._declare_used()
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
+
+    def create_service(self, kind: Any, name: str, callback: Any, **options: Any) -> Any:
+        """Offer a service whose failures are answered and logged."""
+        guarded = guard_service(callback, name, self._complain)
+        return super().create_service(kind, name, guarded, **options)
+
+    def create_subscription(
+        self, kind: Any, topic: str, callback: Any, qos: Any, **options: Any
+    ) -> Any:
+        """Subscribe with a callback whose failures are logged."""
+        guarded = guard(callback, f"a message on {topic}", self._complain)
+        return super().create_subscription(kind, topic, guarded, qos, **options)
+
+    def create_timer(self, period_s: float, callback: Any, **options: Any) -> Any:
+        """Make a timer whose failures are logged."""
+        guarded = guard(callback, "a timer", self._complain)
+        return super().create_timer(period_s, guarded, **options)
+
+    def _complain(self, text: str) -> None:
+        self.get_logger().error(text, throttle_duration_sec=1.0)
 
     def load(self) -> None:
         """Load what the node needs (``configure``)."""
@@ -144,6 +167,7 @@ class BaseNode(LifecycleNode):
         except Exception:  # rclpy would drop it without a word
             self.get_logger().error(f"could not {what}:\n{traceback.format_exc()}")
             return False
+        self.get_logger().info(f"{what}: done")
         return True
 
     def below(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -253,7 +277,7 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     nodes: list[BaseNode] = []
     # Not rclpy's handlers: they end the context while workers still publish.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    executor = PatientExecutor(num_threads=2 + 2 * len(makers))
+    executor = PatientExecutor(num_threads=4 + 3 * len(makers))
     # In a thread of its own, because a signal does not wake whoever waits for messages.
     ended = threading.Event()
     spinner = threading.Thread(target=_spin, args=(executor, nodes, ended), daemon=True)
@@ -290,10 +314,7 @@ def _spin(
     executor: MultiThreadedExecutor, nodes: Sequence[BaseNode], ended: threading.Event
 ) -> None:
     try:
-        spin_through(executor)
-    except Exception:
-        if rclpy.ok():
-            nodes[0].get_logger().fatal(f"a callback failed:\n{traceback.format_exc()}")
+        spin_through(executor, nodes[0].get_logger().error)
     finally:
         ended.set()
 
@@ -319,17 +340,28 @@ class PatientExecutor(MultiThreadedExecutor):
         return ready
 
 
-def spin_through(executor: Executor) -> None:
-    """Spin until the executor is shut down.
+def spin_through(
+    executor: Executor, complain: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
+) -> None:
+    """Spin until the executor is shut down, whatever its callbacks raise.
 
-    rclpy's executor raises InvalidHandle if a subscription with event callbacks is destroyed while
-    it collects what to wait for; a node that is deactivated must not end by that.
+    What passes the guards of :class:`BaseNode` are rclpy's own: InvalidHandle if something is
+    destroyed while it collects what to wait for, and what event callbacks raise.
+
+    Args:
+        executor: The executor.
+        complain: Told what else was raised.
     """
     while True:
         try:
             return executor.spin()
         except InvalidHandle:
             continue
+        except ExternalShutdownException:
+            return None
+        except Exception:
+            complain(f"the executor goes on after:\n{traceback.format_exc()}")
+            time.sleep(0.05)
 
 
 def _close(

@@ -65,13 +65,15 @@ class CameraNode(BaseNode):
         assert self._source is not None
         rate_hz = self.config.rate_hz or self._source.rate_hz
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = self.create_timer(1 / rate_hz, self._on_timer, clock=steady)
+        if self._timer is None:
+            self._timer = self.create_timer(1 / rate_hz, self._on_timer, clock=steady)
+        self._timer.timer_period_ns = round(1e9 / rate_hz)
+        self._timer.reset()
 
     def stop(self) -> None:
         """Stop to publish."""
         if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
+            self._timer.cancel()  # kept: rclpy may stumble over what is destroyed while it waits
 
     def free(self) -> None:
         """Close the source."""

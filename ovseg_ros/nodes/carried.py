@@ -49,30 +49,39 @@ class KeyFrames:
             period_s: How long masks are carried, in seconds of the images' clock.
         """
         self._period_s = period_s
-        self._last: dict[Hashable, Masks] = {}
+        self._last: dict[Hashable, tuple[Masks, float]] = {}
         self.carried = 0
 
-    def keep(self, camera: Hashable, masks: Masks) -> None:
-        """Take what was found in a new key frame."""
-        self._last[camera] = masks
+    def keep(self, camera: Hashable, masks: Masks, *, now_s: float) -> None:
+        """Take what was found in a new key frame; ``now_s`` is a clock that always advances."""
+        self._last[camera] = masks, now_s
 
     def carry(
-        self, camera: Hashable, *, stamp_s: float, version: int, size_hw: tuple[int, int]
+        self,
+        camera: Hashable,
+        *,
+        stamp_s: float,
+        now_s: float,
+        version: int,
+        size_hw: tuple[int, int],
     ) -> Masks | None:
         """Return the masks for a frame, or None if it must become a key frame.
 
         That is when there is none yet, the last one is older than the period or from the future
         (the clock was turned back), the vocabulary has changed, or the images have another size.
+        The period is also counted in ``now_s``: stamps of some cameras stand still.
 
         Args:
             camera: Which camera.
             stamp_s: Time of the frame in seconds.
+            now_s: The clock of :meth:`keep`.
             version: Version of the vocabulary in force.
             size_hw: Size (H, W) of the frame.
         """
-        last = self._last.get(camera)
+        last, kept_s = self._last.get(camera, (None, now_s))
         if (
             last is None
+            or now_s - kept_s >= self._period_s
             or not 0 <= stamp_s - last.stamp_s < self._period_s
             or last.version != version
             or last.labels.shape != tuple(size_hw)

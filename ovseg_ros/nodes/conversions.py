@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from std_msgs.msg import Header
 
 from ovseg_ros.msg import Category as CategoryMsg
@@ -22,6 +22,9 @@ try:  # only where a ROS installation brings it; there is no wheel
     from vision_msgs.msg import LabelInfo, VisionClass
 except ImportError:
     LabelInfo = VisionClass = None
+
+_LATEST = 2**31 * 10**9 - 1
+"""Last nanosecond of a stamp, in 2038."""
 
 _SOURCES = {
     Source.AUTO: CategoryMsg.SOURCE_AUTO,
@@ -48,8 +51,15 @@ def mode_from_msg(mode: int) -> Mode:
 
 
 def stamp_to_msg(nanoseconds: int) -> Time:
-    """Return a time stamp from nanoseconds."""
+    """Return a time stamp from nanoseconds, the nearest one that a message can hold."""
+    nanoseconds = min(max(nanoseconds, 0), _LATEST)
     return Time(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
+
+
+def duration_to_msg(nanoseconds: int) -> Duration:
+    """Return a duration of at least 0 from nanoseconds, the nearest one that a message can hold."""
+    nanoseconds = min(max(nanoseconds, 0), _LATEST)
+    return Duration(sec=nanoseconds // 10**9, nanosec=nanoseconds % 10**9)
 
 
 def stamp_from_msg(stamp: Time) -> int:
@@ -98,6 +108,7 @@ def vocabulary_to_msg(vocabulary: Vocabulary, stamp: Time) -> VocabularyMsg:
     """Return a vocabulary as a message; ``stamp`` is when it took effect."""
     return VocabularyMsg(
         header=Header(stamp=stamp),
+        session=vocabulary.session,
         version=vocabulary.version,
         mode=_MODES[vocabulary.mode],
         categories=[category_to_msg(category) for category in vocabulary.categories],
@@ -111,6 +122,7 @@ def vocabulary_from_msg(message: VocabularyMsg) -> Vocabulary:
         ValueError: if a field does not hold what :class:`Vocabulary` promises.
     """
     return Vocabulary(
+        session=message.session,
         version=message.version,
         mode=mode_from_msg(message.mode),
         categories=tuple(category_from_msg(category) for category in message.categories),
@@ -231,7 +243,12 @@ def query_results_to_msg(answers: Iterable[QueryAnswer]) -> list[QueryResult]:
 
 
 def frame_categories_to_msg(
-    labels: np.ndarray, confidence: np.ndarray, vocabulary: Vocabulary, header: Header
+    labels: np.ndarray,
+    confidence: np.ndarray,
+    vocabulary: Vocabulary,
+    header: Header,
+    *,
+    age_ns: int = 0,
 ) -> FrameCategories:
     """Return what a label mask contains, largest category first.
 
@@ -240,31 +257,34 @@ def frame_categories_to_msg(
         confidence: Confidence of the labels, (H, W) uint8.
         vocabulary: Vocabulary the mask was made with.
         header: Header of the mask.
+        age_ns: How much older the image is that the mask was made from, in nanoseconds.
     """
     names = {category.id: category.name for category in vocabulary.categories}
     height, width = labels.shape
-    flat = labels.ravel().astype(np.intp)
-    size = int(flat.max()) + 1
+    # What is in view is numbered anew, so that the cost does not grow with the ids.
+    ids = np.flatnonzero(np.bincount(labels.ravel()))
+    place = np.zeros(int(ids[-1]) + 1, np.intp)
+    place[ids] = np.arange(len(ids))
+    flat, size = place[labels], len(ids)
     # Two small histograms, label by row and label by column, hold boxes, areas and centroids of
     # all categories at once; a mask per category would cost as much for each of them.
     rows = np.bincount(
-        (flat.reshape(height, width) + (np.arange(height) * size)[:, None]).ravel(),
-        minlength=height * size,
+        (flat + (np.arange(height) * size)[:, None]).ravel(), minlength=height * size
     ).reshape(height, size)
     columns = np.bincount(
-        (flat.reshape(height, width) + (np.arange(width) * size)[None]).ravel(),
-        minlength=width * size,
+        (flat + (np.arange(width) * size)[None]).ravel(), minlength=width * size
     ).reshape(width, size)
     pixels = rows.sum(0)
-    confidences = np.bincount(flat, weights=confidence.ravel(), minlength=size)
-    present = [i for i in np.flatnonzero(pixels) if i in names]
+    confidences = np.bincount(flat.ravel(), weights=confidence.ravel(), minlength=size)
     categories = []
-    for i in sorted(present, key=lambda i: -pixels[i]):
+    for i in sorted(range(size), key=lambda i: -pixels[i]):
+        if ids[i] not in names:
+            continue
         ys, xs = np.flatnonzero(rows[:, i]), np.flatnonzero(columns[:, i])
         categories.append(
             SegmentedCategory(
-                id=int(i),
-                name=names[i],
+                id=int(ids[i]),
+                name=names[ids[i]],
                 pixels=int(pixels[i]),
                 mean_confidence=float(confidences[i] / pixels[i] / 255),
                 x=int(xs[0]),
@@ -276,5 +296,9 @@ def frame_categories_to_msg(
             )
         )
     return FrameCategories(
-        header=header, vocabulary_version=vocabulary.version, categories=categories
+        header=header,
+        session=vocabulary.session,
+        vocabulary_version=vocabulary.version,
+        age=duration_to_msg(age_ns),
+        categories=categories,
     )

@@ -6,14 +6,27 @@ import gc
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
-Level = bytes
+if TYPE_CHECKING:
+    from ovseg_ros.nodes.sensor_input import SensorInput
+    from ovseg_ros.vocabulary.living import LivingVocabulary
+
+Judgement = tuple[bytes, str]
+"""Level and text of a status."""
+
+SILENT_S = 2.0
+"""Time without an image after which that is worth a warning."""
+
+LOW_IDS = 20
+"""Ids left from which on there is a warning."""
+
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -69,7 +82,7 @@ class Meter:
         return time.monotonic() - self._last
 
 
-def device_status(asked: str, device: str) -> tuple[Level, str]:
+def device_status(asked: str, device: str) -> Judgement:
     """Judge the device that models run on against the one that was asked for."""
     if device.startswith("cuda"):
         import torch
@@ -77,9 +90,48 @@ def device_status(asked: str, device: str) -> tuple[Level, str]:
         return OK, f"running on {torch.cuda.get_device_name(device)}"
     if asked.startswith("cuda"):
         return ERROR, f"device {asked!r} was asked for, but the models run on {device}"
-    if asked == "auto":
-        return WARN, "device 'auto': no CUDA device found, running on the CPU"
-    return OK, f"running on {device} as asked"
+    return OK, f"running on {device}" + (" (auto: there is no CUDA device)" * (asked == "auto"))
+
+
+def input_status(silent_s: float, topics: str, inputs: Sequence[SensorInput]) -> Judgement:
+    """Judge whether images arrive; the quality of service is named."""
+    if silent_s > SILENT_S:
+        return WARN, f"no image on {topics} for {silent_s:.0f} s"
+    ways = ", ".join(dict.fromkeys(sensor.qos for sensor in inputs)) or "closed"
+    return OK, f"images arrive ({ways})"
+
+
+def decoding_status(*, arrivals: float, results: float, refusals: float, reason: str) -> Judgement:
+    """Judge whether images that arrive lead to results.
+
+    Args:
+        arrivals: Images per second.
+        results: Results per second.
+        refusals: Refused images per second.
+        reason: Why the last one was refused.
+    """
+    if arrivals > 0 and refusals > 0 and results == 0:
+        return ERROR, f"images arrive and none is used: {reason}"
+    if refusals > 0:
+        return WARN, f"{refusals:.1f} images per second are refused: {reason}"
+    return OK, "images are used"
+
+
+def ids_status(vocabulary: LivingVocabulary) -> Judgement:
+    """Judge whether there are ids for words to come."""
+    discovery, operator = vocabulary.ids_left
+    way_on = "mask_encoding 16UC1 holds more, set_vocabulary with new_session begins anew"
+    refused = vocabulary.refused
+    if refused:
+        words = ", ".join(refused[-5:])
+        return ERROR, f"no ids are left for discovered words ({words}); {way_on}"
+    if operator == 0:
+        return ERROR, f"no ids are left, for the operator neither; {way_on}"
+    if discovery <= LOW_IDS:
+        return WARN, f"{discovery} ids are left for discovered words; {way_on}"
+    for warning in vocabulary.warnings:
+        return WARN, warning
+    return OK, f"{discovery} ids are left for discovered words, {operator} for the operator"
 
 
 def gpu_memory(device: str) -> dict[str, str]:
@@ -95,25 +147,37 @@ def gpu_memory(device: str) -> dict[str, str]:
     }
 
 
-def worst(*judgements: tuple[Level, str]) -> tuple[Level, str]:
-    """Return the highest level and every text that has it."""
-    level = max(level for level, _ in judgements)
-    return level, "; ".join(text for own, text in judgements if own == level)
-
-
 def to_msg(
-    name: str, hardware: str, judgement: tuple[Level, str], values: Mapping[str, str], stamp: Time
+    name: str,
+    hardware: str,
+    judgements: Mapping[str, Judgement],
+    values: Mapping[str, str],
+    stamp: Time,
 ) -> DiagnosticArray:
-    """Return one status as a message for `/diagnostics`."""
-    level, text = judgement
-    status = DiagnosticStatus(
+    """Return a message for `/diagnostics`: a status of the whole, then one of each part.
+
+    Args:
+        name: Name of the node.
+        hardware: What it runs on.
+        judgements: Level and text of every part by its name; the whole has the worst of them.
+        values: Figures of the whole.
+        stamp: Now.
+    """
+    level = max((level for level, _ in judgements.values()), default=OK)
+    text = "; ".join(text for own, text in judgements.values() if own == level)
+    whole = DiagnosticStatus(
         level=level,
         name=name,
         message=text,
         hardware_id=hardware,
         values=[KeyValue(key=key, value=value) for key, value in values.items()],
     )
-    return DiagnosticArray(header=Header(stamp=stamp), status=[status])
+    parts = [
+        DiagnosticStatus(level=own, name=f"{name}: {part}", message=text, hardware_id=hardware)
+        for part, (own, text) in judgements.items()
+        if len(judgements) > 1
+    ]
+    return DiagnosticArray(header=Header(stamp=stamp), status=[whole, *parts])
 
 
 def free_gpu_memory() -> None:

@@ -50,8 +50,8 @@ class DiscoveryNode(ImageNode):
         self._last_camera = -1
         self._keyframes: list[KeyFrameTrigger] = []  # of each camera
         self._last: tuple[float, Discovery] | None = None
+        self._told: tuple[str, ...] = ()
         self._proposals = self.publisher(VocabularyMsg, "~/proposals", LATCHED_QOS)
-        self._vocabulary: Any = None
         self.create_service(
             DiscoverVocabulary,
             "~/discover",
@@ -74,15 +74,18 @@ class DiscoveryNode(ImageNode):
         self._discoverer = self._build(self.config)
         options = self.config.discovery.keyframes
         self._keyframes = [KeyFrameTrigger(options) for _ in self.config.image_topics]
-        self._vocabulary = self.subscribe(
+        self.subscribe(
             VocabularyMsg, self.config.vocabulary_topic, self._on_vocabulary, LATCHED_QOS
         )
+        if self._discoverer is None:
+            self.get_logger().info("no discoverer (discovery.name: none)")
+        else:
+            name, device = self._discoverer.name, self._discoverer.device
+            self.get_logger().info(f"{name} on {device}, every {self.config.discovery_period_s} s")
 
     def free(self) -> None:
         """Unload the discoverer."""
-        if self._vocabulary is not None:
-            self.destroy_subscription(self._vocabulary)
-        self._vocabulary = self._discoverer = None
+        self._discoverer = None
         diagnostics.free_gpu_memory()
 
     def look(self, pictures: Sequence[Picture]) -> None:
@@ -101,12 +104,17 @@ class DiscoveryNode(ImageNode):
         message = proposals_to_msg(found, picture.header, self.meter.count + 1, self._known)
         self._proposals.publish(message)
         self.measure(picture.header)
+        if found.names != self._told:
+            self._told = found.names
+            self.get_logger().info(f"discovered: {', '.join(found.names) or 'nothing'}")
 
     def _discover(self, image: Any) -> tuple[Discovery, float]:
-        assert self._discoverer is not None
+        discoverer = self._discoverer
+        if discoverer is None:
+            raise RuntimeError("the node was cleaned up meanwhile")
         start = time.monotonic()
-        with gentle(self._discoverer.device, self.config.threads):
-            found = self._discoverer.discover(image, seed=self.config.seed)
+        with gentle(discoverer.device, self.config.threads):
+            found = discoverer.discover(image, seed=self.config.seed)
         duration = time.monotonic() - start
         self._last = duration, found
         return found, duration
@@ -121,9 +129,10 @@ class DiscoveryNode(ImageNode):
         try:
             if self._discoverer is None:
                 return refused(reply, "the node has no discoverer (discovery.name, configure)")
-            header, image = picture_or_newest(self, request.image)
-            future = self.worker.submit(lambda: self._discover(image))
-            found, duration = wait_for(future, self.config.discover_timeout_s)
+            with self.slow_calls["discover"].admit():
+                header, image, _ = picture_or_newest(self, request)
+                future = self.worker.submit(lambda: self._discover(image))
+                found, duration = wait_for(future, self.config.discover_timeout_s)
         except (ValueError, RuntimeError) as error:
             return refused(reply, str(error))
         reply.header, reply.duration = header, duration
@@ -131,13 +140,19 @@ class DiscoveryNode(ImageNode):
         reply.success, reply.message = True, f"found: {', '.join(found.names) or 'nothing'}"
         return reply
 
+    def results_hz(self) -> float:
+        """Discoveries are rare: images need not lead to one."""
+        return float("inf")
+
     def device(self) -> str:
         """Return the discoverer's device."""
-        return self._discoverer.device if self._discoverer else "none"
+        discoverer = self._discoverer
+        return discoverer.device if discoverer else "none"
 
     def report(self) -> dict[str, str]:
         """Return the last discovery and the discoverer's name."""
-        values = {"discoverer": self._discoverer.name if self._discoverer else "none"}
+        discoverer = self._discoverer
+        values = {"discoverer": discoverer.name if discoverer else "none"}
         if self.config.discovery.keyframes.drift:
             values["drift"] = ", ".join(f"{frames.drift:.2f}" for frames in self._keyframes)
         if self._last is not None:

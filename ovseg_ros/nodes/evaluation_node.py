@@ -45,8 +45,11 @@ class EvaluationNode(BaseNode):
         super().__init__("evaluation_node", **options)
         self._mapping = mapping
         self._report = self.create_publisher(DiagnosticArray, "~/report", OUTPUT_QOS)
-        self._subscriptions_made: list[Any] = []
-        self._report_timer: Any = None
+        self._subscribed: set[str] = set()
+        self._listening = False
+        self._group = MutuallyExclusiveCallbackGroup()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(1.0, self._on_timer, callback_group=self._group, clock=steady)
         self._reset()
 
     def _reset(self) -> None:
@@ -67,36 +70,33 @@ class EvaluationNode(BaseNode):
     def start(self) -> None:
         """Subscribe to masks, names and ground truth."""
         own, other, camera = self.config.segmentation, self.config.discovery, self.config.camera
-        group = MutuallyExclusiveCallbackGroup()
 
         def subscribe(
             kind: type, topic: str, callback: Callable[..., None], qos: QoSProfile
         ) -> None:
-            self._subscriptions_made.append(
-                self.create_subscription(kind, topic, callback, qos, callback_group=group)
-            )
+            if topic in self._subscribed:
+                return
+            self._subscribed.add(topic)
+
+            def take(message: Any, info: Any) -> None:
+                if self._listening:
+                    callback(message, info)
+
+            self.create_subscription(kind, topic, take, qos, callback_group=self._group)
 
         truth_names = f"{camera}/ground_truth_vocabulary"
         subscribe(VocabularyMsg, truth_names, self._on_truth_names, LATCHED_QOS)
-        # The callback with two arguments is told when the message left its sender.
+        # A callback is told when the message left its sender.
         subscribe(VocabularyMsg, f"{own}/vocabulary", self._on_vocabulary, LATCHED_QOS)
         subscribe(VocabularyMsg, f"{other}/proposals", self._on_proposals, LATCHED_QOS)
         subscribe(FrameCategories, f"{own}/categories", self._on_categories, OUTPUT_QOS)
         subscribe(Image, f"{camera}/ground_truth", self._on_truth, INPUT_QOS)
         subscribe(Image, f"{own}/label_mask", self._on_mask, OUTPUT_QOS)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._report_timer = self.create_timer(
-            1.0, self._on_timer, callback_group=group, clock=steady
-        )
+        self._listening = True
 
     def stop(self) -> None:
-        """Unsubscribe and write the report."""
-        for subscription in self._subscriptions_made:
-            self.destroy_subscription(subscription)
-        self._subscriptions_made = []
-        if self._report_timer is not None:
-            self.destroy_timer(self._report_timer)
-            self._report_timer = None
+        """Listen no more and write the report."""
+        self._listening = False
         self._names.finish()
         if self.config.report_path:
             path = Path(self.config.report_path).expanduser()
@@ -120,7 +120,7 @@ class EvaluationNode(BaseNode):
                 **(self._score.report(tuple(self._discovered)) if self._score else {}),
             }
 
-    def _on_truth_names(self, message: VocabularyMsg) -> None:
+    def _on_truth_names(self, message: VocabularyMsg, info: Any) -> None:
         with self._lock:
             self._score = LiveScore(vocabulary_from_msg(message), self._mapping)
 
@@ -139,14 +139,14 @@ class EvaluationNode(BaseNode):
             automatic = [c.name for c in vocabulary.categories if c.source is Source.AUTO]
             self._discovered.update(dict.fromkeys(automatic))
 
-    def _on_proposals(self, message: VocabularyMsg) -> None:
+    def _on_proposals(self, message: VocabularyMsg, info: Any) -> None:
         self._discoveries.add()
 
-    def _on_truth(self, message: Image) -> None:
+    def _on_truth(self, message: Image, info: Any) -> None:
         self._input.add()
         self._join(message, truth=message)
 
-    def _on_categories(self, message: FrameCategories) -> None:
+    def _on_categories(self, message: FrameCategories, info: Any) -> None:
         self._join(message, version=message.vocabulary_version)
 
     def _on_mask(self, message: Image, info: Any) -> None:
@@ -183,6 +183,8 @@ class EvaluationNode(BaseNode):
             self._score.add(frame["labels"], truth, vocabulary)
 
     def _on_timer(self) -> None:
+        if not self._listening:
+            return
         report = self.report()
         values = {
             key: f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -198,7 +200,7 @@ class EvaluationNode(BaseNode):
         )
         stamp = self.get_clock().now().to_msg()
         name = self.get_fully_qualified_name().lstrip("/")
-        self._report.publish(diagnostics.to_msg(name, "", judgement, values, stamp))
+        self._report.publish(diagnostics.to_msg(name, "", {"names": judgement}, values, stamp))
 
 
 def _finite(value: Any) -> Any:

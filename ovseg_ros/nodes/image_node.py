@@ -23,11 +23,9 @@ from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.config import ImageNodeConfig, preset_below
 from ovseg_ros.nodes.conversions import stamp_from_msg
-from ovseg_ros.nodes.image_worker import Frames, ImageWorker
+from ovseg_ros.nodes.image_worker import Frames, ImageWorker, SlowCalls
 from ovseg_ros.nodes.images import image_from_msg
 from ovseg_ros.nodes.sensor_input import SensorInput
-
-_SILENT_S = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +55,27 @@ class ImageNode(BaseNode):
         self.service_group = ReentrantCallbackGroup()
         self._image_group = MutuallyExclusiveCallbackGroup()
         self.worker = self.make_worker()
+        self.slow_calls = {
+            "query": SlowCalls("queries", 2),
+            "set": SlowCalls("changes of the vocabulary", 3),
+            "discover": SlowCalls("discoveries", 2),
+        }
         self.meter = diagnostics.Meter()
         self._arrivals = diagnostics.Meter()
-        self.refused = 0
+        self.refused, self._last_refusal = 0, ""
+        self._refusals = diagnostics.Meter()
         self._enabled = True
         self._inputs: list[SensorInput] = []
+        self._sensors: dict[tuple[type, str], SensorInput] = {}
+        self._publishers_made: dict[tuple[type, str], Any] = {}
+        self._subscribed: dict[tuple[type, str], Any] = {}
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
-        self._timer: Any = None
+        self.create_timer(
+            1.0,
+            self._on_diagnostics,
+            callback_group=self.service_group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
         self.create_service(SetBool, "~/enable", self._on_enable, callback_group=self.service_group)
 
     def below(self, given: dict[str, Any]) -> dict[str, Any]:
@@ -82,6 +94,14 @@ class ImageNode(BaseNode):
     def device(self) -> str:
         """Return the device the model runs on."""
 
+    def results_hz(self) -> float:
+        """Return the rate of results, or infinity if arrivals need not lead to any."""
+        return self.meter.rate_hz
+
+    def judge(self) -> dict[str, diagnostics.Judgement]:
+        """Return the judgement of more parts, by their names."""
+        return {}
+
     def report(self) -> dict[str, str]:
         """Return what diagnostics should say beyond rate, age, drops and device."""
         return {}
@@ -90,22 +110,23 @@ class ImageNode(BaseNode):
         """Start the worker, then subscribe."""
         self.meter, self._arrivals = diagnostics.Meter(), diagnostics.Meter()
         self.worker.start()
-        if self._enabled:
-            self._subscribe()
-        self._timer = self.create_timer(
-            1.0,
-            self._on_diagnostics,
-            callback_group=self.service_group,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        kind = CompressedImage if self.config.image_transport == "compressed" else Image
+        self._inputs = [
+            self.sensor(kind, self.topic(camera), partial(self._on_image, camera))
+            for camera in range(len(self.config.image_topics))
+        ]
+        self._open_inputs()
 
     def stop(self) -> None:
-        """Unsubscribe, then stop the worker."""
-        self._unsubscribe()
-        if self._timer is not None:
-            self.destroy_timer(self._timer)
-            self._timer = None
+        """Drop what comes from now on, then stop the worker."""
+        for sensor in self._inputs:
+            sensor.open = False
+        self._inputs = []
         self.worker.stop()
+
+    def _open_inputs(self) -> None:
+        for sensor in self._inputs:
+            sensor.open = self._enabled
 
     def topic(self, camera: int) -> str:
         """Return the full name of the topic a camera is received on."""
@@ -113,25 +134,39 @@ class ImageNode(BaseNode):
         topic = self.resolve_topic_name(self.config.image_topics[camera])
         return f"{topic}/compressed" if self.config.image_transport == "compressed" else topic
 
-    def sensor(self, kind: type, topic: str, callback: Any) -> SensorInput:
-        """Subscribe to a sensor."""
-        return SensorInput(self, kind, topic, callback, self._image_group)
+    # What a node has once made stays until it is destroyed: rclpy is not safe against destroying
+    # entities while an executor waits for them.
 
-    def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile) -> Any:
-        """Subscribe with QoS that parameters may override."""
-        return self.create_subscription(
-            kind,
-            topic,
-            callback,
-            qos,
-            callback_group=self._image_group,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+    def sensor(self, kind: type, topic: str, callback: Any) -> SensorInput:
+        """Return the subscription to a sensor, closed; it calls back with each message once."""
+        key = kind, topic
+        if key not in self._sensors:
+            self._sensors[key] = SensorInput(self, kind, topic, callback, self._image_group)
+        self._sensors[key].callback = callback
+        return self._sensors[key]
+
+    def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile) -> None:
+        """Subscribe, once, with QoS that parameters may override."""
+        key = kind, topic
+        if key not in self._subscribed:
+            self._subscribed[key] = self.create_subscription(
+                kind,
+                topic,
+                callback,
+                qos,
+                callback_group=self._image_group,
+                qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            )
 
     def publisher(self, kind: type, topic: str, qos: QoSProfile = OUTPUT_QOS) -> Any:
-        """Return a publisher with QoS that parameters may override."""
-        options = QoSOverridingOptions.with_default_policies()
-        return self.create_publisher(kind, topic, qos, qos_overriding_options=options)
+        """Return the publisher of a topic, with QoS that parameters may override."""
+        key = kind, topic
+        if key not in self._publishers_made:
+            options = QoSOverridingOptions.with_default_policies()
+            self._publishers_made[key] = self.create_publisher(
+                kind, topic, qos, qos_overriding_options=options
+            )
+        return self._publishers_made[key]
 
     def decode(self, camera: int, message: Image | CompressedImage) -> Picture | None:
         """Return a camera message's picture, or None (counted and logged) if it has none."""
@@ -144,24 +179,14 @@ class ImageNode(BaseNode):
     def refuse(self, reason: str) -> None:
         """Count a frame or message that is not used, and say why now and then."""
         self.refused += 1
+        self._refusals.add()
+        self._last_refusal = reason.partition("\n")[0]
         self.get_logger().warning(f"refused {reason}", throttle_duration_sec=5.0)
 
     def measure(self, header: Header) -> None:
         """Count a result that has just been published, with the age of its image."""
         age = self.get_clock().now().nanoseconds - stamp_from_msg(header.stamp)
         self.meter.add(age / 1e9)
-
-    def _subscribe(self) -> None:
-        kind = CompressedImage if self.config.image_transport == "compressed" else Image
-        self._inputs = [
-            self.sensor(kind, self.topic(camera), partial(self._on_image, camera))
-            for camera in range(len(self.config.image_topics))
-        ]
-
-    def _unsubscribe(self) -> None:
-        for sensor in self._inputs:
-            sensor.close()
-        self._inputs = []
 
     def _on_image(self, camera: int, message: Image | CompressedImage) -> None:
         self._arrivals.add()
@@ -177,23 +202,30 @@ class ImageNode(BaseNode):
         self.refuse(f"frame: {text}")
 
     def _on_enable(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
-        if request.data != self._enabled:
-            self._enabled = request.data
-            if self.worker.running:
-                (self._subscribe if request.data else self._unsubscribe)()
+        self._enabled = request.data
+        self._open_inputs()
         reply.success = True
         reply.message = "enabled" if self._enabled else "disabled"
         return reply
 
     def _on_diagnostics(self) -> None:
+        if not self.worker.running:
+            return
         device = self.device()
-        judgements = [diagnostics.device_status(self.config.device, device)]
+        topics = ", ".join(self.topic(c) for c in range(len(self.config.image_topics)))
+        parts = {
+            "device": diagnostics.device_status(self.config.device, device),
+            "input": diagnostics.input_status(self._arrivals.silent_s, topics, self._inputs),
+            "decoding": diagnostics.decoding_status(
+                arrivals=self._arrivals.rate_hz,
+                results=self.results_hz(),
+                refusals=self._refusals.rate_hz,
+                reason=self._last_refusal,
+            ),
+            **self.judge(),
+        }
         if not self._enabled:
-            judgements.append((diagnostics.OK, "disabled"))
-        elif self._arrivals.silent_s > _SILENT_S:
-            topics = ", ".join(self.topic(c) for c in range(len(self.config.image_topics)))
-            silent = f"no image on {topics} for {self._arrivals.silent_s:.0f} s"
-            judgements.append((diagnostics.WARN, silent))
+            parts["input"] = diagnostics.OK, "disabled"
         p50, p95 = self.meter.age_ms(50, 95)
         values = {
             "rate_hz": f"{self.meter.rate_hz:.2f}",
@@ -208,13 +240,6 @@ class ImageNode(BaseNode):
             **diagnostics.gpu_memory(device),
             **self.report(),
         }
+        name = self.get_fully_qualified_name().lstrip("/")
         stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(
-            diagnostics.to_msg(
-                self.get_fully_qualified_name().lstrip("/"),
-                device,
-                diagnostics.worst(*judgements),
-                values,
-                stamp,
-            )
-        )
+        self._diagnostics.publish(diagnostics.to_msg(name, device, parts, values, stamp))

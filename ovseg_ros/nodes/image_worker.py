@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class ImageWorker:
         self._period_s, self._niceness, self._name = period_s, niceness, name
         self._changed = threading.Condition()
         self._pending: dict[int, Any] = {}
-        self._newest: dict[int, Any] = {}
+        self._newest: dict[int, tuple[Any, float]] = {}
         self._tasks: list[tuple[Future[Any], Callable[[], Any]]] = []
         self._thread: threading.Thread | None = None
         self._stopping = False
@@ -68,11 +68,15 @@ class ImageWorker:
         with self._changed:
             self.received += 1
             self.dropped += camera in self._pending
-            self._pending[camera] = self._newest[camera] = message
+            self._pending[camera] = message
+            self._newest[camera] = message, time.monotonic()
             self._changed.notify()
 
-    def newest(self, camera: int = 0) -> Any | None:
-        """Return the newest message of a camera, taken or not, or None."""
+    def newest(self, camera: int = 0) -> tuple[Any, float] | None:
+        """Return the newest message of a camera, taken or not, and when it came; or None.
+
+        The time is that of ``time.monotonic()``, in seconds.
+        """
         with self._changed:
             return self._newest.get(camera)
 
@@ -126,7 +130,7 @@ class ImageWorker:
                 self._wait(due)
                 if self._stopping:
                     return
-                tasks, self._tasks = self._tasks, []
+                tasks, self._tasks = self._tasks[:1], self._tasks[1:]  # frames take turns with them
             for future, task in tasks:
                 _settle(future, task)
             self._guard(self._between)
@@ -161,6 +165,29 @@ def _settle(future: Future[T], task: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
+class SlowCalls:
+    """Bounds how many calls of a slow kind wait at a time; the others are told so at once."""
+
+    def __init__(self, what: str, most: int) -> None:
+        """Admit ``most`` calls at a time; ``what`` names them to those who are refused."""
+        self._what, self._most = what, most
+        self._free = threading.BoundedSemaphore(most)
+
+    @contextmanager
+    def admit(self) -> Iterator[None]:
+        """Let one call in.
+
+        Raises:
+            RuntimeError: if as many as may be are being answered.
+        """
+        if not self._free.acquire(blocking=False):
+            raise RuntimeError(f"busy: {self._most} {self._what} are being answered, ask again")
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
 def wait_for(future: Future[T], timeout_s: float) -> T:
     """Return a future's result.
 
@@ -168,9 +195,9 @@ def wait_for(future: Future[T], timeout_s: float) -> T:
         RuntimeError: if it took too long or the worker was stopped.
     """
     try:
-        return future.result(timeout_s)
+        return future.result(max(timeout_s, 0.0))
     except CancelledError:
         raise RuntimeError("the node was deactivated meanwhile") from None
     except FutureTimeoutError:
         future.cancel()  # it may still wait for its turn
-        raise RuntimeError(f"no answer within {timeout_s:g} s") from None
+        raise RuntimeError("no answer in time (query_timeout_s, discover_timeout_s)") from None

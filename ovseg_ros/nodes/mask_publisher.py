@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 from sensor_msgs.msg import Image
 
 from ovseg_ros.drawing import overlay
 from ovseg_ros.msg import FrameCategories
+from ovseg_ros.nodes.carried import Masks
 from ovseg_ros.nodes.conversions import frame_categories_to_msg
 from ovseg_ros.nodes.images import image_to_msg, labels_to_msg
 from ovseg_ros.types import Vocabulary
@@ -39,17 +39,18 @@ class MaskPublisher:
         return [cls(node, f"~/{name}") for name in camera_names(topics)]
 
     def publish(
-        self, picture: Picture, labels: np.ndarray, confidence: np.ndarray, vocabulary: Vocabulary
+        self, picture: Picture, masks: Masks, vocabulary: Vocabulary, *, age_ns: int = 0
     ) -> None:
-        """Publish a picture's labels (H, W) uint8 or uint16 and confidence (H, W) uint8.
+        """Publish a picture's masks, made from an image that is ``age_ns`` older.
 
         Of the rest, what nobody listens to is not made. The mask leaves after what belongs to it,
         and before the overlay.
         """
         header, encoding = picture.header, self._node.config.mask_encoding
+        labels, confidence = masks.labels, masks.confidence
         if self._categories.get_subscription_count():
             self._categories.publish(
-                frame_categories_to_msg(labels, confidence, vocabulary, header)
+                frame_categories_to_msg(labels, confidence, vocabulary, header, age_ns=age_ns)
             )
         if self._confidence.get_subscription_count():
             self._confidence.publish(image_to_msg(confidence, "mono8", header))
@@ -60,12 +61,6 @@ class MaskPublisher:
         if self._overlay.get_subscription_count():
             drawn = overlay(picture.image, labels, self._node.config.overlay_alpha)
             self._overlay.publish(image_to_msg(drawn, "rgb8", header))
-
-    def destroy(self) -> None:
-        """Withdraw the topics."""
-        made = (self._mask, self._confidence, self._categories, self._overlay, self._groups)
-        for publisher in made:
-            self._node.destroy_publisher(publisher)
 
 
 def camera_names(topics: tuple[str, ...]) -> list[str]:

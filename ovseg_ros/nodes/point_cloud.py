@@ -12,6 +12,7 @@ from std_msgs.msg import Header
 
 from ovseg_ros.drawing import palette
 from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
+from ovseg_ros.nodes.diagnostics import OK, WARN, Judgement
 from ovseg_ros.nodes.images import depth_from_msg
 
 if TYPE_CHECKING:
@@ -130,13 +131,20 @@ class CloudInput:
             node.sensor(Image, config.depth_topic, self._depths.add),
             node.sensor(CameraInfo, config.camera_info_topic, self._on_camera_info),
         ]
+        for sensor in self._sensors:
+            sensor.open = True
         self._points = node.publisher(PointCloud2, "~/points")
 
-    def destroy(self) -> None:
-        """Unsubscribe."""
+    def close(self) -> None:
+        """Listen no more."""
         for sensor in self._sensors:
-            sensor.close()
-        self._node.destroy_publisher(self._points)
+            sensor.open = False
+
+    def judge(self) -> Judgement:
+        """Return whether clouds can be made, and why not."""
+        if self.trouble:
+            return WARN, self.trouble
+        return OK, "points are published while somebody subscribes"
 
     def take(self, picture: Picture) -> None:
         """Hold the depth of a picture whose labels will come."""

@@ -6,6 +6,7 @@ Run: ``ros2 run ovseg_ros segmentation_node --ros-args -r image:=/camera/image_r
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.point_cloud import CloudInput
-from ovseg_ros.nodes.segmentation_services import SegmentationServices
+from ovseg_ros.nodes.segmentation_services import SegmentationServices, shown
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import Vocabulary
@@ -62,7 +63,7 @@ class SegmentationNode(ImageNode):
         super().__init__("segmentation_node", **options)
         self._build = build
         self._lock = threading.Lock()
-        self._taken_stamp = -1
+        self._taken: dict[int, int] = {}  # newest stamp of each camera, nanoseconds
         self._announced: VocabularyMsg | None = None
         self.pipeline: Pipeline | None = None
         self._vocabulary = self.publisher(VocabularyMsg, "~/vocabulary", LATCHED_QOS)
@@ -75,7 +76,6 @@ class SegmentationNode(ImageNode):
         self._masks: list[MaskPublisher] = []
         self._cloud: CloudInput | None = None
         self._key_frames: KeyFrames | None = None
-        self._proposals: Any = None
         self._service_answers = SegmentationServices(self)
 
     def make_worker(self) -> ImageWorker:
@@ -87,34 +87,40 @@ class SegmentationNode(ImageNode):
     def load(self) -> None:
         """Load the segmenter and start a new session of ids."""
         self.pipeline = self._build(self.config)
-        self._announced, self._taken_stamp = None, -1
+        self._announced, self._taken = None, {}
         keyframes = self.pipeline.segmenter.cadence == "keyframe"
         self._key_frames = KeyFrames(self.config.keyframe_period_s) if keyframes else None
         self.groups = GroupTable(parse_groups(self.config.vocabulary.groups).values())
         self._masks = MaskPublisher.of(self)
-        self._proposals = self.subscribe(
-            VocabularyMsg, self.config.proposals_topic, self._on_proposals, LATCHED_QOS
-        )
+        self.subscribe(VocabularyMsg, self.config.proposals_topic, self._on_proposals, LATCHED_QOS)
         if self.config.depth_topic:
             self._cloud = CloudInput(self)
+        segmenter = self.pipeline.segmenter
+        self.get_logger().info(
+            f"{segmenter.name} on {segmenter.device}, {segmenter.dtype}; "
+            f"{len(self.pipeline.vocabulary.snapshot())} names, "
+            f"session {self.pipeline.vocabulary.session}"
+        )
+        for warning in self.pipeline.vocabulary.warnings:
+            self.get_logger().warning(warning)
 
     def free(self) -> None:
         """Unload the segmenter."""
-        if self._proposals is not None:
-            self.destroy_subscription(self._proposals)
-        for part in (*self._masks, *filter(None, [self._cloud])):
-            part.destroy()
-        self._masks, self._proposals, self._cloud, self.pipeline = [], None, None, None
+        if self._cloud is not None:
+            self._cloud.close()
+        self._masks, self._cloud, self.pipeline = [], None, None
         diagnostics.free_gpu_memory()
 
     def look(self, pictures: Sequence[Picture]) -> None:
         """Segment pictures of one size together and publish what was found."""
         assert self.pipeline is not None
         with self._lock:
-            newest = max(stamp_from_msg(picture.header.stamp) for picture in pictures)
-            if newest > self._taken_stamp - _JUMP_NS:
-                newest = max(self._taken_stamp, newest)
-            self._taken_stamp = newest  # a bag that starts again takes the clock back
+            for picture in pictures:
+                newest = stamp_from_msg(picture.header.stamp)
+                before = self._taken.get(picture.camera, -1)
+                if newest > before - _JUMP_NS:
+                    newest = max(before, newest)
+                self._taken[picture.camera] = newest  # a bag that starts again sets it back
         for picture in pictures:
             if self._cloud is not None and picture.camera == 0:
                 self._cloud.take(picture)
@@ -140,7 +146,7 @@ class SegmentationNode(ImageNode):
                     ),
                 )
                 if self._key_frames is not None:
-                    self._key_frames.keep(picture.camera, masks)
+                    self._key_frames.keep(picture.camera, masks, now_s=time.monotonic())
                 self._publish(picture, masks, found.vocabulary)
 
     def _carry(self, picture: Picture) -> bool:
@@ -152,6 +158,7 @@ class SegmentationNode(ImageNode):
         masks = self._key_frames.carry(
             picture.camera,
             stamp_s=stamp_from_msg(picture.header.stamp) / 1e9,
+            now_s=time.monotonic(),
             version=vocabulary.version,
             size_hw=picture.image.shape[:2],
         )
@@ -160,15 +167,18 @@ class SegmentationNode(ImageNode):
         return masks is not None
 
     def _publish(self, picture: Picture, masks: Masks, vocabulary: Vocabulary) -> None:
-        self._masks[picture.camera].publish(picture, masks.labels, masks.confidence, vocabulary)
+        age_s = stamp_from_msg(picture.header.stamp) / 1e9 - masks.stamp_s
+        self._masks[picture.camera].publish(picture, masks, vocabulary, age_ns=round(age_s * 1e9))
         self.measure(picture.header)
         if self._cloud is not None and picture.camera == 0:
             self._cloud.publish(picture, masks.labels)
 
     def _announce(self, vocabulary: Vocabulary | None = None) -> None:
         """Publish the vocabulary if it is a new one: before the first mask that uses it."""
-        assert self.pipeline is not None
-        words = self.pipeline.vocabulary.snapshot() if vocabulary is None else vocabulary
+        if vocabulary is None:
+            assert self.pipeline is not None
+            vocabulary = self.pipeline.vocabulary.snapshot()
+        words = vocabulary
         message = self.vocabulary_msg(words)
         if message is not self._announced:
             self._announced, stamp = message, message.header.stamp
@@ -178,47 +188,65 @@ class SegmentationNode(ImageNode):
                 self._label_info.publish(label_info_to_msg(words, stamp))
                 self._group_info.publish(group_info_to_msg(self.groups, stamp))
 
-    def vocabulary_msg(self, vocabulary: Vocabulary | None = None) -> VocabularyMsg:
-        """Return a vocabulary, by default the one in force, as it is or will be announced."""
-        assert self.pipeline is not None
-        words = self.pipeline.vocabulary.snapshot() if vocabulary is None else vocabulary
+    def vocabulary_msg(self, words: Vocabulary) -> VocabularyMsg:
+        """Return a vocabulary as it is or will be announced."""
         announced = self._announced
         if announced is not None and announced.version == words.version:
             return announced
         return vocabulary_to_msg(words, self.get_clock().now().to_msg())
 
-    def valid_from(self) -> int:
-        """Return the least stamp, in nanoseconds, of frames the worker has not yet taken."""
+    def valid_from(self) -> list[int]:
+        """Return, for each camera, the least stamp of frames the worker has not yet taken.
+
+        In nanoseconds of that camera's clock; 0 for one that has sent nothing yet.
+        """
         with self._lock:
-            return self._taken_stamp + 1
+            return [self._taken.get(k, -1) + 1 for k in range(len(self.config.image_topics))]
 
     def _on_proposals(self, message: VocabularyMsg) -> None:
-        if self.pipeline is None:
+        pipeline = self.pipeline
+        if pipeline is None:
             return
         try:
             proposals = proposals_from_msg(message)
         except ValueError as error:
             self.refuse(f"proposals on {self.config.proposals_topic}: {error}")
             return
-        self.pipeline.prepare([proposal.name for proposal in proposals])
-        self.pipeline.vocabulary.observe(
+        pipeline.prepare([proposal.name for proposal in proposals])
+        before = pipeline.vocabulary.snapshot()
+        words = pipeline.vocabulary.observe(
             proposals, stamp=stamp_from_msg(message.header.stamp) / 1e9
         )
+        if words.version != before.version:
+            self.get_logger().info(f"vocabulary {words.version}: {shown(words.names) or 'empty'}")
         self.worker.wake()
 
     def device(self) -> str:
         """Return the segmenter's device."""
-        return self.pipeline.segmenter.device if self.pipeline else "none"
+        pipeline = self.pipeline
+        return pipeline.segmenter.device if pipeline else "none"
+
+    def judge(self) -> dict[str, diagnostics.Judgement]:
+        """Return how the ids and the cloud are."""
+        pipeline = self.pipeline
+        if pipeline is None:
+            return {}
+        judgements = {"ids": diagnostics.ids_status(pipeline.vocabulary)}
+        if self._cloud is not None:
+            judgements["cloud"] = self._cloud.judge()
+        return judgements
 
     def report(self) -> dict[str, str]:
         """Return the vocabulary's version and size, and the segmenter's name."""
-        if self.pipeline is None:
+        pipeline = self.pipeline
+        if pipeline is None:
             return {}
-        words = self.pipeline.vocabulary.snapshot()
+        words = pipeline.vocabulary.snapshot()
         return {
-            "segmenter": self.pipeline.segmenter.name,
+            "segmenter": pipeline.segmenter.name,
             "carried": str(self._key_frames.carried if self._key_frames else 0),
-            "dtype": self.config.dtype,
+            "dtype": pipeline.segmenter.dtype,
+            "session": words.session,
             "vocabulary_version": str(words.version),
             "vocabulary_size": str(len(words)),
             "vocabulary_mode": words.mode.value,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ovseg_ros.nodes.conversions import (
+    duration_to_msg,
     mode_from_msg,
     query_results_to_msg,
     stamp_to_msg,
@@ -17,6 +20,8 @@ from ovseg_ros.vocabulary.living import distinct
 
 if TYPE_CHECKING:
     from ovseg_ros.nodes.segmentation_node import SegmentationNode
+    from ovseg_ros.pipeline import Pipeline
+    from ovseg_ros.types import Vocabulary
 
 _SHOWN = 20  # names in a message
 
@@ -27,6 +32,7 @@ class SegmentationServices:
     def __init__(self, node: SegmentationNode) -> None:
         """Offer the services in the node's group for services."""
         self._node = node
+        self._text = ThreadPoolExecutor(1, thread_name_prefix="text")
         for kind, name, answer in (
             (SetVocabulary, "~/set_vocabulary", self._on_set),
             (GetVocabulary, "~/get_vocabulary", self._on_get),
@@ -35,82 +41,109 @@ class SegmentationServices:
             node.create_service(kind, name, answer, callback_group=node.service_group)
 
     def _on_set(self, request: Any, reply: Any) -> Any:
-        node = self._node
-        if node.pipeline is None:
+        node, pipeline = self._node, self._node.pipeline
+        if pipeline is None:
             return refused(reply, "the node is not configured")
         names = list(request.names)
         try:
-            mode = mode_from_msg(request.mode)
-            clean = distinct(names)
-            if len(clean) <= node.config.vocabulary.max_categories:
-                node.pipeline.prepare(clean)
-            vocabulary = node.pipeline.vocabulary.set(
-                names,
-                mode=mode,
-                groups=list(request.groups),
-                stamp=node.get_clock().now().nanoseconds / 1e9,
-            )
-        except ValueError as error:
-            message = node.vocabulary_msg()
-            reply.version, reply.categories = message.version, message.categories
+            with node.slow_calls["set"].admit():
+                deadline = time.monotonic() + node.config.query_timeout_s
+                mode = mode_from_msg(request.mode)
+                clean = distinct(names)
+                if len(clean) <= node.config.vocabulary.max_categories:
+                    self._prepare(pipeline, clean, deadline)
+                vocabulary = pipeline.vocabulary.set(
+                    names,
+                    mode=mode,
+                    groups=list(request.groups),
+                    stamp=node.get_clock().now().nanoseconds / 1e9,
+                    new_session=request.new_session,
+                )
+        except (ValueError, RuntimeError) as error:
+            self._describe(reply, pipeline.vocabulary.snapshot())
             return refused(reply, str(error))
         # Asked after the change: what the worker takes from now on is segmented with it.
-        reply.valid_from = stamp_to_msg(node.valid_from())
-        message = node.vocabulary_msg(vocabulary)
-        reply.version, reply.categories = message.version, message.categories
+        stamps = node.valid_from()
+        reply.valid_from = stamp_to_msg(max(stamps))
+        reply.camera_valid_from = [stamp_to_msg(stamp) for stamp in stamps]
+        self._describe(reply, vocabulary)
         reply.success = True
-        reply.message = f"version {vocabulary.version}: {_shown(vocabulary.names) or 'no names'}"
+        reply.message = f"version {vocabulary.version}: {shown(vocabulary.names) or 'no names'}"
         node.get_logger().info(f"vocabulary set to {reply.message}")
+        for warning in pipeline.vocabulary.warnings:
+            node.get_logger().warning(warning)
         node.worker.wake()
         return reply
 
+    def _describe(self, reply: Any, vocabulary: Vocabulary) -> None:
+        message = self._node.vocabulary_msg(vocabulary)
+        reply.version, reply.session = message.version, message.session
+        reply.categories = message.categories
+
     def _on_get(self, request: Any, reply: Any) -> Any:
-        if self._node.pipeline is not None:
-            reply.vocabulary = self._node.vocabulary_msg()
+        pipeline = self._node.pipeline
+        if pipeline is not None:
+            reply.vocabulary = self._node.vocabulary_msg(pipeline.vocabulary.snapshot())
         return reply
 
     def _on_query(self, request: Any, reply: Any) -> Any:
-        node = self._node
-        pipeline = node.pipeline
+        node, pipeline = self._node, self._node.pipeline
         try:
             names = distinct(list(request.names))
             if not names:
                 raise ValueError("names: expected at least one name, got none")
-            header, image = picture_or_newest(node, request.image)
             if pipeline is None:
                 return refused(reply, "the node is not configured")
-            pipeline.prepare(names)
-            future = node.worker.submit(lambda: pipeline.query(image, names))
-            found, answers = wait_for(future, node.config.query_timeout_s)
+            with node.slow_calls["query"].admit():
+                deadline = time.monotonic() + node.config.query_timeout_s
+                header, image, age_s = picture_or_newest(node, request)
+                self._prepare(pipeline, names, deadline)
+                future = node.worker.submit(lambda: pipeline.query(image, names))
+                found, answers = wait_for(future, deadline - time.monotonic())
         except (ValueError, RuntimeError) as error:
             return refused(reply, str(error))
         encoding = "mono8" if found.labels.itemsize == 1 else "16UC1"
         reply.label_mask = labels_to_msg(found.labels[0], encoding, header)
         reply.confidence = image_to_msg(found.confidence[0], "mono8", header)
         reply.results = query_results_to_msg(answers)
+        reply.age = duration_to_msg(round(age_s * 1e9))
         present = [answer.name for answer in answers if answer.present]
-        reply.success, reply.message = True, f"present: {_shown(present) or 'none of the names'}"
+        reply.success, reply.message = True, f"present: {shown(present) or 'none of the names'}"
         return reply
 
+    def _prepare(self, pipeline: Pipeline, names: Sequence[str], deadline: float) -> None:
+        """Have names encoded, in a thread of its own so that a request can give up on it."""
+        wait_for(self._text.submit(pipeline.prepare, names), deadline - time.monotonic())
 
-def _shown(names: Sequence[str]) -> str:
+
+def shown(names: Sequence[str]) -> str:
     """Return names as text; of very many the first ones and their number."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more
 
 
-def picture_or_newest(node: Any, message: Any) -> tuple[Any, Any]:
-    """Return header and RGB image of a request's picture, or of the node's newest frame.
+def picture_or_newest(node: Any, request: Any) -> tuple[Any, Any, float]:
+    """Return header, RGB image and age of a request's picture, or of the node's newest frame.
+
+    The age is the time in seconds since a frame arrived, 0 for a picture of the request.
 
     Raises:
-        ValueError: if the picture is corrupt, or there is no frame yet.
+        ValueError: if the picture is corrupt, there is no frame yet, or none that is new enough.
     """
+    message, age_s = request.image, 0.0
     if not message.data and not message.encoding:
-        message = node.worker.newest()
-        if message is None:
+        newest = node.worker.newest()
+        if newest is None:
             raise ValueError(f"image: expected one, no frame has come on {node.topic(0)} yet")
+        message, arrival = newest
+        age_s = time.monotonic() - arrival
+        if 0 < request.max_age_s < age_s:
+            raise ValueError(
+                f"max_age_s: expected a frame of the last {request.max_age_s:g} s, "
+                f"the newest on {node.topic(0)} came {age_s:.1f} s ago"
+            )
     try:
-        return message.header, image_from_msg(message)
+        return message.header, image_from_msg(message), age_s
     except ValueError as error:
         raise ValueError(f"image: {error}") from None
 

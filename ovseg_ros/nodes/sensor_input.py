@@ -15,10 +15,19 @@ from ovseg_ros.nodes.base import INPUT_QOS, SENSOR_QOS
 
 
 class SensorInput:
-    """A subscription that is reliable if its sensor is, and else takes what comes.
+    """Receives a sensor reliably where it offers that, and as it comes where it does not.
 
     Fast DDS sends an image in pieces, of which a busy machine loses some; best effort then loses
     nearly every raw image. A depth of 1 keeps old images from being sent again.
+
+    The reliable subscription is made once and lives as long as the node: rclpy may hang for good
+    when one is destroyed under load (docs/rclpy_reliable_subscription.md). A best-effort one joins
+    it when a publisher turns up that offers no more; what both receive counts once.
+
+    Attributes:
+        callback: Takes each message.
+        open: Whether messages are given to the callback; others are dropped.
+        best_effort: Whether a publisher has turned up that offers best effort only.
     """
 
     def __init__(
@@ -31,26 +40,37 @@ class SensorInput:
     ) -> None:
         """Subscribe; parameters may override the reliable QoS."""
         self._node, self._kind, self._topic = node, kind, topic
-        self._callback, self._group = callback, group
-        self._subscription: Any = self._subscribe(
+        self.callback, self._group = callback, group
+        self.open, self.best_effort = False, False
+        self._seen: tuple[int, ...] = ()
+        self._subscribe(
             INPUT_QOS,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def close(self) -> None:
-        """Unsubscribe."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = None
+    @property
+    def qos(self) -> str:
+        """How messages are received, for people."""
+        return "reliable and best effort" if self.best_effort else "reliable"
 
-    def _subscribe(self, qos: QoSProfile, **options: Any) -> Any:
-        return self._node.create_subscription(
-            self._kind, self._topic, self._callback, qos, callback_group=self._group, **options
+    def _subscribe(self, qos: QoSProfile, **options: Any) -> None:
+        self._node.create_subscription(
+            self._kind, self._topic, self._take, qos, callback_group=self._group, **options
         )
 
+    def _take(self, message: Any, info: dict[str, int]) -> None:
+        if not self.open:
+            return
+        if self.best_effort:
+            sent = info["source_timestamp"]  # of one message the same in both subscriptions
+            if sent in self._seen:
+                return
+            self._seen = (*self._seen[-7:], sent)
+        self.callback(message)
+
     def _on_incompatible(self, info: Any) -> None:
-        if self._subscription is not None:
-            self.close()
+        if not self.best_effort:
+            self.best_effort = True
             # Without overrides: their parameters would make this one reliable again.
-            self._subscription = self._subscribe(SENSOR_QOS)
+            self._subscribe(SENSOR_QOS)

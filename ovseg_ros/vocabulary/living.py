@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from ovseg_ros.types import (
     normalise_name,
 )
 from ovseg_ros.vocabulary.groups import normalise_group
+from ovseg_ros.vocabulary.state import OperatorState, read_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,17 @@ class VocabularyConfig(Config):
     )
     max_categories: int = option(
         MAX_MONO8_ID, "ids that may ever be given out in a session", low=1, high=MAX_ID
+    )
+    reserve: int = option(
+        32,
+        "ids of these that discovery leaves to the operator; at most a quarter of them",
+        low=0,
+        high=MAX_ID,
+    )
+    state_file: str = option(
+        "",
+        "file that keeps the operator's words (not the ids) over a restart; empty: none",
+        kind="place",
     )
 
     def __post_init__(self) -> None:
@@ -100,6 +114,14 @@ def _check_mode(mode: Mode, names: Sequence[str]) -> None:
         raise ValueError(f"names: expected at least one name in mode {mode.value!r}, got none")
 
 
+_REFUSED = 50
+"""Refused names that are remembered."""
+
+
+def _new_session() -> str:
+    return uuid.uuid4().hex[:12]
+
+
 _Same = set[str]
 """All names under which one thing was proposed."""
 
@@ -142,9 +164,13 @@ class LivingVocabulary:
         self._mode = Mode.AUTO
         self._vocabulary = Vocabulary()
         self.refused: tuple[str, ...] = ()
-        """Discovered names that got no id, because ``max_categories`` were given out."""
+        """Discovered names that got no id, because those for discovery were given out."""
+        self.session = _new_session()
+        self.warnings: tuple[str, ...] = ()
+        """What is wrong with the state file, for people; empty if nothing is."""
         if self._config.names:
-            self.set(self._config.names, mode=Mode(self._config.mode))
+            self._set(self._config.names, mode=Mode(self._config.mode))
+        self._restore()
 
     def snapshot(self) -> Vocabulary:
         """Return the vocabulary in force; it never changes after it is returned."""
@@ -175,7 +201,7 @@ class LivingVocabulary:
                 admitted = blind or name in self._automatic
                 if not admitted and self._votes(name) < self._config.admit:
                     continue
-                if self._register(name, stamp):
+                if self._register(name, stamp, limit=self._config.max_categories - self._reserve):
                     self._automatic[name] = -1
                     self._update(name, names, stamp)
             for name, misses in list(self._automatic.items()):
@@ -184,6 +210,17 @@ class LivingVocabulary:
                     del self._automatic[name]
             return self._publish()
 
+    @property
+    def ids_left(self) -> tuple[int, int]:
+        """How many ids discovery and the operator may still be given in this session."""
+        with self._lock:
+            left = self._config.max_categories - len(self._known)
+            return max(0, left - self._reserve), left
+
+    @property
+    def _reserve(self) -> int:
+        return min(self._config.reserve, self._config.max_categories // 4)
+
     def set(
         self,
         names: Sequence[str],
@@ -191,19 +228,55 @@ class LivingVocabulary:
         mode: Mode,
         groups: Sequence[str] = (),
         stamp: float = 0.0,
+        new_session: bool = False,
     ) -> Vocabulary:
-        """Set the operator's names.
+        """Set the operator's names, and keep them in the state file if there is one.
 
         Args:
             names: The operator's names; must be empty in mode ``auto``, which forgets them.
             mode: ``fixed`` (only these), ``extend`` (these and the discovered) or ``auto``.
             groups: For each name the operator's class; empty for the configuration's, if any.
             stamp: Time of the request in seconds.
+            new_session: Forget every id, and begin a new session whose ids start at 1.
 
         Raises:
             ValueError: on a bad name or group, a repeat, no names, or too many; nothing is changed
                 then.
         """
+        with self._lock:
+            vocabulary = self._set(
+                names, mode=mode, groups=groups, stamp=stamp, new_session=new_session
+            )
+            if self._config.state_file:
+                state = OperatorState(mode=self._mode, names=dict(self._operator))
+                try:
+                    state.write(Path(self._config.state_file).expanduser())
+                    self.warnings = ()
+                except OSError as error:
+                    self.warnings = (f"the operator's words are not kept: {error}",)
+            return vocabulary
+
+    def _restore(self) -> None:
+        """Take the operator's words from the state file; a damaged one is kept and reported."""
+        if not self._config.state_file:
+            return
+        try:
+            state = read_state(Path(self._config.state_file).expanduser())
+            if state is not None:
+                groups = tuple(state.names.values())
+                self._set(tuple(state.names), mode=state.mode, groups=groups)
+        except ValueError as error:
+            self.warnings = (str(error),)
+
+    def _set(
+        self,
+        names: Sequence[str],
+        *,
+        mode: Mode,
+        groups: Sequence[str] = (),
+        stamp: float = 0.0,
+        new_session: bool = False,
+    ) -> Vocabulary:
         clean, classes = distinct(names), [normalise_group(group) for group in groups]
         _check_mode(mode, clean)
         if classes and len(classes) != len(clean):
@@ -212,18 +285,23 @@ class LivingVocabulary:
             )
         self._compare(clean)
         with self._lock:
-            resolved = [self._meanings.get(name, name) for name in clean]
+            known = {} if new_session else self._known
+            meanings = {} if new_session else self._meanings
+            resolved = [meanings.get(name, name) for name in clean]
             if len(set(resolved)) < len(resolved):
                 twice = next(n for n in resolved if resolved.count(n) > 1)
                 raise ValueError(f"names: expected no synonyms, two of them mean {twice!r}")
-            new = [name for name in resolved if name not in self._known]
-            if len(self._known) + len(new) > self._config.max_categories:
+            new = [name for name in resolved if name not in known]
+            if len(known) + len(new) > self._config.max_categories:
                 raise ValueError(
-                    f"names: {len(new)} new ones do not fit, {len(self._known)} of "
-                    f"{self._config.max_categories} ids are taken (vocabulary.max_categories)"
+                    f"names: {len(new)} new ones do not fit, {len(known)} of "
+                    f"{self._config.max_categories} ids are taken (vocabulary.max_categories); "
+                    "a new session gives them out anew, 16UC1 masks hold more"
                 )
+            if new_session:
+                self._forget()
             for name in resolved:
-                self._register(name, stamp)
+                self._register(name, stamp, limit=self._config.max_categories)
             classes = classes or [""] * len(resolved)
             self._operator = dict(zip(resolved, classes, strict=True))
             self._mode = mode
@@ -261,13 +339,20 @@ class LivingVocabulary:
     def _votes(self, name: str) -> int:
         return sum(name in seen for seen in self._recent)
 
-    def _register(self, name: str, stamp: float) -> bool:
-        """Give ``name`` an id if it has none; return False if no id is left."""
+    def _forget(self) -> None:
+        """Begin a new session: no id means anything yet."""
+        self.session = _new_session()
+        self._known, self._meanings, self._automatic = {}, {}, {}
+        self._recent.clear()
+        self.refused = ()
+
+    def _register(self, name: str, stamp: float, *, limit: int) -> bool:
+        """Give ``name`` an id if it has none; return False if ``limit`` are given out."""
         if name in self._known:
             return True
-        if len(self._known) >= self._config.max_categories:
+        if len(self._known) >= limit:
             if name not in self.refused:
-                self.refused = (*self.refused, name)
+                self.refused = (*self.refused[-_REFUSED + 1 :], name)
             return False
         self._meanings[name] = name
         self._known[name] = Category(
@@ -306,8 +391,15 @@ class LivingVocabulary:
         def meaning(items: tuple[Category, ...]) -> list[tuple[object, ...]]:
             return [(c.id, c.synonyms, c.source, c.group) for c in items]
 
-        changed = self._mode is not old.mode or meaning(categories) != meaning(old.categories)
+        changed = (
+            self._mode is not old.mode
+            or meaning(categories) != meaning(old.categories)
+            or (bool(old.session) and self.session != old.session)
+        )
         self._vocabulary = Vocabulary(
-            version=old.version + changed, mode=self._mode, categories=categories
+            version=old.version + changed,
+            mode=self._mode,
+            categories=categories,
+            session=self.session,
         )
         return self._vocabulary

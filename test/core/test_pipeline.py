@@ -17,6 +17,7 @@ class Painter:
     """Segments by grey value: a name wins where the image has its value."""
 
     cadence = "frame"
+    dtype = "float32"
     name, device = "painter", "cpu"
 
     def __init__(self, **values: int) -> None:

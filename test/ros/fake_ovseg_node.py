@@ -19,6 +19,7 @@ class Stripes:
     """Gives every category an equal stripe of the image."""
 
     cadence = "frame"
+    dtype = "float32"
     name, device = "stripes", "cpu"
 
     def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:

@@ -26,6 +26,7 @@ class ColourSegmenter:
     """Gives every pixel the word of its colour; a slow one if ``delay_s`` is given."""
 
     cadence = "frame"
+    dtype = "float32"
     name = "colours"
     device = "cpu"
 
@@ -51,6 +52,7 @@ class KeyFrameSegmenter(ColourSegmenter):
     """The same, meant for key frames."""
 
     cadence = "keyframe"
+    dtype = "float32"
 
 
 class ColourDiscoverer:

@@ -40,7 +40,7 @@ def test_takes_the_newest_message_of_each_camera_and_counts_the_rest(workers):
     for message in ("old", "older", "new"):
         worker.put(0, message)
     worker.put(1, "other camera")
-    assert worker.newest() == "new"
+    assert worker.newest()[0] == "new"
     go_on.set()
     wait_for(worker.submit(lambda: None), 5.0)
     wait_for(worker.submit(lambda: None), 5.0)

@@ -105,8 +105,9 @@ def test_cameras_of_either_reliability(graph, reliability):
     graph.until(
         lambda: publisher.publish(image_to_msg(STRIPES, "rgb8", graph.header())), lambda: masks
     )
-    (info,) = graph.client.get_subscriptions_info_by_topic("/image")
-    assert info.qos_profile.reliability is reliability
+    infos = graph.client.get_subscriptions_info_by_topic("/image")
+    offered = {info.qos_profile.reliability for info in infos}
+    assert offered == {ReliabilityPolicy.RELIABLE, reliability}  # the reliable one stays
 
 
 def test_compressed_input(graph):
@@ -164,7 +165,6 @@ def test_enable(graph):
     publish = graph.camera()
     graph.until(lambda: publish(STRIPES), lambda: masks)
     assert graph.call(SetBool, f"{NODE}/enable", data=False).message == "disabled"
-    graph.wait(lambda: graph.client.count_subscribers("/image") == 0)
     assert graph.call(SetBool, f"{NODE}/enable", data=True).message == "enabled"
     masks.clear()
     graph.until(lambda: publish(STRIPES), lambda: masks)

@@ -45,6 +45,7 @@ class ToySegmenter:
     """Labels every pixel by its brightness; takes a duck for a mug if it has no word for ducks."""
 
     cadence = "frame"
+    dtype = "float32"
     name = "toy"
     device = "cpu"
 

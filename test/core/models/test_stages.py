@@ -46,6 +46,7 @@ class Product:
     """Segments with one matrix product in each of two stages."""
 
     cadence = "frame"
+    dtype = "float32"
     name, device = "product", "cpu"
 
     def segment(self, images, vocabulary):

@@ -242,8 +242,70 @@ def test_ids_run_out_without_harm():
 def test_masks_stay_8_bit_by_default():
     words = LivingVocabulary(VocabularyConfig(admit=1, window=1))
     words.observe(seen(*(f"thing {i}" for i in range(300))))
-    assert words.snapshot().ids.max() == MAX_MONO8_ID
-    assert len(words.refused) == 300 - MAX_MONO8_ID
+    assert words.snapshot().ids.max() == MAX_MONO8_ID - 32  # the operator's reserve
+    assert words.ids_left == (0, 32)
+    assert words.refused[-1] == "thing 299"
+    more = words.set([f"asked {i}" for i in range(32)], mode=Mode.EXTEND)
+    assert more.ids.max() == MAX_MONO8_ID
+    assert words.ids_left == (0, 0)
+    with pytest.raises(ValueError, match="1 new ones do not fit, 254 of 254 ids are taken"):
+        words.set(["one more"], mode=Mode.EXTEND)
+    assert words.snapshot() is more
+
+
+def test_a_new_session_gives_ids_out_anew():
+    words = LivingVocabulary(VocabularyConfig(admit=1, window=1, max_categories=4, reserve=0))
+    first = words.observe(seen("mug", "duck", "cup", "ball", "bear"))
+    assert (len(first), words.refused) == (4, ("bear",))
+    with pytest.raises(ValueError, match="a new session gives them out anew"):
+        words.set(["bear"], mode=Mode.FIXED)
+    again = words.set(["bear"], mode=Mode.FIXED, new_session=True)
+    assert (again.names, again.ids.tolist()) == (("bear",), [1])
+    assert again.session != first.session
+    assert again.version > first.version
+    assert words.refused == ()
+    with pytest.raises(ValueError, match="more than once"):
+        words.set(["a", "a"], mode=Mode.FIXED, new_session=True)
+    assert words.snapshot() is again  # a refused request changes nothing, the session neither
+
+
+def test_sessions_differ():
+    assert LivingVocabulary().session != LivingVocabulary().session
+    words = LivingVocabulary()
+    assert words.observe(seen("mug")).session == words.session
+
+
+def test_the_operators_words_survive_a_restart(tmp_path):
+    path = tmp_path / "state" / "words.json"
+    config = VocabularyConfig(state_file=str(path), mode="fixed", names=("floor",))
+    words = LivingVocabulary(config)
+    assert words.snapshot().names == ("floor",)
+    words.set(["Mug", "duck"], mode=Mode.EXTEND, groups=["dishes", ""])
+    again = LivingVocabulary(config)
+    assert (again.snapshot().mode, set(again.snapshot().names)) == (Mode.EXTEND, {"mug", "duck"})
+    assert again.snapshot().named("mug").group == "dishes"
+    assert again.session != words.session
+    again.set([], mode=Mode.AUTO)
+    assert LivingVocabulary(config).snapshot().mode is Mode.AUTO
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"mode": "auto"}', '{"mode": "x", "names": {}}', '{"mode": 1}', "\0"]
+)
+def test_a_damaged_state_file_is_named_and_kept(tmp_path, text):
+    path = tmp_path / "words.json"
+    path.write_text(text)
+    words = LivingVocabulary(VocabularyConfig(state_file=str(path)))
+    assert len(words.snapshot()) == 0
+    assert str(path) in words.warnings[0]
+    assert path.read_text() == text
+
+
+def test_a_state_that_cannot_be_kept_is_a_warning(tmp_path):
+    (tmp_path / "file").write_text("")
+    words = LivingVocabulary(VocabularyConfig(state_file=str(tmp_path / "file" / "words.json")))
+    assert words.set(["mug"], mode=Mode.FIXED).names == ("mug",)
+    assert "not kept" in words.warnings[0]
 
 
 def test_the_start_comes_from_the_configuration():
@@ -251,7 +313,7 @@ def test_the_start_comes_from_the_configuration():
     assert (fixed.snapshot().mode, fixed.snapshot().names) == (Mode.FIXED, ("mug", "duck"))
     extend = LivingVocabulary(VocabularyConfig(mode="extend", names=("mug",)))
     assert extend.observe(seen("duck")).names == ("mug", "duck")
-    assert LivingVocabulary().snapshot() == Vocabulary()
+    assert LivingVocabulary().snapshot() == Vocabulary()  # before the first word
 
 
 @pytest.mark.parametrize(

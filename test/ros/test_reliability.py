@@ -1,0 +1,288 @@
+"""What must never take the graph down, and what it must never be silent about."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from fakes import ColourDiscoverer, ColourSegmenter, build_fake_pipeline, picture
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
+
+from ovseg_ros.msg import FrameCategories
+from ovseg_ros.nodes.conversions import stamp_to_msg
+from ovseg_ros.nodes.discovery_node import DiscoveryNode
+from ovseg_ros.nodes.images import image_to_msg
+from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.srv import DiscoverVocabulary, GetVocabulary, QuerySegmentation, SetVocabulary
+from ovseg_ros.types import MAX_MONO8_ID
+from ovseg_ros.vocabulary.living import LivingVocabulary
+
+NODE = "/segmentation_node"
+WORDS = {"vocabulary__mode": "fixed", "vocabulary__names": ["red block", "green block"]}
+STRIPES = picture("red block", "green block")
+
+
+def statuses(heard):
+    """Newest level and message of every status by its name."""
+    return {s.name: (s.level, s.message) for array in heard for s in array.status}
+
+
+def test_enable_may_be_toggled_by_many_while_images_come(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    clients = [graph.client.create_client(SetBool, f"{NODE}/enable") for _ in range(4)]
+    assert all(client.wait_for_service(timeout_sec=30.0) for client in clients)
+    for number in range(60):
+        futures = [c.call_async(SetBool.Request(data=bool((number + k) % 2)))
+                   for k, c in enumerate(clients)]  # fmt: skip
+        publish(STRIPES)
+        graph.wait(lambda futures=futures: all(f.done() for f in futures))
+        assert all(future.result().success for future in futures)
+    assert graph.call(SetBool, f"{NODE}/enable", data=True).message == "enabled"
+    masks.clear()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+
+
+def test_a_disabled_node_drops_images(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    assert graph.call(SetBool, f"{NODE}/enable", data=False).message == "disabled"
+    received = node.worker.received
+    for _ in range(5):
+        publish(STRIPES)
+        time.sleep(0.02)
+    assert node.worker.received == received
+
+
+@pytest.mark.parametrize(
+    "transition",
+    [Transition.TRANSITION_ACTIVATE, Transition.TRANSITION_CONFIGURE, 77],
+)
+def test_an_impossible_transition_is_refused(graph, transition):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    request = {"transition": Transition(id=transition)}
+    assert not graph.call(ChangeState, f"{NODE}/change_state", **request).success
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+
+
+class Failing(ColourSegmenter):
+    """Its text encoder and its masks fail in whatever way is asked for."""
+
+    error: Exception | None = None
+
+    def embed(self, names):
+        if self.error is not None:
+            raise self.error
+        return np.eye(len(names), dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), cv2.error("bad"), KeyError("k"), TypeError("t"), OSError("disk"), Exception()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_a_request_raises_is_its_answer(graph, error):
+    segmenter = Failing()
+    graph.add(
+        SegmentationNode,
+        lambda config: Pipeline(segmenter, None, LivingVocabulary(config.vocabulary)),
+        **WORDS,
+    )
+    image = image_to_msg(STRIPES, "rgb8", graph.header())
+    segmenter.error = error
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["blue block"], image=image)
+    assert not reply.success
+    assert reply.message
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["blue block"], mode=1)
+    assert not reply.success
+    segmenter.error = None
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["red block"], image=image)
+    assert reply.success, reply.message
+
+
+def test_services_while_the_node_comes_and_goes(graph):
+    """Vocabulary and queries against lifecycle transitions: refused or answered, never fatal."""
+    node = graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    stop = threading.Event()
+    failures = []
+
+    def cycle():
+        while not stop.is_set():
+            try:
+                for step in ("deactivate", "cleanup", "configure", "activate"):
+                    getattr(node, f"trigger_{step}")()
+            except Exception as error:
+                failures.append(error)
+                return
+
+    thread = threading.Thread(target=cycle)
+    thread.start()
+    image = image_to_msg(STRIPES, "rgb8", graph.header())
+    try:
+        for number in range(25):
+            graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=[f"word {number}"], mode=2)
+            graph.call(QuerySegmentation, f"{NODE}/query", names=["red block"], image=image)
+            graph.call(GetVocabulary, f"{NODE}/get_vocabulary")
+    finally:
+        stop.set()
+        thread.join()
+    assert not failures
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+
+
+def test_a_best_effort_camera_does_not_spoil_a_reliable_one(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    loose = graph.client.create_publisher(
+        Image, "/image", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
+    message = image_to_msg(STRIPES, "rgb8", graph.header())
+    graph.until(lambda: loose.publish(message), lambda: masks)
+    graph.client.destroy_publisher(loose)
+    publish = graph.camera()
+    time.sleep(0.3)
+    masks.clear()
+    for _ in range(20):
+        publish(STRIPES)
+        time.sleep(0.05)
+    graph.wait(lambda: len(masks) >= 19)
+    time.sleep(0.2)
+    assert len(masks) <= 20  # both subscriptions receive them, each counts once
+
+
+class Slow(ColourDiscoverer):
+    def discover(self, image, *, seed=0):
+        time.sleep(0.4)
+        return super().discover(image, seed=seed)
+
+
+def test_slow_requests_are_bounded_and_images_do_not_wait(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    graph.add(DiscoveryNode, lambda config: Slow())
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    client = graph.client.create_client(DiscoverVocabulary, "/discovery_node/discover")
+    assert client.wait_for_service(timeout_sec=30.0)
+    image = image_to_msg(STRIPES, "rgb8", graph.header())
+    futures = [client.call_async(DiscoverVocabulary.Request(image=image)) for _ in range(8)]
+    masks.clear()
+    began = time.monotonic()
+    graph.until(lambda: publish(STRIPES), lambda: len(masks) >= 5)
+    assert time.monotonic() - began < 3.0
+    graph.wait(lambda: all(future.done() for future in futures))
+    answers = [future.result() for future in futures]
+    assert any(answer.success for answer in answers)
+    busy = [answer.message for answer in answers if not answer.success]
+    assert busy
+    assert all(message.startswith("busy: ") for message in busy)
+
+
+def test_a_query_says_how_old_its_frame_is_and_may_want_a_newer_one(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    time.sleep(0.3)
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["red block"])
+    assert reply.success
+    assert reply.age.sec + reply.age.nanosec / 1e9 >= 0.3
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["red block"], max_age_s=0.1)
+    assert not reply.success
+    assert reply.message.startswith("max_age_s: expected a frame of the last 0.1 s")
+
+
+def test_images_that_are_all_refused_are_an_error(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, device="cpu", **WORDS)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    raw = graph.client.create_publisher(Image, "/image", 5)
+    graph.wait(lambda: raw.get_subscription_count() > 0)
+    wrong = Image(height=4, width=4, step=12, encoding="nonsense", data=bytes(48))
+    name = "segmentation_node: decoding"
+    graph.until(
+        lambda: raw.publish(wrong), lambda: statuses(heard).get(name, (b"", ""))[0] == b"\x02"
+    )
+    level, message = statuses(heard)["segmentation_node"]
+    assert level == b"\x02"
+    assert "none is used" in message
+    assert "encoding" in message
+    assert statuses(heard)["segmentation_node: device"][0] == b"\x00"
+
+
+def test_used_up_ids_are_told(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, vocabulary__max_categories=8)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    names = [f"word {number}" for number in range(8)]
+    assert graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=names, mode=1).success
+    graph.wait(lambda: statuses(heard).get("segmentation_node: ids", (b"", ""))[0] == b"\x02")
+    refused = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["more"], mode=1)
+    assert "a new session" in refused.message
+    assert refused.session == node.pipeline.vocabulary.session
+    fresh = graph.call(
+        SetVocabulary, f"{NODE}/set_vocabulary", names=["more"], mode=1, new_session=True
+    )
+    assert fresh.success
+    assert [category.id for category in fresh.categories] == [1]
+    assert fresh.session != refused.session
+    graph.wait(lambda: statuses(heard[-1:])["segmentation_node: ids"][0] != b"\x02")
+
+
+def test_categories_carry_the_session(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    heard = graph.listen(FrameCategories, f"{NODE}/categories")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: heard)
+    assert heard[0].session == node.pipeline.vocabulary.session != ""
+    assert (heard[0].age.sec, heard[0].age.nanosec) == (0, 0)
+
+
+def test_the_latest_stamp_there_is(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    header = Header(stamp=stamp_to_msg(2**31 * 10**9 - 1), frame_id="camera")
+    graph.until(lambda: publish(STRIPES, header), lambda: masks)
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["blue block"], mode=1)
+    assert reply.success
+    assert (reply.valid_from.sec, reply.valid_from.nanosec) == (2**31 - 1, 10**9 - 1)
+
+
+def test_every_camera_has_its_own_clock(graph):
+    topics = ["/front/image", "/rear/image"]
+    graph.add(SegmentationNode, build_fake_pipeline, image_topics=topics, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/front/label_mask")
+    front = graph.camera("/front/image")
+    graph.until(lambda: front(STRIPES, Header(stamp=stamp_to_msg(10**15))), lambda: masks)
+    masks = graph.listen(Image, f"{NODE}/rear/label_mask")
+    rear = graph.camera("/rear/image")
+    graph.until(lambda: rear(STRIPES, Header(stamp=stamp_to_msg(10**9))), lambda: masks)
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["blue block"], mode=1)
+    assert [stamp.sec for stamp in reply.camera_valid_from] == [10**6, 1]
+
+
+def test_a_mono8_session_stays_within_its_ids(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline)
+    names = [f"word {number}" for number in range(MAX_MONO8_ID)]
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=names, mode=1)
+    assert reply.success
+    assert node.pipeline.vocabulary.ids_left == (0, 0)
