@@ -121,9 +121,16 @@ def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dic
     """
     asked = json.loads(json.dumps(protocol))  # as it comes back: tuples are lists there
     if path.is_file():
-        entry: dict[str, Any] = json.loads(path.read_text())
-        if entry["protocol"] == asked:
-            return dict(entry["result"])
+        try:
+            entry = json.loads(path.read_bytes())
+            known, result = entry["protocol"], dict(entry["result"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(
+                f"{path}: expected a result measured before, it is damaged ({error}); without the "
+                "file it is measured again"
+            ) from None
+        if known == asked:
+            return result
     result = make()
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")

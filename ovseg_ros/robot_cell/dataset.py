@@ -73,8 +73,11 @@ class RobotCell(Sequence[Frame]):
                 f"ovseg render robot_cell --split {split} --root {root}"
             )
         self.records = list(read_records(index))
-        table = json.loads((self.root / "classes.json").read_text())
-        self.categories: tuple[str, ...] = tuple(table["categories"])
+        path = self.root / "classes.json"
+        try:
+            self.categories: tuple[str, ...] = tuple(json.loads(path.read_bytes())["categories"])
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path} is damaged ({error}); render the split again") from None
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -114,9 +117,12 @@ class RobotCell(Sequence[Frame]):
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """Read the complete lines of a frames.jsonl; a line still being written is left out."""
-    for line in path.read_text().splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if line.endswith(b"\n"):
+            try:
+                yield dict(json.loads(line))
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ValueError(f"{path}, line {number} is damaged ({error})") from None
 
 
 def _read(path: Path, flags: int) -> np.ndarray:

@@ -37,7 +37,7 @@ class PanopticAnnotations:
                 data["categories"], key=lambda entry: int(entry["id"])
             )
             self._of = {entry["file_name"]: entry["segments_info"] for entry in data["annotations"]}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{file}: expected panoptic annotations of COCO, {error!r}") from None
         self.file, self.folder = file, folder
 

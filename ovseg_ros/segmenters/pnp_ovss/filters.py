@@ -138,7 +138,7 @@ class FileFilter:
         """
         try:
             data = json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"filter.file: expected JSON in {path}, {error}") from None
         lists = list(data.values()) if isinstance(data, dict) else [data]
         if not all(isinstance(x, list) and all(isinstance(n, str) for n in x) for x in lists):

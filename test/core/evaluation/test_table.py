@@ -52,3 +52,13 @@ def test_a_row_is_measured_once_per_protocol(tmp_path: Path):
     assert kept(path, make, steps=4, size=(1, 2)) == {"x": 2.5}
     assert len(made) == 2
     assert [file.name for file in path.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"null", b"[1]", b"[" * 100_000, b"\xff\xfe"])
+def test_a_damaged_row_is_named(tmp_path: Path, damage: bytes):
+    path = tmp_path / "row.json"
+    path.write_bytes(damage)
+    with pytest.raises(ValueError, match=r"row\.json: expected a result measured before"):
+        kept(path, lambda: {"a": 1}, seed=1)
+    path.unlink()
+    assert kept(path, lambda: {"a": 1}, seed=1) == {"a": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovseg_ros.robot_cell.dataset import RobotCell
+from ovseg_ros.robot_cell.dataset import RobotCell, read_records
 from ovseg_ros.robot_cell.instances import Instance, visible_instances
 from ovseg_ros.robot_cell.objects import category_id
 
@@ -49,3 +49,11 @@ def test_instances_survive_json_and_boxes_are_exclusive_at_the_end() -> None:
     (seen,) = visible_instances([member, hidden], mask)
     assert seen.pixels == 6 and seen.bbox_xyxy == (3, 2, 6, 4)
     assert Instance.from_json(seen.to_json()) == seen
+
+
+@pytest.mark.parametrize("damage", [b"{\n", b"[1]\n", b"null\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+def test_a_damaged_list_of_frames_is_named(tmp_path, damage):
+    path = tmp_path / "frames.jsonl"
+    path.write_bytes(b'{"name": "0"}\n' + damage)
+    with pytest.raises(ValueError, match=r"frames\.jsonl, line 2 is damaged"):
+        list(read_records(path))
