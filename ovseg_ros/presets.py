@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,7 +119,7 @@ def node_options(name_or_path: str | Path, node: str) -> dict[str, Any]:
 
 
 def pipeline_options(
-    preset: str, sets: Sequence[str], *, device: str = "", **more: Any
+    preset: str, sets: Sequence[str], *, device: str = "", measured: bool = False, **more: Any
 ) -> PipelineConfig:
     """Return a preset's options with overrides, the later ones winning.
 
@@ -126,12 +127,18 @@ def pipeline_options(
         preset: Name or file of the preset.
         sets: ``key=value`` as typed.
         device: Overrides the preset's device if given.
+        measured: What comes out is a measured quality: where the preset leaves the numbers to the
+            device (``auto``) they are float32, unless ``sets`` ask for another ``dtype``.
         more: Overrides by dotted key with ``.`` written as ``__``.
     """
     fixed = {key.replace("__", "."): value for key, value in more.items()}
     if device:
         fixed["device"] = device
-    return override(load_preset(preset), sets, fixed)
+    options = override(load_preset(preset), sets, fixed)
+    asked = any(entry.partition("=")[0].strip() == "dtype" for entry in sets) or "dtype" in fixed
+    if measured and options.dtype == "auto" and not asked:
+        options = replace(options, dtype="float32")
+    return options
 
 
 def _sections(path: Path) -> dict[str, dict[str, Any]]:

@@ -38,7 +38,7 @@ def evaluate_classification(
     from ovseg_ros.segmenters.base import ImageClassifier
     from ovseg_ros.segmenters.build import build_segmenter
 
-    options = pipeline_options(preset, sets, device=device)
+    options = pipeline_options(preset, sets, device=device, measured=True)
     folder = Path(dataset)
     if folder.is_dir() and not (folder / "masks").is_dir():
         classes, files = classification.open_folder(folder)

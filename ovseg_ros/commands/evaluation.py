@@ -47,7 +47,7 @@ def evaluate(
     device: str = DEVICE,
     sets: list[str] = SET,
 ) -> None:
-    """Measure a preset on a data set.
+    """Measure a preset on a data set, in float32 unless the preset or --set dtype=... says else.
 
     Prints IoU per category, mIoU, c-mIoU, PQ where there are instances, and precision and recall of
     discovered words. Processes share the images where torchrun starts them:
@@ -68,7 +68,7 @@ def evaluate(
         raise ValueError(f"--protocol: {min(taken)} has an option of its own")
     config = override(EvaluationConfig(), protocol, fixed)
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
-    options = pipeline_options(preset, sets, device=device, **without)
+    options = pipeline_options(preset, sets, device=device, measured=True, **without)
     options = override(options, [], {"device": device_of_process(options.device)})
     data = open_dataset(dataset, split=split, root=root)
     pipeline = build_pipeline(options)
@@ -158,7 +158,8 @@ def table(summary: dict[str, Any]) -> list[str]:
         lines += [row(name.replace("_", " "), value) for name, value in measured.items()]
     lines.append(
         f"{summary['images']} images of {protocol['dataset']}, vocabulary {protocol['vocabulary']},"
-        f" {protocol['segmenter']} on {protocol['device']}, seed {protocol['seed']}"
+        f" {protocol['segmenter']} on {protocol['device']} in {protocol['dtype']},"
+        f" seed {protocol['seed']}"
     )
     lines += [f"left out: {entry['reason']}" for entry in summary["skipped"]]
     return lines

@@ -218,7 +218,7 @@ def configure(
     method: str, name: str, options: Options, request: Request
 ) -> tuple[PipelineConfig | None, str]:
     """Return the pipeline of one row, None where it cannot run, and what to know about it."""
-    from ovseg_ros.presets import load_preset
+    from ovseg_ros.presets import pipeline_options
 
     fixed: dict[str, Any] = {"device": request.device, **METHODS[method].options}
     note = ""
@@ -232,7 +232,8 @@ def configure(
         else:
             fixed["discovery.sam_blip.masks"] = "color"
             note = "mean-shift colour regions in place of segment-anything (no sam_weights)"
-    preset = load_preset(options.preset if name == ROBOT_CELL else options.public_preset)
+    named = options.preset if name == ROBOT_CELL else options.public_preset
+    preset = pipeline_options(named, [], measured=True)
     if method in ("SAM + BLIP", "whole-image caption"):
         # At the size the preset's captioner was made for, not at BLIP's 384.
         size = preset.discovery.bboost.sizes[-1] if name == ROBOT_CELL else 384

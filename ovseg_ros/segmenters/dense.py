@@ -110,3 +110,36 @@ def resize(pixels: Tensor, size_hw: tuple[int, int]) -> Tensor:
         if tuple(pixels.shape[2:]) == size_hw:
             return pixels
         return F.interpolate(pixels, size=size_hw, mode="bilinear", antialias=True)
+
+
+def resize_bytes(pixels: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Return images (B, C, H, W) uint8 at another size as detectron2 resizes them, float32.
+
+    Pillow's bilinear filter works on bytes and rounds to bytes, before anything becomes a float;
+    so do the values here, whole numbers in 0..255.
+    """
+    with stage("preprocess"):
+        if tuple(pixels.shape[2:]) == size_hw:
+            return pixels.float()
+        if pixels.device.type == "cpu":  # torch's kernel for bytes rounds where Pillow does
+            small = F.interpolate(pixels, size=size_hw, mode="bilinear", antialias=True)
+            return small.float()
+        small = F.interpolate(pixels.float(), size=size_hw, mode="bilinear", antialias=True)
+        return small.round_().clamp_(0, 255)
+
+
+def shortest_edge_hw(height: int, width: int, short: int, long: int) -> tuple[int, int]:
+    """Return the size of detectron2's ``ResizeShortestEdge``: as ``int(x + 0.5)`` rounds.
+
+    Args:
+        height: Of the image.
+        width: Of the image.
+        short: Short side that is wanted.
+        long: Long side at most.
+    """
+    scale = short / min(height, width)
+    sides = (float(short), scale * width) if height < width else (scale * height, float(short))
+    if max(sides) > long:
+        scale = long / max(sides)
+        sides = (sides[0] * scale, sides[1] * scale)
+    return max(1, int(sides[0] + 0.5)), max(1, int(sides[1] + 0.5))

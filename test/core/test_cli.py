@@ -330,6 +330,25 @@ def test_eval_of_clusters(ovseg, folder, tmp_path):
     assert data["c_miou"] == 0.5
 
 
+@pytest.mark.parametrize(
+    ("words", "dtype"),
+    [
+        ([], "float32"),
+        (["--set", "dtype=bfloat16"], "bfloat16"),
+        (["--set", "dtype=auto"], None),
+    ],
+)
+def test_eval_is_in_float32_unless_asked_and_says_so(ovseg, folder, words, dtype):
+    import torch
+
+    from ovseg_ros.models.device import resolve_dtype
+
+    fastest = str(resolve_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
+    code, out, err = ovseg("eval", "--dataset", folder, "--device", "cpu", *words)
+    assert code == 0, err
+    assert f" on cpu in {dtype or fastest}, seed 0" in out
+
+
 def test_eval_names_what_it_leaves_out(ovseg, folder, tmp_path):
     (folder / "masks" / "b.png").write_text("no image")
     words = ["--dataset", folder, "--json", tmp_path / "x.json", "--html", tmp_path / "x.html"]

@@ -61,11 +61,11 @@ class Options(Config):
 def table(request: Request) -> Table:
     """Measure the steps on a split, and tuning by reward against tuning on masks on val."""
     from ovseg_ros.evaluation.datasets import open_dataset
-    from ovseg_ros.presets import load_preset
+    from ovseg_ros.presets import pipeline_options
 
     options = override(Options(), request.sets)
-    config = override(
-        load_preset(options.preset), [], {"device": request.device, "discovery.name": "none"}
+    config = pipeline_options(
+        options.preset, [], device=request.device, measured=True, discovery__name="none"
     )
     rows: list[dict[str, Value]] = []
     data = open_dataset("robot_cell", split=request.split, root=request.root)

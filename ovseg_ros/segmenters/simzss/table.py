@@ -109,6 +109,7 @@ def _score(request: Request, root: Path, folder: Path, side: int) -> dict[str, A
             "robot_cell",
             [f"segmenter.simzss.weights={folder}", f"segmenter.simzss.class_text={text}"],
             device=request.device,
+            measured=True,
             discovery__name="none",
         )
         result = evaluate(

@@ -13,7 +13,12 @@ from torch import Tensor
 from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.tokenizer import FILE as TOKENIZER_FILE
 from ovseg_ros.models.weights import resolve_file
-from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize
+from ovseg_ros.segmenters.dense import (
+    TextSegmenter,
+    encode_in_chunks,
+    resize_bytes,
+    shortest_edge_hw,
+)
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder
 from ovseg_ros.segmenters.xdecoder.config import XDecoderConfig
@@ -90,21 +95,16 @@ class XDecoderSegmenter(TextSegmenter):
             Mask logits at stride 4 of the padded input (B, Q, h, w), logits of the names and, last,
             of the background (B, Q, K + 1), both float32, and the sizes.
         """
-        inner, outer = self._input_hw(images), images.shape[1:3]
-        pixels = resize(self.to_device(images), inner)
+        height, width = outer = images.shape[1:3]
+        short = self._config.short_side or min(outer)
+        inner = shortest_edge_hw(height, width, short, self._config.long_side)
+        pixels = resize_bytes(self.to_device(images), inner)
         pixels = self._model.normalise(pixels)  # (B, 3, H', W'), padded
         decoded, features = self._model(pixels.to(self._dtype))
         text = self.class_text((*map(spoken_name, names), BACKGROUND))  # (K + 1, D)
         logits = self._model.match(decoded[-1].embeddings.float(), text)
         sizes = Sizes(padded=tuple(pixels.shape[2:]), inner=inner, outer=outer)  # type: ignore[arg-type]
         return decoded[-1].masks(features).float(), logits, sizes
-
-    def _input_hw(self, images: np.ndarray) -> tuple[int, int]:
-        """Return the size images are brought to: the short side as asked, the long one limited."""
-        height, width = images.shape[1:3]
-        short = self._config.short_side or min(height, width)
-        scale = min(short / min(height, width), self._config.long_side / max(height, width))
-        return max(1, round(height * scale)), max(1, round(width * scale))
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
         """Return class text; see :class:`~ovseg_ros.segmenters.base.TextEmbedding`."""

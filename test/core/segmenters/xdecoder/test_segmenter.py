@@ -13,6 +13,7 @@ import torch.nn.functional as F
 
 from ovseg_ros.config import from_mapping
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
+from ovseg_ros.segmenters.dense import resize_bytes, shortest_edge_hw
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder
 from ovseg_ros.segmenters.xdecoder.segmenter import XDecoderSegmenter, spoken_name
@@ -183,3 +184,34 @@ def test_weights_that_are_nowhere_say_how_to_get_them(make_segmenter: MakeSegmen
         make_segmenter(weights="nobody/nothing")
     with pytest.raises(FileNotFoundError, match=r"nobody/nothing/x\.pt .*ovseg pull"):
         make_segmenter(weights="nobody/nothing/x.pt")
+
+
+@pytest.mark.parametrize(
+    ("size_hw", "short", "long", "expected"),
+    [
+        ((375, 500), 500, 1500, (500, 667)),  # 666.67
+        ((333, 500), 800, 1333, (800, 1201)),  # 1201.2
+        ((300, 901), 500, 1500, (499, 1500)),  # 1501.67, so that the short side shrinks: 499.45
+        ((480, 641), 360, 1500, (360, 481)),  # 480.75
+        ((200, 101), 50, 1500, (99, 50)),  # 99.01
+        ((400, 1002), 125, 300, (120, 300)),  # 119.76
+        ((7, 3), 1, 100, (2, 1)),
+        ((1, 5000), 500, 1500, (1, 1500)),  # a sliver keeps one row
+    ],
+)
+def test_sizes_are_those_of_detectron2(size_hw, short, long, expected):
+    assert shortest_edge_hw(*size_hw, short, long) == expected
+
+
+@pytest.mark.parametrize("size_hw", [(60, 91), (131, 200), (40, 33)])
+def test_images_are_resized_as_bytes_like_pillow(size_hw):
+    from PIL import Image
+
+    image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
+    ours = resize_bytes(torch.from_numpy(image).permute(2, 0, 1)[None], size_hw)
+    assert ours.dtype == torch.float32
+    assert ours.equal(ours.round())  # bytes, not what would be between them
+    theirs = np.asarray(Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BILINEAR))
+    same = ours[0].permute(1, 2, 0).numpy() == theirs
+    assert same.mean() > 0.99
+    assert np.abs(ours[0].permute(1, 2, 0).numpy() - theirs).max() <= 1
