@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from ovseg_ros.config import describe, override
-from ovseg_ros.training.recipes import load_recipe, recipes
+from ovseg_ros.config import describe, flatten, override
+from ovseg_ros.training.recipes import find_install, load_recipe, recipes
 
 _RECIPE_HELP = "; ".join(f"{name}: {part.about}" for name, part in recipes().items())
 
@@ -21,6 +21,11 @@ def train(
     lr: float | None = typer.Option(None, min=0.0, help="Peak learning rate."),
     seed: int | None = typer.Option(None, min=0, help="Seed of everything random."),
     sets: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="Any other option."),
+    installed: bool = typer.Option(
+        False,
+        "--install",
+        help="Then measure the weights on the robot cell and put them into the package.",
+    ),
     options: bool = typer.Option(False, "--options", help="List the recipe's options and stop."),
 ) -> None:
     """Train one of the small models.
@@ -42,4 +47,12 @@ def train(
         for leaf in describe(config):
             typer.echo(f"{leaf.name} = {leaf.value!r}  {leaf.help}")
         return
+    what = find_install(recipe) if installed else None  # a mistake is told before the training
     run(config)
+    if what is not None:
+        from ovseg_ros.training.install import install
+
+        places = flatten(config)
+        root = Path(places["data"]) if places["data"] else None
+        target = install(Path(places["out"]), what, root=root)
+        typer.echo(f"{recipe}: measured and installed as {target}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 SYSTEMS: dict[str, str] = {
     "simzss": "ovseg_ros.segmenters.simzss",
@@ -39,6 +39,23 @@ class Part:
         return load_place(self.place)
 
 
+@dataclass(frozen=True)
+class Install:
+    """Weights that ship in the package: how a recipe's result is measured and where it goes.
+
+    Attributes:
+        asset: Name of the folder: ``robot_cell/ASSET`` in presets.
+        preset: What runs with the weights.
+        option: Dotted option of the preset that names them.
+        vocabulary: ``gt`` (true names) or ``auto`` (discovered names).
+    """
+
+    asset: str
+    preset: str
+    option: str
+    vocabulary: Literal["gt", "auto"] = "gt"
+
+
 @dataclass(frozen=True, kw_only=True)
 class System:
     """The parts of a system, each as ``module:name`` inside its package.
@@ -47,6 +64,7 @@ class System:
         config: Options of the segmenter; the module imports no model's library.
         segmenter: Class that is built with (config, device=..., dtype=...).
         recipes: For ``ovseg train``: name to (what it trains, function of the recipe's options).
+        installs: Recipes whose result ships in the package.
         table: For ``ovseg table``: (what it shows, function of a request); empty if there is none.
         benches: For ``ovseg bench``: name to (what it compares, function of a job, preset).
         convert: For ``ovseg convert``: (what it reads, function of checkpoint, folder and trust).
@@ -57,6 +75,7 @@ class System:
     config: str
     segmenter: str
     recipes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    installs: Mapping[str, Install] = field(default_factory=dict)
     table: tuple[str, str] | None = None
     benches: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     convert: tuple[str, str] | None = None
@@ -94,6 +113,11 @@ def recipes() -> dict[str, Part]:
         for name, package in SYSTEMS.items()
         for recipe, (about, place) in load_system(name).recipes.items()
     }
+
+
+def installs() -> dict[str, Install]:
+    """Return which of the systems' recipes make weights that ship, by recipe."""
+    return {recipe: what for name in SYSTEMS for recipe, what in load_system(name).installs.items()}
 
 
 def tables() -> dict[str, Part]:

@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 from ovseg_ros.config import Config
 from ovseg_ros.segmenters import systems
-from ovseg_ros.segmenters.systems import Part
+from ovseg_ros.segmenters.systems import Install, Part
 
 SHARED = {
     "pyramid": Part(
@@ -20,6 +20,23 @@ SHARED = {
     ),
 }
 """What belongs to no single system."""
+
+
+SHARED_INSTALLS = {
+    "blip": Install("blip", "robot_cell", "discovery.captioner.weights", "auto"),
+}
+
+
+def find_install(recipe: str) -> Install:
+    """Return how a recipe's weights are put into the package.
+
+    Raises:
+        ValueError: if it makes none that ship; lists those that do.
+    """
+    known = {**SHARED_INSTALLS, **systems.installs()}
+    if recipe not in known:
+        raise ValueError(f"--install: expected one of {', '.join(known)}, got {recipe!r}")
+    return known[recipe]
 
 
 def recipes() -> dict[str, Part]:

@@ -1,11 +1,12 @@
 """PnP-OVSS: masks out of a vision-language model's cross-attention (arXiv 2311.17095)."""
 
-from ovseg_ros.segmenters.systems import System
+from ovseg_ros.segmenters.systems import Install, System
 
 SYSTEM = System(
     config="config:PnpOvssConfig",
     segmenter="segmenter:PnpOvssSegmenter",
     recipes={"blip_itm": ("a small BLIP image-text matcher behind a pyramid", "recipe:train")},
+    installs={"blip_itm": Install("blip_itm", "robot_cell/pnp_ovss", "segmenter.pnp_ovss.weights")},
     table=("what each step of PnP-OVSS brings, and tuning without masks", "table:table"),
     benches={
         "pnp_ovss": (

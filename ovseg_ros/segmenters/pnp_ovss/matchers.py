@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from ovseg_ros.models.device import resolve_device, resolve_dtype
+from ovseg_ros.models.files import read_object
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.models.weights import resolve_folder, resolve_weights
-from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
-from ovseg_ros.segmenters.pnp_ovss.squares import square
-from ovseg_ros.segmenters.pnp_ovss.taps import AttentionTaps
 
 
 class Matcher(ABC):
@@ -115,7 +114,7 @@ class Matcher(ABC):
             of padding mean nothing.
         """
         ids, mask = self._batch(prompts)
-        taps = AttentionTaps([self._attentions[layer] for layer in layers])
+        taps = CrossAttentionHooks([self._attentions[layer] for layer in layers])
         with torch.enable_grad(), taps:
             fits = self.logits(images[list(rows)], ids, mask)[:, 1]  # (N,)
             gradients = taps.gradients(fits)
@@ -249,3 +248,67 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str
         model.vision_model.to(resolve_dtype(dtype, place))
     pyramid = load_pyramid(Path(resolve_weights(tower))).to(place) if tower else None
     return matcher_type(model, processor, size, pyramid)
+
+
+def model_kind(source: str, kinds: Collection[str]) -> str:
+    """Return transformers' name for the kind of model in a folder or public repository.
+
+    Raises:
+        FileNotFoundError: if there is no configuration.
+        ValueError: if the kind is none of ``kinds``.
+    """
+    kind = read_object(Path(source) / "config.json").get("model_type")
+    if kind not in kinds:
+        raise ValueError(f"weights: expected one of {', '.join(kinds)}, got {kind} in {source}")
+    return str(kind)
+
+
+def square(images: np.ndarray, size: int, device: torch.device) -> Tensor:
+    """Resize RGB images (B, H, W, 3) uint8 bicubically; return (B, 3, size, size) in 0..1."""
+    owned = np.require(images, requirements=["C", "W"])
+    pixels = torch.from_numpy(owned).to(device).permute(0, 3, 1, 2).float() / 255
+    return F.interpolate(pixels, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+class CrossAttentionHooks:
+    """Hooks on cross-attention modules, while the ``with`` block runs.
+
+    A module must return ``(context, probabilities)`` and take the text's hidden states as its first
+    argument, as those of transformers do with eager attention. The graph of gradients begins at the
+    first module that is tapped, so that neither the image encoder nor earlier blocks keep
+    activations; parameters need no gradients.
+
+    Attributes:
+        maps: Attention probabilities of each module, (N, heads, L, P) with gradients enabled.
+    """
+
+    def __init__(self, modules: Sequence[nn.Module]) -> None:
+        """Name the modules, in the order in which the model runs them."""
+        self._modules = list(modules)
+        self._handles: list[Any] = []
+        self.maps: list[Tensor] = []
+
+    def __enter__(self) -> CrossAttentionHooks:
+        """Place the hooks."""
+        self.maps = []
+        self._handles = [self._modules[0].register_forward_pre_hook(_open_graph)]
+        self._handles += [module.register_forward_hook(self._keep) for module in self._modules]
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Take the hooks away."""
+        for handle in self._handles:
+            handle.remove()
+
+    def gradients(self, score: Tensor) -> tuple[Tensor, ...]:
+        """Return the gradient of a sum of scores with respect to every map."""
+        if len(self.maps) != len(self._modules):
+            raise ValueError(f"expected {len(self._modules)} attentions, got {len(self.maps)}")
+        return torch.autograd.grad(score.sum(), self.maps)
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        self.maps.append(output[1])
+
+
+def _open_graph(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (inputs[0].detach().requires_grad_(), *inputs[1:])

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_folder
-from ovseg_ros.segmenters.pnp_ovss.kinds import model_kind
-from ovseg_ros.segmenters.pnp_ovss.squares import square
+from ovseg_ros.segmenters.pnp_ovss.matchers import model_kind, square
 from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import is_simzss
 from ovseg_ros.segmenters.simzss.segmenter import SimZSSSegmenter

@@ -1,6 +1,6 @@
 """SimZSS: a frozen vision tower whose patches meet text (Stegmüller et al., arXiv 2406.16085)."""
 
-from ovseg_ros.segmenters.systems import System
+from ovseg_ros.segmenters.systems import Install, System
 
 SYSTEM = System(
     config="config:SimZSSConfig",
@@ -12,6 +12,7 @@ SYSTEM = System(
             "pairs_recipe:train",
         ),
     },
+    installs={"simzss": Install("simzss", "robot_cell", "segmenter.simzss.weights")},
     table=("CLIP, LiT and SimZSS, trained alike on the robot cell", "table:table"),
     benches={"simzss-train": ("a training step of CLIP, LiT and SimZSS", "bench:bench", "")},
     convert=("the authors' file for ViT-S, -B or -L", "convert:convert_file"),
