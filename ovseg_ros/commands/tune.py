@@ -77,13 +77,13 @@ def tune(
         with tqdm(total=len(settings), unit="trial") as bar:
             top = 0.0
 
-            def told(trial: Trial) -> None:
+            def report(trial: Trial) -> None:
                 nonlocal top
                 top = max(top, trial.reward)
                 bar.set_postfix(best=f"{top:.3f}")
                 bar.update()
 
-            found = search(masks, judge, settings, log, told=told)
+            found = search(masks, judge, settings, log, report=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on", err=True)
         raise typer.Exit(130) from None

@@ -1,4 +1,4 @@
-"""AutoSeg (seed 000): who finds the words, on which data set, beside what was published."""
+"""AutoSeg (arXiv 2312.04539): who finds the words, on which data set, beside what was published."""
 
 from __future__ import annotations
 

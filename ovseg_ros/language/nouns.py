@@ -1,4 +1,4 @@
-"""From captions to names: common nouns, compounds, synonyms, support (AutoSeg, section 7)."""
+"""From captions to names: common nouns, compounds, synonyms, support (arXiv 2312.04539)."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _HIGH, _NORMAL = -1, 0  # CUDA's priorities; normal is also the lowest
 
 
 @contextmanager
-def urgent(device: str) -> Iterator[None]:
+def per_frame(device: str) -> Iterator[None]:
     """Run what every frame needs: all CPU threads, or a CUDA stream with a high priority."""
     if device.startswith("cuda"):
         with torch.cuda.stream(_stream(device, _HIGH)):
@@ -25,7 +25,7 @@ def urgent(device: str) -> Iterator[None]:
 
 
 @contextmanager
-def gentle(device: str, threads: int) -> Iterator[None]:
+def in_background(device: str, threads: int) -> Iterator[None]:
     """Run what can wait: ``threads`` CPU threads (0: all), or a CUDA stream of its own."""
     if device.startswith("cuda"):
         with torch.cuda.stream(_stream(device, _NORMAL)):

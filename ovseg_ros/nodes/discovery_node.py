@@ -15,7 +15,7 @@ from ovseg_ros.discovery.trigger import KeyFrameTrigger
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
-from ovseg_ros.nodes.compute import gentle
+from ovseg_ros.nodes.compute import in_background
 from ovseg_ros.nodes.config import DiscoveryNodeConfig
 from ovseg_ros.nodes.conversions import proposals_to_msg, vocabulary_from_msg
 from ovseg_ros.nodes.image_node import ImageNode, Picture
@@ -50,7 +50,7 @@ class DiscoveryNode(ImageNode):
         self._last_camera = -1
         self._keyframes: list[KeyFrameTrigger] = []  # of each camera
         self._last: tuple[float, Discovery] | None = None
-        self._told: tuple[str, ...] = ()
+        self._logged: tuple[str, ...] = ()
         self._proposals = self.publisher(VocabularyMsg, "~/proposals", LATCHED_QOS)
         self.create_service(
             DiscoverVocabulary,
@@ -104,8 +104,8 @@ class DiscoveryNode(ImageNode):
         message = proposals_to_msg(found, picture.header, self.meter.count + 1, self._known)
         self._proposals.publish(message)
         self.measure(picture.header)
-        if found.names != self._told:
-            self._told = found.names
+        if found.names != self._logged:
+            self._logged = found.names
             self.get_logger().info(f"discovered: {', '.join(found.names) or 'nothing'}")
 
     def _discover(self, image: Any) -> tuple[Discovery, float]:
@@ -113,7 +113,7 @@ class DiscoveryNode(ImageNode):
         if discoverer is None:
             raise RuntimeError("the node was cleaned up meanwhile")
         start = time.monotonic()
-        with gentle(discoverer.device, self.config.threads):
+        with in_background(discoverer.device, self.config.threads):
             found = discoverer.discover(image, seed=self.config.seed)
         duration = time.monotonic() - start
         self._last = duration, found

@@ -16,7 +16,7 @@ from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
 from ovseg_ros.nodes.carried import KeyFrames, Masks
-from ovseg_ros.nodes.compute import urgent
+from ovseg_ros.nodes.compute import per_frame
 from ovseg_ros.nodes.config import SegmentationNodeConfig
 from ovseg_ros.nodes.conversions import (
     LabelInfo,
@@ -130,7 +130,7 @@ class SegmentationNode(ImageNode):
                 sizes.setdefault(picture.image.shape, []).append(picture)
         for batch in sizes.values():
             images = [picture.image for picture in batch]
-            with urgent(self.device()):
+            with per_frame(self.device()):
                 found = self.pipeline.segment(np.stack(images) if images[1:] else images[0][None])
             self._announce(found.vocabulary)
             for index, picture in enumerate(batch):

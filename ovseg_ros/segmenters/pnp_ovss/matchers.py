@@ -114,14 +114,14 @@ class Matcher(ABC):
             of padding mean nothing.
         """
         ids, mask = self._batch(prompts)
-        taps = CrossAttentionHooks([self._attentions[layer] for layer in layers])
-        with torch.enable_grad(), taps:
+        hooks = CrossAttentionHooks([self._attentions[layer] for layer in layers])
+        with torch.enable_grad(), hooks:
             fits = self.logits(images[list(rows)], ids, mask)[:, 1]  # (N,)
-            gradients = taps.gradients(fits)
+            gradients = hooks.gradients(fits)
         # Patches come after CLS.
         return [
             (attention.detach()[..., 1:].float(), gradient[..., 1:].float())
-            for attention, gradient in zip(taps.maps, gradients, strict=True)
+            for attention, gradient in zip(hooks.maps, gradients, strict=True)
         ]
 
     @torch.no_grad()

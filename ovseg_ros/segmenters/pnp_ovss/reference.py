@@ -35,7 +35,7 @@ def plain_salience(
         for index in gone:
             top, left = (patch * k for k in divmod(index, side))
             seen[:, :, top : top + patch, left : left + patch] = 0
-        crowd = np.zeros(side * side, np.float32)
+        summed = np.zeros(side * side, np.float32)
         for part in parts:
             for k in range(len(names)):
                 tokens = torch.nonzero(part.words[k]).flatten()
@@ -48,9 +48,9 @@ def plain_salience(
                 if config.gradcam:
                     maps = maps * gradient[0, config.head - 1, tokens].clamp_min(0)
                 total[k] += maps.mean(0).cpu().numpy()
-                crowd += maps.sum(0).cpu().numpy()
-        crowd[gone] = -np.inf
-        gone += np.argsort(-crowd, kind="stable")[: config.dropped].tolist()
+                summed += maps.sum(0).cpu().numpy()
+        summed[gone] = -np.inf
+        gone += np.argsort(-summed, kind="stable")[: config.dropped].tolist()
     return total.reshape(-1, side, side)
 
 

@@ -58,15 +58,15 @@ def salience_maps(
     totals = [torch.zeros(len(own), patches, device=matcher.device) for own in names]
     dropped = torch.zeros(len(pixels), patches, dtype=torch.bool, device=matcher.device)
     for number in range(config.passes):
-        crowd = torch.zeros(len(pixels), patches, device=matcher.device)
+        summed = torch.zeros(len(pixels), patches, device=matcher.device)
         for group in group_rows([len(own) for own in prompts], config.rows):
             seen = blacken(pixels[group], dropped[group])
             mapped = _pass(matcher, seen, [prompts[image] for image in group], config)
             for image, (maps, tokens) in zip(group, mapped, strict=True):
                 totals[image] += maps
-                crowd[image] = tokens
+                summed[image] = tokens
         if number < config.passes - 1:
-            dropped = drop(dropped, crowd, config.dropped)
+            dropped = drop(dropped, summed, config.dropped)
     side = matcher.grid
     return [total.view(-1, side, side) for total in totals]
 
@@ -79,15 +79,15 @@ def blacken(pixels: Tensor, dropped: Tensor) -> Tensor:
     return pixels.masked_fill(dark.repeat_interleave(patch, 2).repeat_interleave(patch, 3), 0.0)
 
 
-def drop(dropped: Tensor, crowd: Tensor, count: int) -> Tensor:
+def drop(dropped: Tensor, summed: Tensor, count: int) -> Tensor:
     """Drop those ``count`` patches of each image that stand out most among the remaining.
 
     Args:
         dropped: What is dropped so far, (B, P) bool.
-        crowd: Salience summed over the tokens of all names, (B, P).
+        summed: Salience summed over the tokens of all names, (B, P).
         count: How many patches more.
     """
-    left = crowd.masked_fill(dropped, -torch.inf)
+    left = summed.masked_fill(dropped, -torch.inf)
     order = left.sort(dim=1, descending=True, stable=True).indices  # ties: the first patch
     return dropped.scatter(1, order[:, :count], True)
 
@@ -129,9 +129,9 @@ def _pass(
     for index, (image, prompt) in enumerate(zip(rows, flat, strict=True)):
         words = prompt.words.to(maps.device)  # (K, L)
         tokens = maps[index, : words.shape[1]]  # (L, P)
-        names, crowd = found[image]
+        names, summed = found[image]
         names += words @ tokens
-        crowd += tokens[(words > 0).any(0)].sum(0)
+        summed += tokens[(words > 0).any(0)].sum(0)
     return found
 
 

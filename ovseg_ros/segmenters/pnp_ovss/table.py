@@ -1,4 +1,4 @@
-"""PnP-OVSS (seed 001): what each of its steps brings, and how well it tunes itself."""
+"""PnP-OVSS (arXiv 2311.17095): what each of its steps brings, and how well it tunes itself."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def search(
     settings: Sequence[Setting],
     log: Path,
     *,
-    told: Callable[[Trial], None] = lambda trial: None,
+    report: Callable[[Trial], None] = lambda trial: None,
 ) -> list[Trial]:
     """Try settings; what ``log`` already holds is not tried again.
 
@@ -174,7 +174,7 @@ def search(
         judge: Who rewards.
         settings: What to try, in order.
         log: A file that gets one line for every trial.
-        told: Called with every trial, old ones as well.
+        report: Called with every trial, old ones as well.
 
     Returns:
         The trials, in the order of ``settings``.
@@ -190,7 +190,7 @@ def search(
             trial = Trial(setting, _reward(masks, judge, setting))
             with log.open("a") as stream:
                 stream.write(json.dumps(asdict(trial)) + "\n")
-        told(trial)
+        report(trial)
         trials.append(trial)
     return trials
 

@@ -1,4 +1,4 @@
-"""The two losses of SimZSS (seed 003): captions with images, concepts with patches."""
+"""The two losses of SimZSS (arXiv 2406.16085): captions with images, concepts with patches."""
 
 from __future__ import annotations
 

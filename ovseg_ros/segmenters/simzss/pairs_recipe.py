@@ -1,4 +1,4 @@
-"""SimZSS, LiT or CLIP on image-caption pairs, as published (seed 003).
+"""SimZSS, LiT or CLIP on image-caption pairs, as published (arXiv 2406.16085).
 
 A text tower with random first weights learns to meet DINOv2: whole captions meet class tokens
 (CLIP's loss), and, for SimZSS, concepts meet patches. The defaults are the paper's for COCO

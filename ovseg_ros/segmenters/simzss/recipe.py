@@ -1,4 +1,4 @@
-"""SimZSS, LiT or CLIP on the robot cell: the text tower learns to meet a vision tower (seed 003).
+"""SimZSS, LiT or CLIP on the robot cell: a text tower meets a vision tower (arXiv 2406.16085).
 
 SimZSS and LiT keep the vision tower frozen, so its features are computed once
 (:class:`FeatureBank`) and the text tower is trained on them. CLIP trains the vision tower too and

@@ -1,4 +1,4 @@
-"""SimZSS against LiT and CLIP: the same steps from the same tower on the robot cell (seed 003)."""
+"""SimZSS against LiT and CLIP: the same steps from the same tower (arXiv 2406.16085)."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def table(request: Request) -> Table:
             "accuracy": "class token against names, squares around what frames show: the subject; "
             "visible: anything the square shows",
             "ms/step": f"whole steps of {BATCH} pairs at 224 px, tower included",
-            "published": "seed 003: VOC20 .. ADE are mIoU, ImageNet accuracy, in percent; cost on "
+            "published": "arXiv 2406.16085: VOC20 .. ADE are mIoU, ImageNet accuracy, %; cost on "
             "8 dies of MI250x at batch 256 (CLIP) and 1024 each, memory per die",
             "options": {k: v for k, v in flatten(recipe).items() if k not in ("data", "out")},
         },

@@ -37,12 +37,12 @@ def plain(matcher: Matcher, pixels: torch.Tensor, names: list[str], config: Sali
         maps = attention[0, config.head - 1]
         if config.gradcam:
             maps = maps * torch.relu(gradient[0, config.head - 1])
-        crowd = torch.zeros(side * side)
+        summed = torch.zeros(side * side)
         for k in range(len(names)):
             own = maps[: prompt.words.shape[1]][prompt.words[k] > 0]
             total[k] += own.mean(0)
-            crowd += own.sum(0)
-        order = crowd.argsort(descending=True, stable=True).tolist()
+            summed += own.sum(0)
+        order = summed.argsort(descending=True, stable=True).tolist()
         gone += [patch for patch in order if patch not in gone][: config.dropped]
     return total.view(-1, side, side), gone
 
@@ -99,10 +99,10 @@ def test_no_names(blip: Matcher, images: np.ndarray):
 
 
 def test_dropping_takes_the_most_salient_of_what_is_left():
-    crowd = torch.tensor([[5.0, 4.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
+    summed = torch.tensor([[5.0, 4.0, 3.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
     gone = torch.tensor([[True, False, False, False], [False, True, False, False]])
-    assert drop(gone, crowd, 2).tolist() == [[True, True, True, False], [True, True, True, False]]
-    assert drop(gone, crowd, 9).all()
+    assert drop(gone, summed, 2).tolist() == [[True, True, True, False], [True, True, True, False]]
+    assert drop(gone, summed, 9).all()
 
 
 def test_blackening():

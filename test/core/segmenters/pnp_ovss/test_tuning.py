@@ -104,7 +104,7 @@ def test_a_search_goes_on_where_it_was(tmp_path: Path):
     judge, log = Judge(ByColour(), ["red", "green"]), tmp_path / "trials.jsonl"
     settings = [Setting(1, 1, t, 0.05) for t in (0.05, 0.25, 0.45)]
     masks, told = Masks(), []
-    first = search(masks, judge, settings[:2], log, told=told.append)
+    first = search(masks, judge, settings[:2], log, report=told.append)
     assert [trial.reward for trial in first] == [1 / 3, 1.0]
     assert told == first
     log.write_text(log.read_text() + '{"setting": {"layer"')  # killed while it wrote
