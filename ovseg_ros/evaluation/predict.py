@@ -73,7 +73,11 @@ class Predictor:
         self._things = frozenset(self._ids[name] for name in dataset.things if name in self._ids)
         self._rest = self._ids.get(dataset.background or "", UNLABELLED)
         self.mapper = mapper or build_mapper(
-            config.mapper, dataset.classes, dataset.synonyms, device=pipeline.segmenter.device
+            config.mapper,
+            dataset.classes,
+            dataset.synonyms,
+            dataset=dataset.name,
+            device=pipeline.segmenter.device,
         )
 
     def predict(self, image: np.ndarray, index: int) -> Prediction:

@@ -24,7 +24,7 @@ _MAX_ERROR_BYTES = 1 << 14
 
 @dataclass(frozen=True, kw_only=True)
 class ChatConfig(Config):
-    """Which chat model answers, and how it is reached. Its answers are greedy."""
+    """Which chat model answers, and how it is reached and sampled."""
 
     backend: str = option(
         "transformers",
@@ -45,6 +45,13 @@ class ChatConfig(Config):
         "environment variable that holds the endpoint's key",
     )
     max_tokens: int = option(64, "longest answer in tokens", low=1, high=4096)
+    temperature: float = option(
+        0.0, "of the sampling; 0: the likeliest answer (AutoSeg's run: 1.0)", low=0.0, high=10.0
+    )
+    top_p: float = option(
+        1.0, "nucleus of the sampling, where it samples (AutoSeg's run: 0.9)", low=1e-3, high=1.0
+    )
+    seed: int = option(0, "of the sampling; a question has one answer", low=0)
     timeout_s: float = option(60.0, "patience with one request", low=0.01, high=3600.0)
     retries: int = option(4, "further tries where the endpoint is busy or away", low=0, high=100)
     retry_s: float = option(1.0, "wait before the second try; doubles", low=0.0, high=600.0)
@@ -76,14 +83,14 @@ class TransformersChat:
 
     def __init__(self, config: ChatConfig, *, device: str = "auto", dtype: str = "auto") -> None:
         """Remember what to load."""
-        self.name = config.weights
+        self.name = config.weights + sampling_name(config)
         self._config = config
         self._device, self._dtype = device, dtype
         self._loaded: tuple[Any, Any] | None = None
 
     @torch.inference_mode()
     def reply(self, question: str) -> str:
-        """Return the greedy answer; see ``Chat.reply``.
+        """Return the answer; see ``Chat.reply``.
 
         Raises:
             FileNotFoundError: if the weights cannot be had.
@@ -96,16 +103,20 @@ class TransformersChat:
             return_tensors="pt",
             return_dict=True,
         ).to(model.device)
-        tokens = model.generate(
-            **inputs,
-            do_sample=False,
-            num_beams=1,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            max_new_tokens=self._config.max_tokens,
-            pad_token_id=_first(tokenizer.pad_token_id, tokenizer.eos_token_id),
-        )
+        config, sample = self._config, self._config.temperature > 0
+        forked = [model.device] if model.device.type == "cuda" else []
+        with torch.random.fork_rng(forked):
+            torch.manual_seed(config.seed)
+            tokens = model.generate(
+                **inputs,
+                do_sample=sample,
+                num_beams=1,
+                temperature=config.temperature if sample else None,
+                top_p=config.top_p if sample else None,
+                top_k=0 if sample else None,
+                max_new_tokens=config.max_tokens,
+                pad_token_id=_first(tokenizer.pad_token_id, tokenizer.eos_token_id),
+            )
         answer = tokens[0, inputs["input_ids"].shape[1] :]
         return str(tokenizer.decode(answer, skip_special_tokens=True)).strip()
 
@@ -114,7 +125,7 @@ class TransformersChat:
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
             tokenizer, model = load_pretrained(
-                self.name,
+                self._config.weights,
                 "a chat model",
                 AutoTokenizer,
                 AutoModelForCausalLM,
@@ -158,7 +169,7 @@ class EndpointChat:
             )
         if not config.model:
             raise ValueError("model: expected the endpoint's name of a model, got none")
-        self.name = config.model
+        self.name = config.model + sampling_name(config)
         self._config = config
         self._address = address.rstrip("/") + "/chat/completions"
 
@@ -172,8 +183,9 @@ class EndpointChat:
         body = {
             "model": self._config.model,
             "messages": [{"role": "user", "content": question}],
-            "temperature": 0,
-            "seed": 0,
+            "temperature": self._config.temperature,
+            "top_p": self._config.top_p,
+            "seed": self._config.seed,
             "max_tokens": self._config.max_tokens,
         }
         wait = self._config.retry_s
@@ -251,6 +263,13 @@ def _detail(error: urllib.error.HTTPError) -> str:
     except (OSError, http.client.HTTPException):
         text = ""
     return " ".join(text.split())[:200] or str(error.reason)
+
+
+def sampling_name(config: ChatConfig) -> str:
+    """Return what tells a sampled model's answers from the likeliest ones; empty for the latter."""
+    if not config.temperature:
+        return ""
+    return f" (temperature {config.temperature:g}, top-p {config.top_p:g}, seed {config.seed})"
 
 
 def _first(*values: int | None) -> int | None:

@@ -44,6 +44,7 @@ def build_mapper(
     classes: Sequence[str],
     synonyms: Mapping[str, Sequence[str]],
     *,
+    dataset: str = "",
     device: str = "auto",
     dtype: str = "auto",
 ) -> Mapper:
@@ -55,6 +56,7 @@ def build_mapper(
         config: The configuration.
         classes: Classes of the data set.
         synonyms: Further names of some classes.
+        dataset: Name of the data set; a chat model may know it.
         device: auto, cpu, cuda or cuda:N, for the models.
         dtype: auto, float32, bfloat16 or float16, for the models.
     """
@@ -64,7 +66,13 @@ def build_mapper(
 
         settings = config.lave
         chat = build_chat(settings.chat, device=device, dtype=dtype)
-        return Lave(chat, classes, background_above=settings.background_above)
+        return Lave(
+            chat,
+            classes,
+            dataset=dataset,
+            background_above=settings.background_above,
+            unquoted=settings.unquoted,
+        )
     if config.name == "sbert":
         from ovseg_ros.evaluation.mapping.sentence_bert import SentenceBert
 

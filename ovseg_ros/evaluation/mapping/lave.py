@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,18 +12,25 @@ from pathlib import Path
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.evaluation.mapping.lexical import Match, spelling_key, spellings
+from ovseg_ros.evaluation.mapping.replies import class_keys, parse_reply
+from ovseg_ros.language import wordnet
 from ovseg_ros.models.chat import Chat, ChatConfig
 from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.types import normalise_name
 
-VOID = "void"
-"""What the model answers where no class fits."""
+LISTED = "The classes of an image data set are: {classes}.\n"
+"""How the question begins."""
+
+NAMED = "You know the {count} classes of the image data set {title}.\n"
+"""How it begins where the list is too long for a question."""
+
+TITLES = {"ade847": "ADE20K (full, ADE20K-847)", "pc459": "PASCAL Context (PC-459)"}
+"""Data sets that are named and not listed, as in the authors' runs."""
 
 PROMPT = (
-    "The classes of an image data set are: {classes}.\n"
-    "Somebody saw '{word}' in an image. Which one of these classes is '{word}' exclusively most "
-    "similar to? It may be the same thing by another name, a special kind of the class, or a more "
-    "general word for it. If none of the classes means it, the answer is 'void'. "
+    "{opening}Somebody saw '{word}' in an image. Which one of these classes is '{word}' "
+    "exclusively most similar to? It may be the same thing by another name, a special kind of the "
+    "class, or a more general word for it. If none of the classes means it, the answer is 'void'. "
     "Reply with the answer alone, in single quotes."
 )
 """One user turn per word."""
@@ -38,6 +44,9 @@ class LaveConfig(Config):
     background_above: int = option(
         3, "a reply that names more classes than this decides nothing", low=1, high=1000
     )
+    unquoted: bool = option(
+        False, "take a reply that is nothing but a class, too, without the quotes it was asked for"
+    )
 
 
 class Lave:
@@ -48,8 +57,8 @@ class Lave:
     """
 
     rule = (
-        "LAVE: words that are a class map to it; else the language model's answer, first class in "
-        "the reply; none or too many: no class"
+        "LAVE: words that are a class map to it; else the language model's answer, the first class "
+        "it quotes and does not deny; none or too many: no class, but people are persons"
     )
 
     def __init__(
@@ -57,7 +66,9 @@ class Lave:
         chat: Chat,
         classes: Sequence[str],
         *,
+        dataset: str = "",
         background_above: int = 3,
+        unquoted: bool = False,
         folder: Path | None = None,
     ) -> None:
         """Prepare the classes.
@@ -65,17 +76,23 @@ class Lave:
         Args:
             chat: Who is asked.
             classes: Class names.
+            dataset: Which data set they are of; some are named in the question and not listed.
+            unquoted: See ``LaveConfig``.
             background_above: See ``LaveConfig``.
             folder: Where the answers are kept.
         """
         self.classes = tuple(classes)
         self._chat = chat
         self._most = background_above
-        self._by_key: dict[str, str] = {}
-        for name in classes:
-            for form in spellings(name):
-                self._by_key.setdefault(spelling_key(form), name)
-        text = json.dumps([chat.name, PROMPT, self.classes])
+        self._unquoted = unquoted
+        self._by_key = class_keys(classes)
+        title = TITLES.get(dataset.partition("/")[0])
+        if title:
+            self._opening = NAMED.format(count=len(classes), title=title)
+        else:
+            listed = ", ".join(f"'{entry}'" for entry in self.classes)
+            self._opening = LISTED.format(classes=listed)
+        text = json.dumps([chat.name, PROMPT, self._opening, self.classes])
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
         self.path = (folder or cache_directory().parent / "lave") / f"{digest}.json"
         self._replies = self._load()
@@ -92,14 +109,19 @@ class Lave:
         if own is not None:
             return Match(own, "exact")
         if word not in self._replies:
-            classes = ", ".join(f"'{entry}'" for entry in self.classes)
-            self._replies[word] = self._chat.reply(PROMPT.format(classes=classes, word=word))
+            question = PROMPT.format(opening=self._opening, word=word)
+            self._replies[word] = self._chat.reply(question)
             self._save()
         reply = self._replies[word]
-        return Match(
-            parse_reply(reply, self.classes, word=word, most=self._most),
-            f"LAVE, {' '.join(reply.split())[:80]!r}",
-        )
+        found = parse_reply(reply, self.classes, word=word, most=self._most, bare=self._unquoted)
+        if found is None and (person := self._person(word)):
+            return Match(person, "a person, for whom models refuse to choose")
+        return Match(found, f"LAVE, {' '.join(reply.split())[:80]!r}")
+
+    def _person(self, word: str) -> str | None:
+        """Return the class "person" for a word for people, if there is that class."""
+        human = wordnet.is_a(wordnet.base_form(word) or word, "person", senses=1)
+        return self._by_key.get("person") if human or word == "people" else None
 
     def _class_of(self, text: str) -> str | None:
         return next(
@@ -131,54 +153,3 @@ class Lave:
         with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as file:
             json.dump(data, file, indent=1, ensure_ascii=False)
         os.replace(file.name, self.path)
-
-
-def parse_reply(reply: str, classes: Sequence[str], *, word: str = "", most: int = 3) -> str | None:
-    """Return the class a reply decides for, or None.
-
-    What stands in quotes counts; only where nothing quoted is a class or ``void``, the whole text
-    is searched. Case, plural, hyphens and spaces do not matter. The first class wins, in the order
-    of the reply.
-
-    Args:
-        reply: What the model wrote.
-        classes: The classes it could choose from.
-        word: What was asked; repeating it is no answer (unless it is a class).
-        most: With more distinct classes than this the reply decides nothing.
-    """
-    by_key = {spelling_key(VOID): VOID}
-    for name in classes:
-        for form in spellings(name):
-            by_key.setdefault(spelling_key(form), name)
-    text = reply.translate(str.maketrans("\u2018\u2019\u201c\u201d`", "''\"\"'"))
-    quoted = re.findall(r"(?<!\w)'([^'\n]{1,80})'(?!\w)|\"([^\"\n]{1,80})\"", text)
-    found = [_known(single or double, by_key) for single, double in quoted]
-    named = [name for name in found if name]
-    if not named:
-        plain = text.replace(word, " ") if word else text
-        named = _spoken(plain, by_key)
-    distinct = list(dict.fromkeys(named))
-    if not distinct or len(distinct) > most or distinct[0] == VOID:
-        return None
-    return distinct[0]
-
-
-def _known(text: str, by_key: dict[str, str]) -> str | None:
-    clean = " ".join(text.lower().split()).strip(" .,;:!?")
-    forms = spellings(clean) if clean else ()
-    return next((by_key[spelling_key(f)] for f in forms if spelling_key(f) in by_key), None)
-
-
-def _spoken(text: str, by_key: dict[str, str]) -> list[str]:
-    """Return the classes a text names in its order, the longest name at every place."""
-    words = re.findall(r"[\w-]+", text.lower())
-    found, at = [], 0
-    while at < len(words):
-        for length in range(min(6, len(words) - at), 0, -1):
-            name = _known(" ".join(words[at : at + length]), by_key)
-            if name:
-                found.append(name)
-                at += length - 1
-                break
-        at += 1
-    return found

@@ -137,7 +137,8 @@ def test_the_endpoint_is_asked_as_it_expects(endpoint, monkeypatch):
     assert body == {
         "model": "m",
         "messages": [{"role": "user", "content": "taxi?"}],
-        "temperature": 0,
+        "temperature": 0.0,
+        "top_p": 1.0,
         "seed": 0,
         "max_tokens": 9,
     }

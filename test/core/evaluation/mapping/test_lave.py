@@ -6,48 +6,10 @@ import pytest
 
 from ovseg_ros.evaluation.mapping import lave
 from ovseg_ros.evaluation.mapping.base import MapperConfig, build_mapper
-from ovseg_ros.evaluation.mapping.lave import Lave, LaveConfig, parse_reply
+from ovseg_ros.evaluation.mapping.lave import Lave, LaveConfig
+from ovseg_ros.models.chat import ChatConfig
 
 STREET = ("road", "car", "traffic light", "person", "tvmonitor")
-
-
-@pytest.mark.parametrize(
-    ("reply", "expected"),
-    [
-        ("'car'", "car"),
-        ("The answer is 'Car'.", "car"),
-        ("'cars'", "car"),
-        ('"car"', "car"),
-        ("\u2018car\u2019", "car"),
-        ("`car`", "car"),
-        ("'traffic-light'", "traffic light"),
-        ("'Traffic Lights.'", "traffic light"),
-        ("'tv monitor'", "tvmonitor"),
-        ("'void'", None),
-        ("'Void'. None of 'car' or 'road' means it.", None),
-        ("'taxi' is most similar to 'car', not to 'road'", "car"),  # first match in reply order
-        ("A taxi doesn't mean a 'road', so 'car'... no, 'road'", "road"),
-        ("car", "car"),
-        ("Answer: traffic light", "traffic light"),
-        ("It is a taxi on the road", "road"),
-        ("'car', 'road', 'person'", "car"),
-        ("'car', 'road', 'person', 'traffic light'", None),  # more than three decide nothing
-        ("'car', 'car', 'car', 'car', 'car'", "car"),
-        ("", None),
-        ("I cannot answer that.", None),
-        ("'scar'", None),
-        ("cart", None),
-        ("'bicycle'", None),
-        ("It's the driver's 'person'", "person"),
-    ],
-)
-def test_replies_are_understood(reply, expected):
-    assert parse_reply(reply, STREET, word="taxi") == expected
-
-
-def test_an_echo_of_the_question_is_no_answer():
-    assert parse_reply("A race car is none of these", STREET, word="race car") is None
-    assert parse_reply("A race car is a car", STREET, word="race car") == "car"
 
 
 class Scripted:
@@ -79,6 +41,51 @@ def test_every_word_is_asked_once_and_classes_never(tmp_path):
     data = json.loads(again.path.read_text())
     assert data["replies"]["taxi"] == "'car'"
     assert data["model"] == "scripted"
+
+
+def test_people_are_persons_where_a_model_refuses_to_choose(tmp_path):
+    refusal = "I cannot compare a person with objects."
+    chat = Scripted(woman=refusal, boys="'void'", policeman=refusal, moon=refusal, doll="'void'")
+    mapper = Lave(chat, STREET, folder=tmp_path)
+    for word in ("woman", "boys", "policeman"):
+        assert mapper.match(word).category == "person"
+    assert mapper.match("moon").category is None
+    assert mapper.match("doll").category is None
+    nobody = Lave(Scripted(woman=refusal), ("road", "car"), folder=tmp_path)
+    assert nobody.match("woman").category is None
+
+
+@pytest.mark.parametrize("dataset", ["ade847/val", "pc459/val"])
+def test_long_lists_are_named_and_not_listed(dataset, tmp_path):
+    chat = Scripted(taxi="'car'")
+    assert Lave(chat, STREET, dataset=dataset, folder=tmp_path).match("taxi").category == "car"
+    assert "5 classes of the image data set" in chat.asked[0]
+    assert "traffic light" not in chat.asked[0]
+    listed = Lave(Scripted(), STREET, dataset="voc20/val", folder=tmp_path)
+    assert listed.path != Lave(chat, STREET, dataset=dataset, folder=tmp_path).path
+
+
+def test_sampled_answers_have_a_map_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("OVSEG_CACHE", str(tmp_path))
+    paths = {
+        build_mapper(
+            MapperConfig(name="lave", lave=LaveConfig(chat=ChatConfig(**settings))),
+            STREET,
+            {},
+            device="cpu",
+        ).path
+        for settings in ({}, {"temperature": 1.0}, {"temperature": 1.0, "top_p": 0.9})
+    }
+    assert len(paths) == 3
+
+
+def test_unquoted_answers_are_an_option(tmp_path):
+    strict, lenient = (
+        Lave(Scripted(taxi="Car."), STREET, unquoted=flag, folder=tmp_path / str(flag))
+        for flag in (False, True)
+    )
+    assert strict.match("taxi").category is None
+    assert lenient.match("taxi").category == "car"
 
 
 def test_answers_of_other_processes_are_kept(tmp_path):
