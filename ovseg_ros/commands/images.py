@@ -47,9 +47,8 @@ def segment(
     words = [word.strip() for word in names.split(",") if word.strip()]
     if names and not words:
         raise ValueError(f"--names: expected words with commas between them, got {names!r}")
-    config = pipeline_options(
-        preset, sets, device=device, **({"discovery__name": "none"} if words else {})
-    )
+    own: dict[str, Any] = {"discovery__name": "none"} if words else {}
+    config = pipeline_options(preset, sets, device=device, **own)
     if not words and config.discovery.name == "none":
         raise ValueError("--names: expected words, as this preset discovers none")
     pipeline = build_pipeline(config)

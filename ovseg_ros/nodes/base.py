@@ -79,19 +79,23 @@ class BaseNode(LifecycleNode):
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
 
-    def create_service(self, kind: Any, name: str, callback: Any, **options: Any) -> Any:
+    def create_service(  # type: ignore[override]
+        self, kind: Any, name: str, callback: Any, **options: Any
+    ) -> Any:
         """Offer a service whose failures are answered and logged."""
         guarded = guard_service(callback, name, self._complain)
         return super().create_service(kind, name, guarded, **options)
 
-    def create_subscription(
+    def create_subscription(  # type: ignore[override]
         self, kind: Any, topic: str, callback: Any, qos: Any, **options: Any
     ) -> Any:
         """Subscribe with a callback whose failures are logged."""
         guarded = guard(callback, f"a message on {topic}", self._complain)
         return super().create_subscription(kind, topic, guarded, qos, **options)
 
-    def create_timer(self, period_s: float, callback: Any, **options: Any) -> Any:
+    def create_timer(  # type: ignore[override]
+        self, period_s: float, callback: Any, **options: Any
+    ) -> Any:
         """Make a timer whose failures are logged."""
         guarded = guard(callback, "a timer", self._complain)
         return super().create_timer(period_s, guarded, **options)
@@ -276,7 +280,9 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     """
     nodes: list[BaseNode] = []
     # Not rclpy's handlers: they end the context while workers still publish.
-    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(
+        args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO
+    )
     executor = PatientExecutor(num_threads=4 + 3 * len(makers))
     # In a thread of its own, because a signal does not wake whoever waits for messages.
     ended = threading.Event()
@@ -333,7 +339,7 @@ class PatientExecutor(MultiThreadedExecutor):
 
     def wait_for_ready_callbacks(self, *args: Any, **options: Any) -> Any:
         """Return the next callback; pause before one that still waits for a thread."""
-        ready = super().wait_for_ready_callbacks(*args, **options)
+        ready: Any = super().wait_for_ready_callbacks(*args, **options)
         if ready[0] in self._seen:
             time.sleep(0.001)
         self._seen.add(ready[0])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -59,13 +60,18 @@ _FROM_YUV = np.array(
 )
 
 
+def _from_high_byte(pixels: np.ndarray, code: int) -> np.ndarray:
+    """Convert (H, W) uint16 by its high bytes."""
+    return cv2.cvtColor(high_byte(pixels), code)
+
+
 def _nv24(planes: np.ndarray) -> np.ndarray:
     """Convert (3 H, W): light, then blue and red differences of every pixel in turn."""
     height, width = len(planes) // 3, planes.shape[1]
     light = planes[:height, :, None]
     colour = planes[height:].reshape(height, width, 2)
     yuv = np.concatenate([light, colour], axis=2).astype(np.float32)
-    rgb = cv2.transform(yuv - np.float32([16, 128, 128]), _FROM_YUV)
+    rgb = cv2.transform(yuv - np.array([16, 128, 128], np.float32), _FROM_YUV)
     return np.rint(np.clip(rgb, 0, 255)).astype(np.uint8)
 
 
@@ -99,9 +105,7 @@ KNOWN: dict[str, Encoding] = {
         for name, code in _BAYER.items()
     },
     **{
-        f"bayer_{name}16": Encoding(
-            1, 2, lambda pixels, code=code: cv2.cvtColor(high_byte(pixels), code), even=(1, 1)
-        )
+        f"bayer_{name}16": Encoding(1, 2, partial(_from_high_byte, code=code), even=(1, 1))
         for name, code in _BAYER.items()
     },
 }

@@ -54,7 +54,8 @@ class EvaluationNode(BaseNode):
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._names, self._score = NameCheck(), None
+        self._names = NameCheck()
+        self._score: LiveScore | None = None
         self._frames: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._input, self._masks = diagnostics.Meter(), diagnostics.Meter()
         self._discoveries = diagnostics.Meter()

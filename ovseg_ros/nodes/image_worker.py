@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -139,7 +140,7 @@ class ImageWorker:
                     continue
                 frames, self._pending = sorted(self._pending.items()), {}
             due = time.monotonic() + self._period_s()
-            self._guard(lambda frames=frames: self._work(frames))
+            self._guard(partial(self._work, frames))
 
     def _wait(self, due: float) -> None:
         end = time.monotonic() + _IDLE_S

@@ -169,5 +169,5 @@ def labels_to_msg(labels: np.ndarray, encoding: str, header: Header) -> Image:
 def _bytes(pixels: np.ndarray) -> Any:
     # rclpy checks bytes and lists value by value, and takes an array.array as it is.
     data = array.array("B")
-    data.frombytes(memoryview(pixels).cast("B"))
+    data.frombytes(pixels.data.cast("B"))
     return data

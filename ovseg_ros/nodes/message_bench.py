@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import cv2
@@ -33,7 +34,7 @@ def time_decoding(image: np.ndarray, *, runs: int, warmup: int) -> list[Timing]:
     }
     return [
         measure(
-            f"decode, {name}", "cpu", lambda m=message: image_from_msg(m), runs=runs, warmup=warmup
+            f"decode, {name}", "cpu", partial(image_from_msg, message), runs=runs, warmup=warmup
         )
         for name, message in messages.items()
     ]

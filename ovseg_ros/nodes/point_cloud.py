@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
@@ -27,16 +27,16 @@ else:
     if "point_step" not in inspect.signature(create_cloud).parameters:
         create_cloud = None  # Humble's writes no points with padding
 
-_LAYOUT = {
+_LAYOUT: Any = {
     "names": ["x", "y", "z", "rgb", "label"],
     "offsets": [0, 4, 8, 12, 16],
     "itemsize": 20,
 }
-POINT = np.dtype({**_LAYOUT, "formats": ["<f4", "<f4", "<f4", "<u4", "<u2"]})
+POINT = np.dtype(_LAYOUT | {"formats": ["<f4", "<f4", "<f4", "<u4", "<u2"]})
 """One point: metres in the camera's optical frame, colour 0x00RRGGBB, category id."""
 
 # In messages rgb is the bits of a FLOAT32, as PCL and RViz expect it.
-_WRITTEN = np.dtype({**_LAYOUT, "formats": ["<f4", "<f4", "<f4", "<f4", "<u2"]})
+_WRITTEN = np.dtype(_LAYOUT | {"formats": ["<f4", "<f4", "<f4", "<f4", "<u2"]})
 
 
 def labelled_points(
@@ -109,7 +109,7 @@ def cloud_to_msg(points: np.ndarray, header: Header) -> PointCloud2:
         row_step=POINT.itemsize * len(points),
         is_dense=True,
     )
-    message.data.frombytes(memoryview(points.view(np.uint8)))
+    message.data.frombytes(points.view(np.uint8).data)
     return message
 
 

@@ -184,7 +184,7 @@ class SegmentationNode(ImageNode):
             self._announced, stamp = message, message.header.stamp
             self._vocabulary.publish(message)
             self._group_vocabulary.publish(groups_to_msg(self.groups, words, stamp))
-            if self._label_info is not None:
+            if self._label_info is not None and self._group_info is not None:
                 self._label_info.publish(label_info_to_msg(words, stamp))
                 self._group_info.publish(group_info_to_msg(self.groups, stamp))
 

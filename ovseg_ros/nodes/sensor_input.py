@@ -55,8 +55,9 @@ class SensorInput:
         return "reliable and best effort" if self.best_effort else "reliable"
 
     def _subscribe(self, qos: QoSProfile, **options: Any) -> None:
+        take: Any = self._take  # rclpy gives the second argument to who takes it
         self._node.create_subscription(
-            self._kind, self._topic, self._take, qos, callback_group=self._group, **options
+            self._kind, self._topic, take, qos, callback_group=self._group, **options
         )
 
     def _take(self, message: Any, info: dict[str, int]) -> None:
