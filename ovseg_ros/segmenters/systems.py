@@ -16,6 +16,7 @@ SYSTEMS: dict[str, str] = {
     "simzss": "ovseg_ros.segmenters.simzss",
     "pnp_ovss": "ovseg_ros.segmenters.pnp_ovss",
     "xdecoder": "ovseg_ros.segmenters.xdecoder",
+    "tipsv2": "ovseg_ros.segmenters.tipsv2",
 }
 """Package of every system by name."""
 
