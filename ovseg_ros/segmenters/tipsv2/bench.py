@@ -6,6 +6,7 @@ import itertools
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from ovseg_ros.segmenters.tipsv2.config import Tipsv2Config
 from ovseg_ros.segmenters.tipsv2.segmenter import Tipsv2Segmenter
 from ovseg_ros.types import Vocabulary
 
-SIZES: dict[str, dict[str, dict[str, int]]] = {
+SIZES: dict[str, dict[str, Any]] = {
     "base": {},
     "large": {
         "vision_config": {
