@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,14 @@ class Bodies:
             )
         return body
 
-    def floor(self, scene: Scene) -> list[int]:
+    def floor(self, scene: Scene, look: Surface) -> list[int]:
         """The floor; returns body ids, like all of these."""
         x0, x1, y0, y1 = _room(scene)
         z = scene.floor_z_m
         corners = np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]])
-        return [self._quad(corners, ((x1 - x0) / 1.2, (y1 - y0) / 1.2), scene.floor)]
+        return [self._quad(corners, ((x1 - x0) / 1.2, (y1 - y0) / 1.2), look)]
 
-    def walls(self, scene: Scene) -> list[int]:
+    def walls(self, scene: Scene, look: Surface) -> list[int]:
         """Four walls that face the room."""
         x0, x1, y0, y1 = _room(scene)
         bottom, top = scene.floor_z_m, scene.floor_z_m + 4.0
@@ -103,7 +104,7 @@ class Bodies:
         for (ax, ay), (bx, by) in ends:  # b before a: the front side faces the room
             corners = np.array([[bx, by, bottom], [ax, ay, bottom], [ax, ay, top], [bx, by, top]])
             length = math.hypot(bx - ax, by - ay)
-            bodies.append(self._quad(corners, (length / 1.1, 4.0 / 1.1), scene.wall))
+            bodies.append(self._quad(corners, (length / 1.1, 4.0 / 1.1), look))
         return bodies
 
     def table(self, scene: Scene) -> list[int]:
@@ -136,10 +137,15 @@ class Bodies:
         corners, normals = meshes.shaded_corners(meshes.tray(*scene.tray_m))
         x, y, yaw = scene.tray_pose
         turn = self._p.getQuaternionFromEuler([0, 0, yaw])
-        return self._body(self._mesh_shape(corners, normals, scene.tray.rgb), (x, y, 0.001), turn)
+        body = self._body(self._mesh_shape(corners, normals, scene.tray.rgb), (x, y, 0.001), turn)
+        if scene.tray.texture.startswith("pattern"):
+            self._cover(body, scene.tray.texture, scene.tray.rgb)
+        return body
 
-    def arm(self, arm: Arm) -> int:
+    def arm(self, arm: Arm) -> list[int]:
         """The robot arm in its first pose."""
+        if arm.model == "jointed":
+            return self._jointed(arm)
         body = self._p.loadURDF(
             _ARMS[arm.model],
             (*arm.xy_m, 0.0),
@@ -153,13 +159,76 @@ class Bodies:
         if arm.rgb is not None:
             for link in range(-1, self._p.getNumJoints(body, physicsClientId=self._client)):
                 self._paint(body, link, arm.rgb)
-        return body
+        return [body]
+
+    def _jointed(self, arm: Arm) -> list[int]:
+        """An arm of no maker: a foot, three or four links between round joints, a gripper."""
+        rng = np.random.default_rng(int((arm.joints[6] + 1) * 1e6))
+        paint = np.array(arm.rgb or (0.8, 0.8, 0.8))
+        dark = paint * rng.uniform(0.2, 1.0)
+        thick = 0.055 * arm.scale * float(rng.uniform(0.6, 1.5))
+        round_links = bool(rng.random() < 0.6)
+        yaw, lean = arm.yaw + arm.joints[0], 0.35 * arm.joints[1]
+        at = np.array([*arm.xy_m, 0.0])
+        chain = [at, at + np.array([0, 0, float(rng.uniform(0.08, 0.3)) * arm.scale])]
+        for number in range(int(rng.integers(2, 4))):
+            length = arm.scale * float(rng.uniform(0.2, 0.45))
+            way = (math.cos(yaw) * math.sin(lean), math.sin(yaw) * math.sin(lean), math.cos(lean))
+            chain.append(chain[-1] + length * np.array(way))
+            lean += 0.5 + 0.75 * (1 + arm.joints[2 + number])
+        chain = [np.array([*p[:2], max(float(p[2]), thick)]) for p in chain]
+        bodies = [self._link(chain[0], chain[0] + np.array([0, 0, 0.03]), 1.9 * thick, dark, True)]
+        for number, (a, b) in enumerate(pairwise(chain)):
+            slim = thick * (1 - 0.15 * number)
+            bodies.append(self._link(a, b, slim, paint, round_links))
+            bodies.append(self._ball(b, 1.25 * slim, dark if number % 2 else paint))
+        return bodies + self._gripper(chain[-1], yaw, 0.5 * thick, dark)
+
+    def _gripper(self, at: np.ndarray, yaw: float, thick: float, rgb: np.ndarray) -> list[int]:
+        side = np.array([-math.sin(yaw), math.cos(yaw), 0]) * 2.5 * thick
+        down = np.array([0.0, 0.0, -6 * thick])
+        return [self._link(at + s * side, at + s * side + down, thick, rgb, False) for s in (-1, 1)]
+
+    def _ball(self, at: np.ndarray, radius: float, rgb: np.ndarray) -> int:
+        shape = self._p.createVisualShape(
+            self._p.GEOM_SPHERE,
+            radius=radius,
+            rgbaColor=(*rgb, 1.0),
+            physicsClientId=self._client,
+        )
+        return self._body(shape, at.tolist())
+
+    def _link(self, a: np.ndarray, b: np.ndarray, r: float, rgb: np.ndarray, round_: bool) -> int:
+        """A cylinder or a box of half width r from a to b."""
+        way, length = b - a, max(1e-3, float(np.linalg.norm(b - a)))
+        size = (
+            {"shapeType": self._p.GEOM_CYLINDER, "radius": r, "length": length}
+            if round_
+            else {"shapeType": self._p.GEOM_BOX, "halfExtents": (r, 0.8 * r, length / 2)}
+        )
+        shape = self._p.createVisualShape(
+            **size, rgbaColor=(*rgb, 1.0), physicsClientId=self._client
+        )
+        pitch = math.acos(float(np.clip(way[2] / length, -1, 1)))
+        turn = self._p.getQuaternionFromEuler([0, pitch, math.atan2(way[1], way[0])])
+        return self._body(shape, ((a + b) / 2).tolist(), turn)
+
+    def _cover(self, body: int, texture: str, rgb: Any) -> None:
+        """Put a texture over a body with texture coordinates."""
+        self._p.changeVisualShape(
+            body,
+            -1,
+            textureUniqueId=self._texture(texture),
+            rgbaColor=(*rgb, 1.0),
+            physicsClientId=self._client,
+        )
 
     def _mesh_shape(self, corners: np.ndarray, normals: np.ndarray, rgb: Any) -> int:
         return self._p.createVisualShape(
             self._p.GEOM_MESH,
             vertices=corners.tolist(),
             indices=list(range(len(corners))),
+            uvs=_wrap(corners).tolist(),
             normals=normals.tolist(),
             rgbaColor=(*rgb, 1.0),
             specularColor=(0.3, 0.3, 0.3),
@@ -205,6 +274,8 @@ class Bodies:
             corners, normals = _corners(kind.source, index, self._data)
             shape = self._mesh_shape(scale * corners, normals, rgb)
             bodies.append(self._body(shape, position, quaternion))
+        if item.pattern:
+            self._cover(bodies[0], item.pattern, item.rgb)
         return bodies
 
     def _toy(self, item: Placed, support_z_m: float) -> int:
@@ -258,6 +329,14 @@ def _corners(source: str, part: int, data: str) -> tuple[np.ndarray, np.ndarray]
 def _band_color(item: Placed) -> tuple[float, float, float]:
     """Reflective band of a cone: white, gray on a white cone."""
     return sample_rgb("gray" if item.color == "white" else "white", np.random.default_rng(0))
+
+
+def _wrap(corners: np.ndarray) -> np.ndarray:
+    """Texture coordinates (N, 2) of corners (N, 3): a pattern seen from the side and from above."""
+    extent = float(np.ptp(corners, axis=0).max()) or 1.0
+    u = corners[:, 0] + 0.6 * corners[:, 1]
+    v = corners[:, 2] + 0.6 * corners[:, 1]
+    return np.stack([u, v], 1) / extent
 
 
 def _room(scene: Scene) -> tuple[float, float, float, float]:

@@ -39,6 +39,7 @@ class Placed:
         yaw: radians about the vertical.
         rest: index into the catalogue entry's rest poses.
         in_tray: whether it stands in the tray instead of on the table.
+        pattern: texture over the paint, see `textures`; "" for none.
     """
 
     category: str
@@ -51,6 +52,7 @@ class Placed:
     yaw: float
     rest: int
     in_tray: bool
+    pattern: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +60,9 @@ class Arm:
     """A robot arm standing on the table.
 
     Attributes:
-        model: "kuka" or "panda".
+        model: "kuka", "panda", or "jointed" for one of no maker, built from its seven numbers.
         xy_m: position of the base; yaw: radians; scale: of the original size.
-        joints: seven joint angles in radians.
+        joints: seven joint angles in radians; of "jointed" numbers in -1..1.
         color: colour word and rgb its paint; both None for the maker's colours.
     """
 
@@ -100,12 +102,14 @@ class Scene:
 
     `table_m` is length, width, thickness; `tray_m` length, width, height; `tray_pose` x, y, yaw;
     `floor_z_m` the floor's height (negative); `walls_m` distances of the walls at -x, +x, -y, +y.
+    Where nothing stands the camera sees `backdrop`, a texture or "plain", times `backdrop_rgb`;
+    `worn` says that the camera is a bad one (see `sensor.wear`).
     """
 
     split: str
     index: int
-    floor: Surface
-    wall: Surface
+    floor: Surface | None
+    wall: Surface | None
     table: Surface
     tray: Surface | None
     arm: Arm | None
@@ -117,3 +121,6 @@ class Scene:
     tray_pose: tuple[float, float, float]
     floor_z_m: float
     walls_m: tuple[float, float, float, float]
+    backdrop: str = "plain"
+    backdrop_rgb: RGB = (1.0, 1.0, 1.0)
+    worn: bool = False

@@ -22,7 +22,7 @@ from ovseg_ros.robot_cell.instances import visible_instances
 from ovseg_ros.robot_cell.objects import CATALOGUE, HELD_OUT_PAIRS, category_names
 from ovseg_ros.robot_cell.recording import label_lookup
 from ovseg_ros.robot_cell.scenes import sample_scene
-from ovseg_ros.robot_cell.sensor import expose
+from ovseg_ros.robot_cell.sensor import expose, wear
 from ovseg_ros.robot_cell.world import World
 
 RENDER_SIZE = (640, 480)
@@ -44,6 +44,7 @@ PLANS: dict[str, SplitPlan] = {
     "val": SplitPlan(120, (640, 480), 2, True),
     "test": SplitPlan(200, (640, 480), 2, True),
     "novel": SplitPlan(120, (640, 480), 2, True),
+    "wild": SplitPlan(120, (640, 480), 2, True),
 }
 
 
@@ -59,7 +60,7 @@ def render_split(
 
     Args:
         root: folder of the data set; the split becomes `root/split`.
-        split: "train", "val", "test" or "novel".
+        split: "train", "val", "test", "novel" or "wild".
         count: number of frames (rounded up to whole scenes); None takes the benchmark's number.
         size: width and height; None takes the benchmark's. Smaller sizes are area-averaged
             from 640x480, so that training images look like scaled camera images.
@@ -171,6 +172,8 @@ def _render_scene(
             rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
             mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
         rgb = expose(rgb, view.sensor_seed)
+        if scene.worn:
+            rgb = wear(rgb, view.sensor_seed)
         name = f"{index:05d}_{number}"
         _write(Path(folder), name, rgb, mask, lookup[mask], shot.depth_m if depth else None, size)
         instances = visible_instances(members, mask)

@@ -20,8 +20,9 @@ from ovseg_ros.robot_cell.description import (
     View,
 )
 from ovseg_ros.robot_cell.objects import BY_NAME, CATALOGUE, HELD_OUT_PAIRS, ObjectType
+from ovseg_ros.robot_cell.wide import widen
 
-SPLITS: tuple[str, ...] = ("train", "val", "test", "novel", "sequence")
+SPLITS: tuple[str, ...] = ("train", "val", "test", "novel", "sequence", "wild")
 FLOOR_TEXTURES = ("plain", "concrete", "planks", "tiles")
 WALL_TEXTURES = ("plain", "plaster", "bricks")
 ARM_COLORS = ("white", "gray", "black", "orange", "yellow", "blue")
@@ -38,7 +39,8 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
     """Sample scene `index` of a split, always the same for the same arguments.
 
     Args:
-        split: "train", "val", "test", "novel" or "sequence".
+        split: "train", "val", "test", "novel", "sequence" or "wild". Two of three scenes of train,
+            and all of wild, are widened (see `wide`).
         index: scene number within the split, from 0.
         views: number of camera views.
         seed: seed of the whole data set.
@@ -62,7 +64,7 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
         tray = None
     room = _Room(table_m, table.color, tray, tray_m, tray_pose, arm)
     objects = _sample_objects(rng, split == "novel", room)
-    return Scene(
+    scene = Scene(
         split=split,
         index=index,
         floor=floor,
@@ -79,6 +81,8 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
         floor_z_m=-float(rng.uniform(0.45, 0.8)),
         walls_m=_floats(rng.uniform(1.8, 2.7, size=4)),
     )
+    wide = split == "wild" or (split == "train" and index % 3 > 0)
+    return widen(scene, rng) if wide else scene
 
 
 def _floats(values: Iterable[float]) -> Any:

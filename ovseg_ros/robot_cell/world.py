@@ -11,6 +11,7 @@ import numpy as np
 
 from ovseg_ros.robot_cell.bodies import ARM_JOINTS, Bodies
 from ovseg_ros.robot_cell.description import Scene, View
+from ovseg_ros.robot_cell.textures import backdrop
 
 NEAR_M, FAR_M = 0.05, 12.0
 
@@ -111,14 +112,17 @@ class World:
             members.append(member)
             owner.update(dict.fromkeys(bodies, member.id))
 
-        add("floor", scene.floor, self._make.floor(scene))
-        add("wall", scene.wall, self._make.walls(scene))
+        if scene.floor is not None:
+            add("floor", scene.floor, self._make.floor(scene, scene.floor))
+        if scene.wall is not None:
+            add("wall", scene.wall, self._make.walls(scene, scene.wall))
         add("table", scene.table, self._make.table(scene))
         if scene.tray is not None:
             add("tray", scene.tray, [self._make.tray(scene)])
         if scene.arm is not None:
-            self._arm_body = self._make.arm(scene.arm)
-            add("robot arm", scene.arm, [self._arm_body])
+            bodies = self._make.arm(scene.arm)
+            self._arm_body = bodies[0] if scene.arm.model != "jointed" else None
+            add("robot arm", scene.arm, bodies)
         for item in scene.objects:
             bodies = self._make.thing(item, 0.008 if item.in_tray else 0.0)
             add(item.category, item, bodies, item.in_tray)
@@ -173,4 +177,8 @@ class World:
         depth = FAR_M * NEAR_M / (FAR_M - (FAR_M - NEAR_M) * buffer)
         bodies = np.reshape(np.asarray(bodies, np.int64), (height, width))
         index = np.where(bodies < 0, -1, bodies & ((1 << 24) - 1))
-        return Shot(rgb, depth.astype(np.float32), self._owner[index])
+        instances = self._owner[index]
+        if self.scene.backdrop != "plain" or self.scene.worn:
+            behind = backdrop(self.scene.backdrop, self.scene.backdrop_rgb, size)
+            rgb = np.where((instances == 0)[..., None], behind, rgb)
+        return Shot(rgb, depth.astype(np.float32), instances)
