@@ -103,7 +103,7 @@ def train(config: PyramidConfig) -> None:
 
 
 @torch.no_grad()
-def probe(model: PyramidTrainer, frames: Frames) -> float:
+def probe(model: Any, frames: Frames) -> float:
     """Return the mIoU of the tower's own classifier over whole frames, at the frames' size."""
     count = len(frames.categories) + 1
     confusion = torch.zeros(count, count, dtype=torch.int64)

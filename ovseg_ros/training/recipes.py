@@ -10,6 +10,10 @@ from ovseg_ros.segmenters import systems
 from ovseg_ros.segmenters.systems import Install, Part
 
 SHARED = {
+    "tower": Part(
+        about="the tower of the small models: ImageNet's Lite0 with a neck for the robot cell",
+        place="ovseg_ros.training.tower_recipe:train",
+    ),
     "pyramid": Part(
         about="the small visual tower (convolutions), with the simulator's masks",
         place="ovseg_ros.training.pyramid:train",

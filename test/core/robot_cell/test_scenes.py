@@ -10,12 +10,14 @@ import pytest
 
 from ovseg_ros.robot_cell.colors import COLORS, PROTOTYPES, sample_rgb
 from ovseg_ros.robot_cell.objects import BY_NAME, CATALOGUE, HELD_OUT_PAIRS, category_id
-from ovseg_ros.robot_cell.scenes import sample_scene
+from ovseg_ros.robot_cell.scenes import SPLITS, sample_scene
 
 COUNT = 400
+CATEGORIES_OF_TEST_7 = ["bowl", "jenga block", "bottle", "race car", "mug", "soccer ball"]
+EYE_OF_TEST_7 = (-0.347056, 0.689145, 0.4496)
 
 
-@pytest.mark.parametrize("split", ["train", "val", "test", "sequence"])
+@pytest.mark.parametrize("split", ["train", "val", "test", "sequence", "wild"])
 def test_no_novel_object_and_no_held_out_pair_outside_novel(split: str) -> None:
     for index in range(COUNT):
         for item in sample_scene(split, index).objects:
@@ -55,6 +57,19 @@ def test_same_arguments_same_scene_and_other_seed_or_split_another() -> None:
         assert other.objects != scene.objects
 
 
+def test_only_train_and_wild_are_wide() -> None:
+    worn = {split: [sample_scene(split, k).worn for k in range(6)] for split in SPLITS}
+    assert worn.pop("wild") == [True] * 6
+    assert worn.pop("train") == [False, True, True] * 2
+    assert not any(flag for flags in worn.values() for flag in flags)
+
+
+def test_the_benchmark_keeps_its_scenes() -> None:
+    scene = sample_scene("test", 7)
+    assert [item.category for item in scene.objects] == CATEGORIES_OF_TEST_7
+    assert scene.views[1].eye == pytest.approx(EYE_OF_TEST_7)
+
+
 def test_objects_neither_overlap_nor_leave_the_table() -> None:
     for index in range(100):
         scene = sample_scene("test", index)
@@ -70,6 +85,8 @@ def test_cameras_stay_in_the_room_and_above_the_table() -> None:
         scene = sample_scene("train", index)
         for view in scene.views:
             assert view.eye[2] > 0.1
+            if scene.wall is None:
+                continue
             assert -scene.walls_m[0] < view.eye[0] < scene.walls_m[1]
             assert -scene.walls_m[2] < view.eye[1] < scene.walls_m[3]
 

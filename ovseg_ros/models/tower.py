@@ -1,0 +1,230 @@
+"""The tower that has seen photographs: EfficientNet-Lite0 of ImageNet, frozen, and a trained neck.
+
+The trunk and its classifier stay as ImageNet taught them; the neck learns from the robot cell's
+masks what stands in a cell, at stride 8. The models of the cell stand on the neck's patches, and
+words for a thousand real things on the trunk's last features. A model that stands on a tower names
+it and its digest (:func:`named_tower`), and is refused on another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+import torch.nn.functional as F
+from timm.layers.norm_act import BatchNormAct2d
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ovseg_ros.models.files import load_state, read_object, read_tensors
+from ovseg_ros.models.weights import resolve_weights
+
+STRIDE = 8
+"""Pixels per side of a patch."""
+
+CHANNELS = (24, 40, 112, 320)
+"""Widths of the trunk's maps of strides 4, 8, 16 and 32."""
+
+FILE = "tower.safetensors"
+
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+class Features(NamedTuple):
+    """What the tower sees in images.
+
+    Attributes:
+        first: Class tokens, (B, D).
+        patches: Patch tokens of the neck, (B, H/8, W/8, D).
+        last: The trunk's last features, (B, 1280, H/32, W/32), not negative.
+    """
+
+    first: Tensor
+    patches: Tensor
+    last: Tensor
+
+
+class PhotoTower(nn.Module):
+    """A frozen Lite0 and a neck that merges its maps at stride 8.
+
+    Attributes:
+        patch: Height and width of a patch in pixels.
+        embed_dim: Width D of the neck's tokens.
+    """
+
+    patch = (STRIDE, STRIDE)
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, embed_dim: int = 192, backbone: str = "tf_efficientnet_lite0") -> None:
+        """Build with random weights.
+
+        Args:
+            embed_dim: Width D of the neck's tokens.
+            backbone: The trunk's name in timm: an EfficientNet-Lite.
+        """
+        super().__init__()
+        self.embed_dim = embed_dim
+        self.trunk = timm.create_model(backbone, pretrained=False)
+        self.neck = Neck(embed_dim)
+        self.summary = nn.Linear(self.trunk.num_features, embed_dim)  # type: ignore[arg-type]
+        # All models of the cell normalise as CLIP does; Lite0 wants (x / 255 - 0.5) / 0.5.
+        mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
+        self.register_buffer("scale", 2 * std, persistent=False)
+        self.register_buffer("shift", 2 * mean - 1, persistent=False)
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, images: Tensor) -> Features:
+        """Encode images (B, 3, H, W) that are normalised with CLIP's statistics.
+
+        H and W are multiples of 8. Lite0's own normalisation is applied here.
+        """
+        maps = self.see(images)
+        last = self.trunk.bn2(self.trunk.conv_head(maps[3]))  # type: ignore[operator]
+        return Features(self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1), last)
+
+    def see(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the trunk's maps of strides 4, 8, 16 and 32."""
+        trunk: Any = self.trunk
+        pixels = images.contiguous(memory_format=torch.channels_last) * self.scale + self.shift
+        found, x = [], trunk.bn1(trunk.conv_stem(pixels))
+        for number, block in enumerate(trunk.blocks):
+            x = block(x)
+            if number in (1, 2, 4, 6):
+                found.append(x)
+        fine, small, middle, coarse = found
+        return fine, small, middle, coarse
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class tokens (B, D) and patch tokens (B, H/8, W/8, D); see :meth:`features`."""
+        first, patches, _ = self.features(images)
+        return first, patches
+
+    def classify(self, last: Tensor) -> Tensor:
+        """Return ImageNet's logits (B, 1000, h, w) of the last features (B, 1280, h, w)."""
+        logits: Tensor = self.trunk.classifier(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[operator]
+        return logits
+
+    def draw(self, images: Tensor) -> Tensor:
+        """Lay the patch tokens out as an image for models that read nothing else.
+
+        A patch's 192 numbers, scaled to unit root mean square, become its 8x8 pixels of 3 channels.
+
+        Args:
+            images: Normalised, (B, 3, H, W), H and W multiples of 8.
+
+        Returns:
+            (B, 3, H, W); each 16x16 square holds exactly the four patch tokens that belong there.
+
+        Raises:
+            ValueError: if the tower's width is not 192.
+        """
+        if self.embed_dim != 3 * STRIDE**2:
+            raise ValueError(f"tower: expected embed_dim {3 * STRIDE**2}, got {self.embed_dim}")
+        _, patches = self(images)
+        tokens = F.normalize(patches, dim=-1) * self.embed_dim**0.5
+        return F.pixel_shuffle(tokens.permute(0, 3, 1, 2), STRIDE)
+
+    def fuse(self) -> PhotoTower:
+        """Fold batch normalisation into the convolutions before it; for inference only.
+
+        The trunk's norms of timm carry their activation (ReLU6), which stays.
+
+        Returns:
+            Itself, in eval mode.
+        """
+        self.eval()
+        for module in list(self.modules()):
+            children = list(module.named_children())
+            for (name, conv), (after, norm) in zip(children, children[1:], strict=False):
+                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                    setattr(module, name, fuse_conv_bn_eval(conv, norm))
+                    kept = nn.Identity()
+                    if isinstance(norm, BatchNormAct2d):
+                        kept = nn.Sequential(norm.drop, norm.act)  # type: ignore[assignment]
+                    setattr(module, after, kept)
+        return self
+
+
+class Neck(nn.Module):
+    """Merges maps of strides 4, 8, 16 and 32 from coarse to fine at stride 8."""
+
+    def __init__(self, width: int) -> None:
+        """Build with random weights for tokens of a width."""
+        super().__init__()
+        finest, *others = CHANNELS
+        self.detail = nn.Conv2d(finest, width, 2, stride=2)
+        self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in others)
+        self.merge = nn.ModuleList(_convolution(width) for _ in others)
+        self.refine = nn.ModuleList(_convolution(width) for _ in others)
+        self.project = nn.Conv2d(width, width, 1)
+
+    def forward(self, fine: Tensor, small: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
+        """Return patch tokens (B, D, h, w) of stride 8 from the trunk's maps, fine to coarse."""
+        merged = None
+        for level, features in ((2, coarse), (1, middle), (0, small)):
+            here = self.lateral[level](features)
+            if level == 0:
+                here = here + self.detail(fine)[..., : here.shape[2], : here.shape[3]]
+            if merged is not None:
+                here = here + F.interpolate(merged, size=here.shape[2:], mode="nearest")
+            merged = self.merge[level](here)
+            merged = merged + self.refine[level](merged)
+        patches: Tensor = self.project(merged)
+        return patches
+
+
+def _convolution(width: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+    )
+
+
+def load_photo_tower(directory: Path) -> PhotoTower:
+    """Load a folder of ``ovseg train tower``, frozen and in eval mode, not fused.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if the files do not belong together.
+    """
+    config = read_object(directory / "config.json", option="tower")
+    tower = PhotoTower(**config["tower"])
+    load_state(tower, read_tensors(directory / FILE, option="tower"), directory / FILE)
+    return tower.requires_grad_(False).eval()
+
+
+def is_photo_tower(directory: Path) -> bool:
+    """Tell whether a folder holds such a tower."""
+    return (directory / FILE).is_file() and (directory / "config.json").is_file()
+
+
+@lru_cache(maxsize=8)
+def tower_digest(directory: Path) -> str:
+    """Return the first 16 hexadecimal digits of the SHA-256 of a tower's weights."""
+    return hashlib.sha256((directory / FILE).read_bytes()).hexdigest()[:16]
+
+
+def named_tower(name: str, digest: str) -> PhotoTower:
+    """Load the tower that another model stands on.
+
+    Args:
+        name: A folder, or ``robot_cell/tower``.
+        digest: What :func:`tower_digest` said when that model was trained.
+
+    Raises:
+        FileNotFoundError: if there is no such tower.
+        ValueError: if the tower there is another one.
+    """
+    directory = Path(resolve_weights(name))
+    found = tower_digest(directory) if is_photo_tower(directory) else "none"
+    if found != digest:
+        raise ValueError(
+            f"tower: expected {name} with digest {digest}, which these weights were trained on, "
+            f"got {found}; train them again on this tower"
+        )
+    return load_photo_tower(directory)

