@@ -12,7 +12,7 @@ from ovseg_ros.commands.options import image_size
 
 def render(
     dataset: str = typer.Argument("robot_cell", help="What to render: robot_cell."),
-    split: str = typer.Option("test", help="train, val, test, novel or wild."),
+    split: str = typer.Option("test", help="train, val, test, novel, wild or primitives."),
     root: Path | None = typer.Option(
         None, help="Folder of the splits; $OVSEG_DATA/robot_cell or the user's cache by default."
     ),

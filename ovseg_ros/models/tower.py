@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -141,7 +142,7 @@ class PhotoTower(nn.Module):
         self.eval()
         for module in list(self.modules()):
             children = list(module.named_children())
-            for (name, conv), (after, norm) in zip(children, children[1:], strict=False):
+            for (name, conv), (after, norm) in pairwise(children):
                 if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                     setattr(module, name, fuse_conv_bn_eval(conv, norm))
                     kept = nn.Identity()

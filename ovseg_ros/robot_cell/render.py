@@ -20,6 +20,7 @@ from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.dataset import read_records
 from ovseg_ros.robot_cell.instances import visible_instances
 from ovseg_ros.robot_cell.objects import CATALOGUE, HELD_OUT_PAIRS, category_names
+from ovseg_ros.robot_cell.primitives import PrimitiveWorld
 from ovseg_ros.robot_cell.recording import label_lookup
 from ovseg_ros.robot_cell.scenes import sample_scene
 from ovseg_ros.robot_cell.sensor import expose, wear
@@ -45,6 +46,7 @@ PLANS: dict[str, SplitPlan] = {
     "test": SplitPlan(200, (640, 480), 2, True),
     "novel": SplitPlan(120, (640, 480), 2, True),
     "wild": SplitPlan(120, (640, 480), 2, True),
+    "primitives": SplitPlan(60, (640, 480), 2, True),
 }
 
 
@@ -60,7 +62,7 @@ def render_split(
 
     Args:
         root: folder of the data set; the split becomes `root/split`.
-        split: "train", "val", "test", "novel" or "wild".
+        split: "train", "val", "test", "novel", "wild" or "primitives".
         count: number of frames (rounded up to whole scenes); None takes the benchmark's number.
         size: width and height; None takes the benchmark's. Smaller sizes are area-averaged
             from 640x480, so that training images look like scaled camera images.
@@ -93,7 +95,9 @@ def render_split(
     with open(folder / "frames.jsonl", "a") as index, bar:
         for start in range(0, len(wanted), SCENES_PER_POOL):
             batch = wanted[start : start + SCENES_PER_POOL]
-            with ProcessPoolExecutor(workers, mp_context=context, initializer=_start) as pool:
+            with ProcessPoolExecutor(
+                workers, mp_context=context, initializer=_start, initargs=(split,)
+            ) as pool:
                 for records in pool.map(job, batch):
                     index.write("".join(json.dumps(record) + "\n" for record in records))
                     index.flush()
@@ -139,13 +143,13 @@ def class_table() -> dict[str, Any]:
     }
 
 
-_world: World | None = None  # one world per worker process
+_world: World | PrimitiveWorld | None = None  # one world per worker process
 
 
-def _start() -> None:
+def _start(split: str) -> None:
     global _world
     cv2.setNumThreads(1)
-    _world = World()
+    _world = PrimitiveWorld() if split == "primitives" else World()
 
 
 def _render_scene(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ovseg_ros.robot_cell.description import (
 from ovseg_ros.robot_cell.objects import BY_NAME, CATALOGUE, HELD_OUT_PAIRS, ObjectType
 from ovseg_ros.robot_cell.wide import widen
 
-SPLITS: tuple[str, ...] = ("train", "val", "test", "novel", "sequence", "wild")
+SPLITS: tuple[str, ...] = ("train", "val", "test", "novel", "sequence", "wild", "primitives")
 FLOOR_TEXTURES = ("plain", "concrete", "planks", "tiles")
 WALL_TEXTURES = ("plain", "plaster", "bricks")
 ARM_COLORS = ("white", "gray", "black", "orange", "yellow", "blue")
@@ -39,7 +39,7 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
     """Sample scene `index` of a split, always the same for the same arguments.
 
     Args:
-        split: "train", "val", "test", "novel", "sequence" or "wild". Two of three scenes of train,
+        split: "train", "val", "test", "novel", "sequence", "wild" or "primitives". Two of three scenes of train,
             and all of wild, are widened (see `wide`).
         index: scene number within the split, from 0.
         views: number of camera views.
@@ -81,6 +81,9 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
         floor_z_m=-float(rng.uniform(0.45, 0.8)),
         walls_m=_floats(rng.uniform(1.8, 2.7, size=4)),
     )
+    if split == "primitives":  # other lenses for the second generator
+        lenses = tuple(replace(v, fov_y_deg=float(rng.uniform(28, 72))) for v in scene.views)
+        return replace(scene, views=lenses)
     wide = split == "wild" or (split == "train" and index % 3 > 0)
     return widen(scene, rng) if wide else scene
 

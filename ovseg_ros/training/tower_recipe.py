@@ -19,7 +19,7 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.models.tower import FILE, STRIDE, PhotoTower
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.frames import Frames, load_frames
+from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
 from ovseg_ros.training.tower import cross_entropy, patch_shares
