@@ -46,7 +46,7 @@ PLANS: dict[str, SplitPlan] = {
     "test": SplitPlan(200, (640, 480), 2, True),
     "novel": SplitPlan(120, (640, 480), 2, True),
     "wild": SplitPlan(120, (640, 480), 2, True),
-    "primitives": SplitPlan(60, (640, 480), 2, True),
+    "primitives": SplitPlan(60, (480, 360), 2, True),
 }
 
 
@@ -95,9 +95,7 @@ def render_split(
     with open(folder / "frames.jsonl", "a") as index, bar:
         for start in range(0, len(wanted), SCENES_PER_POOL):
             batch = wanted[start : start + SCENES_PER_POOL]
-            with ProcessPoolExecutor(
-                workers, mp_context=context, initializer=_start, initargs=(split,)
-            ) as pool:
+            with ProcessPoolExecutor(workers, context, _start, (split,)) as pool:
                 for records in pool.map(job, batch):
                     index.write("".join(json.dumps(record) + "\n" for record in records))
                     index.flush()
@@ -170,6 +168,8 @@ def _render_scene(
     records = []
     for number, view in enumerate(scene.views):
         larger = (max(size[0], RENDER_SIZE[0]), max(size[1], RENDER_SIZE[1]))
+        if split == "primitives":  # of no size better than another
+            larger = size
         shot = _world.render(view, larger)
         rgb, mask = shot.rgb, shot.instances
         if size != larger:

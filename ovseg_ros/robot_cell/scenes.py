@@ -39,8 +39,8 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
     """Sample scene `index` of a split, always the same for the same arguments.
 
     Args:
-        split: "train", "val", "test", "novel", "sequence", "wild" or "primitives". Two of three scenes of train,
-            and all of wild, are widened (see `wide`).
+        split: "train", "val", "test", "novel", "sequence", "wild" or "primitives".
+            Two of three scenes of train, and all of wild, are widened (see `wide`).
         index: scene number within the split, from 0.
         views: number of camera views.
         seed: seed of the whole data set.

