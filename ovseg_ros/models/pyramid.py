@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ovseg_ros.models.files import load_state, read_object, read_tensors
+from ovseg_ros.models.tower import PhotoTower, is_photo_tower, load_photo_tower
 
 STRIDE = 8
 """Pixels per side of a patch."""
@@ -123,13 +124,18 @@ class PyramidTower(nn.Module):
         return F.pixel_shuffle(tokens.permute(0, 3, 1, 2), STRIDE)
 
 
-def load_pyramid(directory: Path) -> PyramidTower:
-    """Load the visual tower of a SimZSS directory, fused for inference.
+def load_pyramid(directory: Path) -> PyramidTower | PhotoTower:
+    """Load a tower for inference, fused.
+
+    Args:
+        directory: Folder of ``ovseg train tower``, or of a SimZSS on a pyramid.
 
     Raises:
         FileNotFoundError: if there is no SimZSS.
         ValueError: if its tower is another one.
     """
+    if is_photo_tower(directory):
+        return load_photo_tower(directory).fuse()
     visual, weights = load_visual(directory)
     tower = PyramidTower(**visual)
     load_state(tower, weights, directory / "model.safetensors")

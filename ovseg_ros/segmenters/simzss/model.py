@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ovseg_ros.models.files import first_line, load_state, read_object, read_tensors
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
+from ovseg_ros.models.tower import WordTower, named_tower
 
 OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
 OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -30,8 +31,8 @@ class Architecture:
     """Shapes of the two towers, as written to ``config.json`` beside the weights.
 
     Attributes:
-        visual: Keyword arguments of timm's ``VisionTransformer``, or of ``PyramidTower`` if they
-            name a ``backbone``.
+        visual: Keyword arguments of timm's ``VisionTransformer``, of ``PyramidTower`` if they
+            name a ``backbone``, or of ``named_tower`` if they name a ``tower``.
         text: Keyword arguments of open_clip's ``TextTransformer`` (``output_dim`` is the ViT's).
         denoiser: Side of the denoiser's square position table in patches; 0 for no denoiser.
         image_hw: Input size (height, width) in pixels that the model was trained with.
@@ -143,8 +144,16 @@ class SimZSS(nn.Module):
         return (images - self.mean) / self.std
 
 
-def build_tower(config: Architecture) -> VisionTower | PyramidTower:
-    """Return the visual tower that a configuration describes, with random weights."""
+def build_tower(config: Architecture) -> VisionTower | PyramidTower | WordTower:
+    """Return the visual tower that a configuration describes, with random weights.
+
+    One that is stored for itself comes with its own.
+
+    Raises:
+        ValueError: if the stored tower has another digest.
+    """
+    if "tower" in config.visual:
+        return WordTower(named_tower(**config.visual))
     if "backbone" in config.visual:
         return PyramidTower(**config.visual)
     return VisionTower(config)
@@ -165,7 +174,12 @@ def save_simzss(
     directory.mkdir(parents=True, exist_ok=True)
     config = {name: getattr(model.config, name) for name in model.config.__dataclass_fields__}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    weights = {key: value.to(dtype).contiguous() for key, value in model.state_dict().items()}
+    stored = isinstance(model.visual, WordTower)  # for itself: config.json names it
+    weights = {
+        key: value.to(dtype).contiguous()
+        for key, value in model.state_dict().items()
+        if not (stored and key.startswith("visual."))
+    }
     save_file(weights, directory / "model.safetensors")
     tokenizer.save(directory)
 
@@ -183,10 +197,15 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
     tensors = read_tensors(directory / "model.safetensors")
     try:
         model = SimZSS(Architecture(**raw))
+    except (FileNotFoundError, ValueError):
+        raise
     except Exception as error:  # of a wrong type or size, deep in a library
         raise ValueError(
             f"weights: {path}: expected a SimZSS's architecture: {first_line(error)}"
         ) from None
+    if isinstance(model.visual, WordTower):
+        own = model.visual.state_dict(prefix="visual.")
+        tensors = {**own, **tensors}
     load_state(model, tensors, directory / "model.safetensors")
     tokenizer = load_tokenizer(directory)
     if tokenizer.vocab_size > model.text.vocab_size:

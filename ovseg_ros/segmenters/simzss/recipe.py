@@ -165,7 +165,8 @@ def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:
             image_hw=frames.size_hw,
         )
     )
-    model.visual.trunk.load_state_dict(weights)
+    if weights:
+        model.visual.trunk.load_state_dict(weights)
     return model, tokenizer
 
 

@@ -15,6 +15,7 @@ from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.stages import stage
 from ovseg_ros.models.tokenizer import FILE as TOKENIZER_FILE
+from ovseg_ros.models.tower import WordTower
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize
 from ovseg_ros.segmenters.labelling import label_pixels
@@ -44,7 +45,7 @@ class SimZSSSegmenter(TextSegmenter):
         self._config = config
         directory = Path(resolve_weights(config.weights))
         model, self._tokenizer = load_simzss(directory)
-        if isinstance(model.visual, PyramidTower):
+        if isinstance(model.visual, (PyramidTower, WordTower)):
             model.visual.fuse()
         self.patch: int = model.visual.patch[0]
         self._model = model.to(self._device)
