@@ -157,3 +157,8 @@ def _ancestors(start: tuple[int, ...]) -> frozenset[int]:
             seen.add(synset)
             todo.extend(_synset(synset)[1])
     return frozenset(seen)
+
+
+def every_synset() -> tuple[int, ...]:
+    """Return all noun synsets."""
+    return tuple(int(line.split(b"\t", 1)[0]) for line in _tables().synsets if line)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
+from ovseg_ros.models.tower import WordTower
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
 from ovseg_ros.segmenters.simzss.step import OBJECTIVES, Reader, Trained, objective_losses
 from ovseg_ros.training.card import write_card
@@ -30,6 +31,7 @@ from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, tower_card
+from ovseg_ros.training.words import WordReader, real_words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +40,8 @@ class SimZSSRecipe(Config):
 
     data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss",
-        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
         kind="weights",
     )
     out: str = option("out/simzss", "directory of the result", kind="place")
@@ -61,7 +63,11 @@ class SimZSSRecipe(Config):
     )
     width: int = option(192, "width of the text tower", low=64)
     layers: int = option(3, "blocks of the text tower", low=1)
-    vocab_size: int = option(1024, "size of the tokenizer", low=300)
+    words: int = option(
+        160, "names of real things read in every step, image-free; only on a photo tower", low=0
+    )
+    word_weight: float = option(1.0, "weight of their loss", low=0.0)
+    vocab_size: int = option(4096, "size of the tokenizer", low=300)
     context_length: int = option(48, "tokens of a caption at most", low=8)
     concept_weight: float = option(1.0, "weight of the concept loss (published: 0.05)", low=0.0)
     attribute_weight: float = option(
@@ -120,6 +126,7 @@ def train(config: SimZSSRecipe) -> None:
     model.to(device)
     reader = build_reader(frames, tokenizer)
     trained = Trained(model, config.objective)
+    words = read_words(config, model, tokenizer)
     bank = None if config.objective == "clip" else encode_views(model, frames, config)
     mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
 
@@ -132,7 +139,12 @@ def train(config: SimZSSRecipe) -> None:
                 model, frames, config, frames.draw(count, generator)[mine], generator, crops=1
             )
         captions = [_draw(captions, generator) for captions in views.captions]
-        return losses(model, reader, config, views, captions)
+        found = losses(model, reader, config, views, captions)
+        if words is not None:
+            with config.loop.autocast():
+                found["words"] = words.loss(model, config.words, generator)
+            found["loss"] = found["loss"] + config.word_weight * found["words"]
+        return found
 
     out = Path(config.out)
     seconds = optimise(trained, step, config.loop, out, recipe=config)
@@ -147,8 +159,11 @@ def train(config: SimZSSRecipe) -> None:
 def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:
     """Return the model, its vision tower trained and its text tower random, and a tokenizer."""
     visual, weights = load_tower(Path(config.tower))
+    captions = [caption for captions in frames.captions for caption in captions]
+    if config.words and "tower" in visual:
+        captions = captions[:2000] + real_words(torch.eye(1000, 192)).texts()
     tokenizer = train_tokenizer(
-        [caption for captions in frames.captions for caption in captions],
+        captions,
         vocab_size=config.vocab_size,
         context_length=config.context_length,
     )
@@ -168,6 +183,13 @@ def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:
     if weights:
         model.visual.trunk.load_state_dict(weights)
     return model, tokenizer
+
+
+def read_words(config: SimZSSRecipe, model: SimZSS, tokenizer: Tokenizer) -> WordReader | None:
+    """Return a reader of real things' names, if the tower has seen them."""
+    if not (config.words and isinstance(model.visual, WordTower)):
+        return None
+    return WordReader(real_words(model.visual.tower.prototypes()), tokenizer)
 
 
 def build_reader(frames: Frames, tokenizer: Tokenizer) -> Reader:

@@ -1,0 +1,81 @@
+"""ImageNet's thousand classes as WordNet knows them: their names and what they are kinds of.
+
+No image is needed to know that a malamute is a dog: the classes of the tower's classifier are
+WordNet synsets, so that every word above or just below them has a meaning among the classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import cache
+from pathlib import Path
+
+from ovseg_ros.language import wordnet
+
+LARGEST = 250
+"""A word that covers more classes than this says too little ("animal", "artifact")."""
+
+
+@cache
+def classes() -> tuple[int, ...]:
+    """Return the synsets of ImageNet's 1000 classes, in the order of classifiers."""
+    from timm.data import ImageNetInfo
+
+    return tuple(int(name[1:]) for name in ImageNetInfo("imagenet-1k").label_names())
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """Return one clear name for each class, lower case ("tabby cat", "crane bird")."""
+    from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
+
+    first = (name.split(" / ")[0] for name in IMAGENET_CLASSNAMES)
+    return tuple(re.sub(r"\s*\(.*?\)", "", name).strip().lower() for name in first)
+
+
+@cache
+def kinds() -> dict[int, tuple[int, ...]]:
+    """Return for every synset the classes that are it or kinds of it, for 1 to 250 of them."""
+    below: dict[int, list[int]] = defaultdict(list)
+    for number, synset in enumerate(classes()):
+        for above in {synset, *_above(synset)}:
+            below[above].append(number)
+    return {synset: tuple(found) for synset, found in below.items() if len(found) <= LARGEST}
+
+
+@cache
+def basic_words() -> frozenset[str]:
+    """Return the words of the level at which people name things."""
+    path = Path(__file__).parents[1] / "data" / "basic_level.txt"
+    lines = path.read_text().splitlines()
+    return frozenset(line.strip() for line in lines if line and not line.startswith("#"))
+
+
+@cache
+def basic_name(number: int) -> str:
+    """Return the basic-level word of a class: the nearest word above it in the list, or its name.
+
+    Args:
+        number: The class, 0 to 999.
+    """
+    level, seen = [classes()[number]], set()
+    while level:
+        for synset in level:
+            for lemma in wordnet.lemmas(synset):
+                if lemma in basic_words():
+                    return lemma
+        seen.update(level)
+        level = [p for s in level for p in wordnet.parents(s) if p not in seen]
+    return class_names()[number]
+
+
+def _above(synset: int) -> set[int]:
+    found: set[int] = set()
+    todo = [synset]
+    while todo:
+        for parent in wordnet.parents(todo.pop()):
+            if parent not in found:
+                found.add(parent)
+                todo.append(parent)
+    return found
