@@ -197,9 +197,9 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
     tensors = read_tensors(directory / "model.safetensors")
     try:
         model = SimZSS(Architecture(**raw))
-    except (FileNotFoundError, ValueError):
-        raise
     except Exception as error:  # of a wrong type or size, deep in a library
+        if isinstance(error, FileNotFoundError) or str(error).startswith("tower:"):
+            raise
         raise ValueError(
             f"weights: {path}: expected a SimZSS's architecture: {first_line(error)}"
         ) from None
