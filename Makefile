@@ -8,20 +8,24 @@ SHELL := /bin/bash
 # A ROS 2 that is already sourced is used as it is; otherwise ROS 2 comes as wheels.
 export ROS := $(if $(and $(ROS_DISTRO),$(AMENT_PREFIX_PATH)),sourced,wheels)
 
-BIN := .venv/bin
-STAMPS := .venv/.stamps
-RUN := $(if $(filter sourced,$(ROS)),. .venv/local_setup.sh &&)
+# Wheels of another distribution have an environment of their own.
+export DISTRO ?= jazzy
+export VENV := .venv$(if $(filter-out jazzy,$(DISTRO)),-$(DISTRO))
+
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.stamps
+RUN := $(if $(filter sourced,$(ROS)),. $(VENV)/local_setup.sh &&)
 TEST_WORKERS ?= 2
 
 .PHONY: build demo test lint format lock render-deps clean help
 
-build: $(STAMPS)/compiled ## set up .venv and build the package into it (the default)
+build: $(STAMPS)/compiled ## set up .venv (.venv-kilted) and build the package into it (the default)
 
 $(STAMPS)/created-$(ROS):
 	@scripts/environment.sh create
 	@mkdir -p $(STAMPS) && touch $@
 
-$(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt
+$(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt $(wildcard scripts/$(DISTRO).txt)
 	@scripts/environment.sh dependencies
 	@touch $@
 
@@ -63,9 +67,10 @@ lock: build ## resolve constraints.txt anew for every supported Python
 
 clean: ## remove .venv and everything that was built or written
 	@echo "[ovseg_ros] Removing .venv, build, out and caches"
-	@rm -rf .venv build install log out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	@rm -rf .venv .venv-* build install log out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	@find ovseg_ros test launch scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "DISTRO=kilted takes the wheels of ROS 2 Kilted, e.g. make test DISTRO=kilted"
 	@echo "PYTHON=...    chooses the interpreter (3.10, 3.11 or 3.12) when .venv is made"

@@ -6,13 +6,16 @@
 #   scripts/environment.sh build          messages and programs, by colcon, straight into the environment
 #   scripts/environment.sh compile        bytecode of what the programs import, so that they start fast
 #
-# PYTHON=... chooses the interpreter. Output of the tools goes to build/log; a failure is one line.
+# PYTHON=... chooses the interpreter, DISTRO=kilted other wheels than Jazzy's. Output of the tools goes to build/log; a failure is one line.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 ROOT="$PWD"
-VENV="$ROOT/.venv"
-LOGS="$ROOT/build/log"
+VENV="$ROOT/${VENV:-.venv}"
+DISTRO="${DISTRO:-jazzy}" # of the wheels; a sourced ROS 2 is what it is
+BUILD="$ROOT/build"
+[ "$DISTRO" = jazzy ] || BUILD="$ROOT/build/$DISTRO"
+LOGS="$BUILD/log"
 ROS="${ROS:?set by the Makefile: wheels or sourced}"
 
 say() { echo "[ovseg_ros] $*"; }
@@ -88,12 +91,13 @@ check_compiler() {
 }
 
 create() {
+    [ "$DISTRO" = jazzy ] || [ -f "scripts/$DISTRO.txt" ] || fail "there are no wheels of ROS 2 $DISTRO: DISTRO is jazzy or kilted"
     case "$ROOT" in *" "*) fail "the path of this checkout has a space in it, which CMake and shebangs do not bear: $ROOT" ;; esac
     check_compiler
     local python site_packages=()
     python="$(find_python)"
     [ "$ROS" = wheels ] || site_packages=(--system-site-packages)
-    say "Creating .venv with $("$python" --version) ($python), ROS 2 ${ROS/sourced/${ROS_DISTRO:-} as sourced}"
+    say "Creating ${VENV##*/} with $("$python" --version) ($python), ROS 2 $([ "$ROS" = sourced ] && echo "${ROS_DISTRO:-} as sourced" || echo "$DISTRO as wheels")"
     rm -rf "$VENV"
     if uv --version >/dev/null 2>&1; then
         logged create uv venv --python "$python" "${site_packages[@]}" "$VENV"
@@ -116,14 +120,21 @@ dependencies() {
     [ -z "${PIP_CERT:-}" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
     export UV_HTTP_TIMEOUT="${UV_HTTP_TIMEOUT:-180}" UV_LINK_MODE="${UV_LINK_MODE:-}"
     [ -n "$UV_LINK_MODE" ] || unset UV_LINK_MODE
-    if [ "$ROS" = wheels ]; then
+    local constraints=constraints.txt
+    if [ "$ROS" = wheels ] && [ "$DISTRO" = jazzy ]; then
         extras+=(--extra ros)
+    elif [ "$ROS" = wheels ]; then
+        # The versions of this distribution's wheels, in place of those that are pinned for Jazzy.
+        constraints="$LOGS/constraints.txt"
+        mkdir -p "$LOGS"
+        grep -v '^ros-' constraints.txt >"$constraints"
+        extras+=(--requirement "scripts/$DISTRO.txt")
     else
         command -v colcon >/dev/null || say "The sourced ROS 2 has no colcon: it comes from the registry"
     fi
     say "Installing the pinned dependencies (the first time some GB, mostly torch)"
     logged dependencies "$uv" pip install --python "$VENV/bin/python" --requirement pyproject.toml \
-        "${extras[@]}" --constraint constraints.txt
+        "${extras[@]}" --constraint "$constraints"
     if [ "$ROS" = wheels ]; then
         say "Pointing the CMake files of the ROS wheels at this Python"
         logged patch "$VENV/bin/python" scripts/patch_cmake_exports.py
@@ -134,13 +145,13 @@ dependencies() {
 
 build() {
     check_compiler
-    say "Building messages and programs with colcon into .venv"
+    say "Building messages and programs with colcon into ${VENV##*/}"
     export PATH="$VENV/bin:$PATH"
     unset MAKEFLAGS MAKELEVEL MFLAGS
     if [ "$ROS" = wheels ]; then
         export AMENT_PREFIX_PATH="$VENV" CMAKE_PREFIX_PATH="$VENV"
     fi
-    logged build colcon --log-base build/colcon build --paths . --build-base build --merge-install \
+    logged build colcon --log-base "$BUILD/colcon" build --paths . --build-base "$BUILD" --merge-install \
         --install-base "$VENV" --event-handlers console_direct+ --cmake-args -DBUILD_TESTING=OFF \
         -DOVSEG_ROS_EDITABLE=ON "-DOVSEG_ROS_INTERPRETER=$VENV/bin/python" "-DPython3_EXECUTABLE=$VENV/bin/python"
 }

@@ -7,9 +7,10 @@ are given out again: right where the scene is still, late where it moves.
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from ovseg_ros.types import Segment
 
@@ -33,6 +34,19 @@ class Masks:
     confidence: np.ndarray
     segment_ids: np.ndarray | None = None
     segments: tuple[Segment, ...] = ()
+
+    def resized(self, size_hw: tuple[int, int]) -> Masks:
+        """Return the masks at another size, each pixel one of these: nothing is mixed."""
+        if self.labels.shape == tuple(size_hw):
+            return self
+        ids = None if self.segment_ids is None else sampled(self.segment_ids, size_hw)
+        return replace(
+            self,
+            labels=sampled(self.labels, size_hw),
+            confidence=sampled(self.confidence, size_hw),
+            segment_ids=ids,
+            segments=() if ids is None else _measured(self.segments, ids),
+        )
 
 
 class KeyFrames:
@@ -89,3 +103,27 @@ class KeyFrames:
             return None
         self.carried += 1
         return last
+
+
+def _measured(segments: tuple[Segment, ...], ids: np.ndarray) -> tuple[Segment, ...]:
+    """Return segments with their areas and boxes in other ids; those that vanished are left out."""
+    boxes, areas = find_objects(ids.astype(np.int32)), np.bincount(ids.ravel())
+    measured = []
+    for segment in segments:
+        box = boxes[segment.id - 1] if segment.id <= len(boxes) else None
+        if box is not None:
+            y, x = box
+            xywh = (x.start, y.start, x.stop - x.start, y.stop - y.start)
+            measured.append(replace(segment, area=int(areas[segment.id]), box_xywh=xywh))
+    return tuple(measured)
+
+
+def sampled(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
+    """Return an image at another size, each pixel one of the image's: nothing is mixed."""
+    if image.shape == size_hw:
+        return image
+    rows, columns = (
+        ((np.arange(n) + 0.5) * old / n).astype(np.intp)
+        for n, old in zip(size_hw, image.shape, strict=True)
+    )
+    return image[rows[:, None], columns[None]]

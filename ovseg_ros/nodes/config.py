@@ -54,7 +54,9 @@ class SegmentationNodeConfig(ImageNodeConfig):
     proposals_topic: str = option("discovery_node/proposals", "words that discovery found")
     query_timeout_s: float = option(30.0, "longest wait for a query's answer", low=0.1, high=3600.0)
     depth_topic: str = option("", "depth image for a labelled point cloud; empty: no cloud")
-    camera_info_topic: str = option("camera_info", "intrinsics of the images, for the cloud")
+    camera_info_topic: str = option(
+        "", "intrinsics of the images, for the cloud; empty: camera_info beside the first camera"
+    )
     depth_slop_s: float = option(
         0.05, "largest difference of the stamps of depth and image", low=0.0, high=10.0
     )
@@ -64,7 +66,30 @@ class SegmentationNodeConfig(ImageNodeConfig):
         low=0.0,
         high=3600.0,
     )
-    cloud_stride: int = option(1, "every n-th row and column of the depth image", low=1, high=64)
+    cloud_layout: str = option(
+        "unordered",
+        "points with depth only, or one for every pixel of the mask (NaN where there is no depth)",
+        choices=("unordered", "organized"),
+    )
+    cloud_stride: int = option(
+        1, "unordered points: every n-th row and column of the depth image", low=1, high=64
+    )
+    mask_size: str = option(
+        "image",
+        "size of the masks and of confidence: that of the image, or that of the depth image for "
+        "those who match masks with a depth camera's own points (each pixel's nearest label)",
+        choices=("image", "depth"),
+    )
+
+    track_gap_s: float = option(
+        1.0, "how long an object that is not seen keeps its track id", low=0.0, high=3600.0
+    )
+    instance_min_share: float = option(
+        0.0005,
+        "smallest object, as a share of the image, where the segmenter tells no objects apart",
+        low=0.0,
+        high=1.0,
+    )
 
     def __post_init__(self) -> None:
         """Validate the options against each other."""
@@ -74,6 +99,12 @@ class SegmentationNodeConfig(ImageNodeConfig):
                 f"mask_encoding: expected 16UC1 for vocabulary.max_categories > {MAX_MONO8_ID}, "
                 f"got 'mono8' for {self.vocabulary.max_categories}"
             )
+        if self.cloud_layout == "organized" and self.cloud_stride != 1:
+            raise ValueError(
+                f"cloud_stride: expected 1 for organized points, got {self.cloud_stride}"
+            )
+        if self.mask_size == "depth" and not self.depth_topic:
+            raise ValueError("mask_size: expected a depth_topic for 'depth', got none")
 
     def used(self) -> tuple[str, ...]:
         """Return all but what only discovery reads."""

@@ -8,9 +8,10 @@ from sensor_msgs.msg import Image
 
 from ovseg_ros.drawing import overlay
 from ovseg_ros.msg import FrameCategories
-from ovseg_ros.nodes.carried import Masks
+from ovseg_ros.nodes.carried import Masks, sampled
 from ovseg_ros.nodes.conversions import frame_categories_to_msg
 from ovseg_ros.nodes.images import image_to_msg, labels_to_msg
+from ovseg_ros.nodes.instances import InstancePublisher, instances_to_msg
 from ovseg_ros.types import Vocabulary
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class MaskPublisher:
         self._categories = node.publisher(FrameCategories, f"{prefix}/categories")
         self._overlay = node.publisher(Image, f"{prefix}/overlay")
         self._groups = node.publisher(Image, f"{prefix}/groups/label_mask")
+        self._instances = InstancePublisher(node, prefix)
 
     @classmethod
     def of(cls, node: SegmentationNode) -> list[MaskPublisher]:
@@ -48,10 +50,13 @@ class MaskPublisher:
         """
         header, encoding = picture.header, self._node.config.mask_encoding
         labels, confidence = masks.labels, masks.confidence
+        found = self._instances.find(masks, vocabulary)
         if self._categories.get_subscription_count():
-            self._categories.publish(
-                frame_categories_to_msg(labels, confidence, vocabulary, header, age_ns=age_ns)
-            )
+            message = frame_categories_to_msg(labels, confidence, vocabulary, header, age_ns=age_ns)
+            message.instances = instances_to_msg(found, vocabulary) if found else []
+            self._categories.publish(message)
+        if found is not None:
+            self._instances.publish(found, header)
         if self._confidence.get_subscription_count():
             self._confidence.publish(image_to_msg(confidence, "mono8", header))
         if self._groups.get_subscription_count():
@@ -59,6 +64,7 @@ class MaskPublisher:
             self._groups.publish(labels_to_msg(groups, "mono8", header))
         self._mask.publish(labels_to_msg(labels, encoding, header))
         if self._overlay.get_subscription_count():
+            labels = sampled(labels, picture.image.shape[:2])
             drawn = overlay(picture.image, labels, self._node.config.overlay_alpha)
             self._overlay.publish(image_to_msg(drawn, "rgb8", header))
 

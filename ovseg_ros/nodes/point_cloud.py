@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,9 +10,11 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from ovseg_ros.drawing import palette
+from ovseg_ros.nodes.carried import sampled
 from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
 from ovseg_ros.nodes.diagnostics import OK, WARN, Judgement
 from ovseg_ros.nodes.images import depth_from_msg
+from ovseg_ros.nodes.intrinsics import info_topic, is_distorted, rays
 
 if TYPE_CHECKING:
     from ovseg_ros.nodes.image_node import Picture
@@ -45,12 +46,12 @@ def labelled_points(
     """Return the points of a depth image with the labels of the pixels they lie in.
 
     Depth and labels may differ in size as long as they show the same view: each depth pixel takes
-    the one label at its centre, and the intrinsics are scaled from the size in ``camera``.
+    the one label at its centre, and the intrinsics are scaled to its size.
 
     Args:
         depth: Metres, (h, w) float32; 0, NaN and infinity are left out.
         labels: Category ids, (H, W) uint8 or uint16.
-        camera: Intrinsics, for images of ``camera.width`` x ``camera.height``.
+        camera: Intrinsics.
         stride: Takes every n-th row and column of the depth image.
 
     Returns:
@@ -59,57 +60,68 @@ def labelled_points(
     Raises:
         ValueError: if the intrinsics are empty or not finite.
     """
-    fx, cx, fy, cy = camera.k[0], camera.k[2], camera.k[4], camera.k[5]
-    finite = all(map(math.isfinite, (fx, cx, fy, cy)))
-    if not (finite and fx > 0 and fy > 0 and camera.width and camera.height):
-        raise ValueError(
-            f"camera_info: expected a calibrated camera, got focal lengths {fx:g}, {fy:g} "
-            f"and centre {cx:g}, {cy:g} for {camera.width}x{camera.height}"
-        )
-    height, width = depth.shape
-    rows, columns = np.arange(0, height, stride), np.arange(0, width, stride)
-    z = depth[::stride, ::stride]
-    # Centres of the depth's pixels in the labels' pixels and in the intrinsics' coordinates.
-    label_rows = ((rows + 0.5) * labels.shape[0] / height).astype(np.intp)
-    label_columns = ((columns + 0.5) * labels.shape[1] / width).astype(np.intp)
-    u = (columns + 0.5) * camera.width / width - 0.5
-    v = (rows + 0.5) * camera.height / height - 0.5
-    known = np.isfinite(z) & (z > 0)
-    points = np.zeros(int(known.sum()), POINT)
-    points["x"] = (z * ((u - cx) / fx)[None].astype(np.float32))[known]
-    points["y"] = (z * ((v - cy) / fy)[:, None].astype(np.float32))[known]
-    points["z"] = z[known]
-    points["label"] = labels[label_rows[:, None], label_columns[None]][known]
-    colours = palette(np.arange(int(labels.max()) + 1)).astype(np.uint32)
-    points["rgb"] = (colours @ np.array([1 << 16, 1 << 8, 1], np.uint32))[points["label"]]
+    labels = sampled(labels, depth.shape)[::stride, ::stride]
+    x, y = rays(camera, depth.shape)
+    points = _points(depth[::stride, ::stride], labels, x[::stride], y[::stride])
+    return points[np.isfinite(points["z"])]
+
+
+def organized_points(depth: np.ndarray, labels: np.ndarray, camera: CameraInfo) -> np.ndarray:
+    """Return one point for every pixel of a mask, NaN where its depth is not known.
+
+    Args:
+        depth: Metres, (h, w) float32; each pixel of the mask takes the one at its centre.
+        labels: Category ids, (H, W) uint8 or uint16.
+        camera: Intrinsics.
+
+    Returns:
+        Points, (H, W) :data:`POINT`.
+
+    Raises:
+        ValueError: if the intrinsics are empty or not finite.
+    """
+    return _points(sampled(depth, labels.shape), labels, *rays(camera, labels.shape))
+
+
+def _points(z: np.ndarray, labels: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    points = np.zeros(z.shape, POINT)
+    z = np.where(np.isfinite(z) & (z > 0), z, np.float32(np.nan))
+    points["x"], points["y"], points["z"] = z * x[None], z * y[:, None], z
+    points["label"] = labels
+    colours = palette(np.arange(int(labels.max(initial=0)) + 1)).astype(np.uint32)
+    points["rgb"] = (colours @ np.array([1 << 16, 1 << 8, 1], np.uint32))[labels]
     return points
 
 
 def cloud_to_msg(points: np.ndarray, header: Header) -> PointCloud2:
-    """Return finite points, (N,) :data:`POINT`, as a message: fields x, y, z, rgb, label.
+    """Return points of :data:`POINT` as a message: fields x, y, z, rgb, label.
 
-    sensor_msgs_py writes it where ROS brings that, and the same bytes are written here otherwise.
+    (N,) finite points are an unordered cloud of one row; (H, W) ones, NaN where there is none, an
+    organised one that is not dense. sensor_msgs_py writes the unordered ones where ROS brings it,
+    and the same bytes are written here otherwise.
     """
     datatypes = {np.dtype("<f4"): PointField.FLOAT32, np.dtype("<u2"): PointField.UINT16}
     fields = [
         PointField(name=name, offset=offset, datatype=datatypes[dtype], count=1)
         for name, (dtype, offset, *_) in (_WRITTEN.fields or {}).items()
     ]
-    if create_cloud is not None and len(points):  # it fails on an empty cloud
+    height, width = points.shape if points.ndim == 2 else (1, len(points))
+    # It fails on an empty cloud, and knows no organised ones.
+    if create_cloud is not None and points.ndim == 1 and len(points):
         message = create_cloud(header, fields, points.view(_WRITTEN), POINT.itemsize)
         message.is_dense = True
         return message
     message = PointCloud2(
         header=header,
-        height=1,
-        width=len(points),
+        height=height,
+        width=width,
         fields=fields,
         is_bigendian=False,
         point_step=POINT.itemsize,
-        row_step=POINT.itemsize * len(points),
-        is_dense=True,
+        row_step=POINT.itemsize * width,
+        is_dense=points.ndim == 1,
     )
-    message.data.frombytes(points.view(np.uint8).data)
+    message.data.frombytes(points.reshape(-1).view(np.uint8).data)
     return message
 
 
@@ -127,9 +139,14 @@ class CloudInput:
         self._depths = DepthBuffer()
         self._camera: CameraInfo | None = None
         config = node.config
+        self._images = node.resolve_topic_name(config.image_topics[0])
         self._sensors = [
             node.sensor(Image, config.depth_topic, self._depths.add),
-            node.sensor(CameraInfo, config.camera_info_topic, self._on_camera_info),
+            node.sensor(
+                CameraInfo,
+                config.camera_info_topic or info_topic(self._images),
+                self._on_camera_info,
+            ),
         ]
         for sensor in self._sensors:
             sensor.open = True
@@ -150,6 +167,11 @@ class CloudInput:
         """Hold the depth of a picture whose labels will come."""
         self._depths.hold(picture.header)
 
+    def depth_size(self, picture: Picture) -> tuple[int, int] | None:
+        """Return the size (h, w) of a picture's depth image, None where none has come yet."""
+        depth, _ = self._depths.nearest(picture.header)
+        return None if depth is None else (depth.height, depth.width)
+
     def publish(self, picture: Picture, labels: np.ndarray) -> None:
         """Publish the points of a picture with labels (H, W) if there is depth for it."""
         depth, apart_s = self._depths.nearest(picture.header)
@@ -166,7 +188,11 @@ class CloudInput:
             check_frames(picture.header, depth=depth.header, camera_info=camera.header)
             if not self._points.get_subscription_count():
                 return
-            points = labelled_points(depth_from_msg(depth), labels, camera, stride=stride)
+            metres = depth_from_msg(depth)
+            if self._node.config.cloud_layout == "organized":
+                points = organized_points(metres, labels, camera)
+            else:
+                points = labelled_points(metres, labels, camera, stride=stride)
         except ValueError as error:
             self.trouble = str(error)
             self._node.refuse(f"depth: {error}")
@@ -174,4 +200,10 @@ class CloudInput:
         self._points.publish(cloud_to_msg(points, picture.header))
 
     def _on_camera_info(self, message: CameraInfo) -> None:
+        if self._camera is None and is_distorted(message, self._images):
+            self._node.get_logger().warning(
+                f"{self._images} looks like raw images of a lens with distortion "
+                f"({message.distortion_model}): ~/points are right for rectified ones only "
+                "(image_proc's image_rect)"
+            )
         self._camera = message

@@ -168,6 +168,8 @@ class SegmentationNode(ImageNode):
 
     def _publish(self, picture: Picture, masks: Masks, vocabulary: Vocabulary) -> None:
         age_s = stamp_from_msg(picture.header.stamp) / 1e9 - masks.stamp_s
+        if self.config.mask_size == "depth" and self._cloud is not None and picture.camera == 0:
+            masks = masks.resized(self._cloud.depth_size(picture) or masks.labels.shape)
         self._masks[picture.camera].publish(picture, masks, vocabulary, age_ns=round(age_s * 1e9))
         self.measure(picture.header)
         if self._cloud is not None and picture.camera == 0:
