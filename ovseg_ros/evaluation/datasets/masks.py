@@ -62,6 +62,7 @@ class MaskDataset:
         self.background = background
         self.things = frozenset(things)
         self._pairs = list(pairs)
+        self._values = classes.values
         self._lookup = classes.lookup()
         self._read = read or read_mask
         self._segments = segments

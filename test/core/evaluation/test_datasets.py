@@ -38,6 +38,35 @@ def test_lines_without_a_value_are_numbered(toy_folder):
 
 
 @pytest.mark.parametrize(
+    ("lines", "values", "warned"),
+    [
+        ("floor\nmug\nduck", (0, 1, 2), True),  # the masks count from 0
+        ("floor\nmug\nduck", (1, 2, 3), False),
+        ("floor\nmug\nduck", (1, 2, 3, 0, 255), False),  # void is void
+        ("floor\nmug\nduck", (1, 2), False),  # nothing is wrong with a rare class
+        ("floor\nmug\nduck", (1, 2, 255), False),
+        ("0: floor\n1: mug\n2: duck", (0, 1, 2), False),
+        ("floor\nmug\nduck", (10, 20, 30), True),
+        ("0: floor\n1: mug\n2: duck", (1, 2, 3), True),
+    ],
+)
+def test_lists_that_count_otherwise_than_the_masks_are_noticed(
+    tmp_path, caplog, lines, values, warned
+):
+    for part in ("images", "masks"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "classes.txt").write_text(lines + "\n")
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.zeros((4, len(values), 3), np.uint8))
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.array([values] * 4, np.uint8))
+    with caplog.at_level("WARNING"):
+        FolderDataset(tmp_path)
+    assert ("counts from 1" in caplog.text) == warned
+    if warned:
+        assert "without a class" in caplog.text
+        assert "never occurs" in caplog.text
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("1: mug\n1: duck\n", "a mask value of its own"),
