@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import typer
 from ovseg_ros.commands.options import DEVICE, PRESET, SET
 from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
+from ovseg_ros.segmenters.systems import dataset_rules
 
 
 def evaluate(
     preset: str = PRESET,
     dataset: str = typer.Option(
-        "robot_cell", help="robot_cell, a public data set (voc20, ade150, ...), or your folder."
+        "robot_cell",
+        help="robot_cell, a public data set (voc20, ade150, ...), or your folder: images/, "
+        "masks/ and classes.txt, whose lines count from 1 unless they say their value (0: floor).",
     ),
     split: str | None = typer.Option(
         None, help="val or train; of the robot cell val, test, novel or sequence."
@@ -66,11 +70,18 @@ def evaluate(
     fixed |= {"seed": seed, "mapper.name": mapper}  # type: ignore[dict-item]
     if taken := {entry.partition("=")[0].strip() for entry in protocol} & fixed.keys():
         raise ValueError(f"--protocol: {min(taken)} has an option of its own")
-    config = override(EvaluationConfig(), protocol, fixed)
+    rules = None
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
     options = pipeline_options(preset, sets, device=device, measured=True, **without)
     options = override(options, [], {"device": device_of_process(options.device)})
     data = open_dataset(dataset, split=split, root=root)
+    if vocabulary == "gt":
+        rules = dataset_rules(options.segmenter.name, data.name)
+    if rules is not None:
+        options = override(options, [], unasked(rules.options, sets))
+        fixed |= unasked(rules.protocol, protocol)
+        typer.echo(f"{options.segmenter.name} on {data.name}: {rules.about} (unless asked)")
+    config = override(EvaluationConfig(), protocol, fixed)
     pipeline = build_pipeline(options)
     predictor = Predictor(pipeline, data, config)
     try:
@@ -125,6 +136,12 @@ def evaluate(
         write_html(html_file, result, data, predictor)
     if failed:
         raise typer.Exit(1)
+
+
+def unasked(changes: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
+    """Return those changes that nobody typed himself as ``key=value``."""
+    asked = {entry.partition("=")[0].strip() for entry in sets}
+    return {key: value for key, value in changes.items() if key not in asked}
 
 
 def table(summary: dict[str, Any]) -> list[str]:

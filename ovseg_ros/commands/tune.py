@@ -30,6 +30,13 @@ def tune(
     trials: int = typer.Option(60, min=1, help="Settings that are tried."),
     limit: int | None = typer.Option(None, min=1, help="Only the first images."),
     seed: int = typer.Option(0, min=0, help="Seed of the settings."),
+    odds: str = typer.Option(
+        "image",
+        help="Softmax of the reward over the names of the image (published) or the vocabulary.",
+    ),
+    template: bool = typer.Option(
+        False, help="Put the judge's opening, such as 'a photo of a', before names."
+    ),
     crf: bool = typer.Option(False, "--crf", help="Reward masks after the CRF (slow)."),
     device: str = DEVICE,
     sets: list[str] = SET,
@@ -58,7 +65,8 @@ def tune(
     from ovseg_ros.vocabulary.living import distinct
 
     config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
-    search_config = override(SearchConfig(), [], {"trials": trials, "seed": seed, "crf": crf})
+    fixed = {"trials": trials, "seed": seed, "crf": crf, "odds": odds, "template": template}
+    search_config = override(SearchConfig(), [], fixed)
     words = distinct([name for name in names.split(",") if name.strip()])
     if len(words) < 2:
         raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
@@ -66,11 +74,14 @@ def tune(
     options = config.segmenter.pnp_ovss
     judge_weights = scorer or options.tower or CLIP
     model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
-    judge = Judge(load_scorer(judge_weights, device=config.device), words)
+    judged_by = load_scorer(judge_weights, device=config.device, template=template)
+    judge = Judge(judged_by, words, odds=odds)
     masks = Masks(model, [read_image(file) for file in files], words, search_config)
     settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
     models = [fingerprint(w) for w in (options.weights, options.tower, judge_weights) if w]
-    what = repr((options, search_config.crf, models, words, [str(f) for f in files]))
+    what = repr(
+        (options, search_config.crf, odds, template, models, words, [str(f) for f in files])
+    )
     log = out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"
     out.mkdir(parents=True, exist_ok=True)
     try:

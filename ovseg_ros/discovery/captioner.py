@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from ovseg_ros.discovery.config import CaptionerConfig
 from ovseg_ros.discovery.released import DriftingPositions
-from ovseg_ros.models.pretrained import load_pretrained
+from ovseg_ros.models.pretrained import load_pretrained, set_layer_norm_epsilon
 from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.types import check_images
@@ -325,6 +325,7 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
         device=device,
         dtype=dtype,
     )
+    set_layer_norm_epsilon(model.vision_model, config.vision_epsilon)
     tower = None
     if config.tower:
         tower = load_pyramid(Path(resolve_weights(config.tower))).to(model.device, model.dtype)

@@ -22,6 +22,13 @@ class CaptionerConfig(Config):
         "SimZSS whose pyramid the BLIP looks through, folder or robot_cell/NAME; none by default",
         kind="weights",
     )
+    vision_epsilon: float = option(
+        0.0,
+        "epsilon of the LayerNorms of the vision tower; 0: as the weights' config.json says "
+        "(the authors trained with 1e-6, which the converted weights' does not)",
+        low=0.0,
+        high=1.0,
+    )
     prompt: str = option("a picture of", "how every caption begins")
     passes: int = option(5, "captions per cluster", low=1, high=64)
     sample: bool = option(True, "sample captions; else greedy, and every pass reads the same")

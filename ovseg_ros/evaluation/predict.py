@@ -13,6 +13,7 @@ from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.evaluation.mapping.base import Mapper, build_mapper
 from ovseg_ros.evaluation.metrics.panoptic import Regions
 from ovseg_ros.evaluation.protocol import EvaluationConfig
+from ovseg_ros.segmenters.systems import spell
 from ovseg_ros.types import UNLABELLED, Discovery, Segmentation, Vocabulary
 
 if TYPE_CHECKING:
@@ -67,8 +68,9 @@ class Predictor:
             raise ValueError("vocabulary: expected gt, this pipeline has no discovery for auto")
         self._pipeline, self._config = pipeline, config
         words = [w for w in dataset.words if config.background_word or w != dataset.background]
-        stuff = [word for word in words if word not in dataset.things]
-        self._words = Vocabulary.of(*words, stuff=stuff)
+        self._meant = {_spelled(config.spelling, dataset.name, word): word for word in words}
+        stuff = [word for word, meant in self._meant.items() if meant not in dataset.things]
+        self._words = Vocabulary.of(*self._meant, stuff=stuff)
         self._ids = {name: label for label, name in enumerate(dataset.classes, start=1)}
         self._things = frozenset(self._ids[name] for name in dataset.things if name in self._ids)
         self._rest = self._ids.get(dataset.background or "", UNLABELLED)
@@ -88,7 +90,7 @@ class Predictor:
             return self._mapped(
                 found.labels[0],
                 self._words.names,
-                {name: name if name in self._ids else None for name in self._words.names},
+                {word: c if c in self._ids else None for word, c in self._meant.items()},
                 {"segment": time.perf_counter() - start},
                 found,
             )
@@ -130,6 +132,10 @@ class Predictor:
 
     def _segment(self, image: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
         return self._pipeline.segmenter.segment(image[None], vocabulary)
+
+
+def _spelled(spelling: str, dataset: str, word: str) -> str:
+    return word if spelling == "dataset" else spell(spelling, dataset, word)
 
 
 def _instances(found: Segmentation, lookup: np.ndarray, things: frozenset[int]) -> Regions | None:

@@ -16,6 +16,7 @@ from ovseg_ros.config import describe as describe_options
 from ovseg_ros.evaluation.datasets.base import Dataset
 from ovseg_ros.evaluation.mapping.base import MapperConfig
 from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.segmenters.systems import spellers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,11 @@ class EvaluationConfig(Config):
     )
     background_word: bool = option(
         True, "with gt: give the segmenter the word background where that is a class"
+    )
+    spelling: str = option(
+        "dataset",
+        "with gt: how classes are written: as the data set does, or as the authors of a system",
+        choices=("dataset", *spellers()),
     )
     seed: int = option(0, "image i is discovered with seed + i", low=0)
     mapper: MapperConfig = MapperConfig()

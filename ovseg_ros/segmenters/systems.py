@@ -69,6 +69,10 @@ class System:
         table: For ``ovseg table``: (what it shows, function of a request); empty if there is none.
         benches: For ``ovseg bench``: name to (what it compares, function of a job, preset).
         convert: For ``ovseg convert``: (what it reads, function of checkpoint, folder and trust).
+        protocol: What a data set asks of it in an evaluation: function of the data set's name that
+            returns :class:`Rules`; empty: nothing.
+        spelling: How its authors write the names of a data set's classes: function of the data
+            set's name and a class; empty: as everybody.
         templates: Prompt template sets of its own: name to a tuple of templates or a function that
             returns one.
     """
@@ -80,7 +84,24 @@ class System:
     table: tuple[str, str] | None = None
     benches: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
     convert: tuple[str, str] | None = None
+    protocol: str = ""
+    spelling: str = ""
     templates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What an evaluation of a system changes for a data set, where nobody asks for something else.
+
+    Attributes:
+        options: Options of the pipeline, by dotted key.
+        protocol: Options of the protocol.
+        about: What this means, in words.
+    """
+
+    options: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    about: str
 
 
 @cache
@@ -105,6 +126,23 @@ def load_place(place: str) -> Any:
 def load_part(name: str, place: str) -> Any:
     """Import a part ``module:name`` of a system's package."""
     return load_place(f"{SYSTEMS[name]}.{place}")
+
+
+def dataset_rules(system: str, dataset: str) -> Rules | None:
+    """Return what a system's authors change for a data set, by names; None if nothing."""
+    place = load_system(system).protocol
+    return load_part(system, place)(dataset) if place else None
+
+
+def spellers() -> tuple[str, ...]:
+    """Return the systems whose authors write classes in a way of their own."""
+    return tuple(name for name in SYSTEMS if load_system(name).spelling)
+
+
+def spell(system: str, dataset: str, name: str) -> str:
+    """Return how a system's authors write a class of a data set."""
+    spelled: str = load_part(system, load_system(system).spelling)(dataset, name)
+    return spelled
 
 
 def recipes() -> dict[str, Part]:

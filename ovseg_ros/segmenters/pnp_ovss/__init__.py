@@ -7,6 +7,8 @@ SYSTEM = System(
     segmenter="segmenter:PnpOvssSegmenter",
     recipes={"blip_itm": ("a small BLIP image-text matcher behind a pyramid", "recipe:train")},
     installs={"blip_itm": Install("blip_itm", "robot_cell/pnp_ovss", "segmenter.pnp_ovss.weights")},
+    protocol="protocol:for_dataset",
+    spelling="protocol:spell",
     table=("what each step of PnP-OVSS brings, and tuning without masks", "table:table"),
     benches={
         "pnp_ovss": (

@@ -29,7 +29,12 @@ class FilterConfig(Config):
     )
     weights: str = option("", "model of clip or chat: folder or public name", kind="weights")
     file: str = option(
-        "", "JSON of file: a list of names for all images, or lists by image file beside it"
+        "",
+        "JSON of file: a list of names for all images, or lists by image; the authors' GPT-4o "
+        "files are read as they are",
+    )
+    images: str = option(
+        "", "folder of the images that the JSON lists; by default the folder of the JSON"
     )
     tokens: int = option(256, "longest answer of chat in tokens", low=1)
 
@@ -92,7 +97,17 @@ class PnpOvssConfig(Config):
         "the model sees the pixels",
         kind="weights",
     )
+    vision_epsilon: float = option(
+        0.0,
+        "epsilon of the LayerNorms of BLIP's vision tower; 0: as the weights' config.json says "
+        "(the authors trained with 1e-6, which the converted weights' does not)",
+        low=0.0,
+        high=1.0,
+    )
     image_size: int = option(336, "side of the square the model sees, in pixels", low=16, high=4096)
     filter: FilterConfig = FilterConfig()
     saliency: SaliencyConfig = SaliencyConfig()
     masks: MaskConfig = MaskConfig()
+    as_released: bool = option(
+        False, "repeat what the authors' code does differently from the paper (docs/as_released.md)"
+    )

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from ovseg_ros.models.image_chat import load_image_chat
-from ovseg_ros.photographs import read_image
+from ovseg_ros.photographs import SUFFIXES, read_image
 from ovseg_ros.segmenters.pnp_ovss.config import FilterConfig
+from ovseg_ros.segmenters.pnp_ovss.lists import read_list
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
-from ovseg_ros.types import normalise_name
 
 QUESTION = (
     "Which of the following can be seen in this image? {names}. "
@@ -129,8 +129,13 @@ class FileFilter:
     NEAR = 4.0
     """Two images are the same below this mean difference of thumbnails, in grey levels."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, images: Path | None = None) -> None:
         """Read the lists, and the images they are about.
+
+        Args:
+            path: JSON: a list of names for all images; or by image file, or its name without
+                ending, a list or what GPT-4o wrote (the authors' files as they are).
+            images: Folder of the images; that of ``path`` by default.
 
         Raises:
             FileNotFoundError: if the file or an image it lists is missing.
@@ -140,15 +145,16 @@ class FileFilter:
             data = json.loads(path.read_text())
         except (ValueError, RecursionError) as error:
             raise ValueError(f"filter.file: expected JSON in {path}, {error}") from None
-        lists = list(data.values()) if isinstance(data, dict) else [data]
-        if not all(isinstance(x, list) and all(isinstance(n, str) for n in x) for x in lists):
-            raise ValueError(f"filter.file: expected lists of names in {path}")
+        by_image = isinstance(data, dict)
+        try:
+            self._lists = [read_list(entry) for entry in (data.values() if by_image else [data])]
+        except ValueError as error:
+            raise ValueError(f"filter.file: {path}: {error}") from None
         self._path = path
-        self._lists = [{normalise_name(name) for name in names} for names in lists]
         self._thumbnails: np.ndarray | None = None
-        if isinstance(data, dict):
-            pictures = [self._thumbnail(read_image(path.parent / name)) for name in data]
-            self._thumbnails = np.stack(pictures)
+        if by_image:
+            files = find_images(images or path.parent, list(data))
+            self._thumbnails = np.stack([self._thumbnail(read_image(file)) for file in files])
 
     def keep(self, images: np.ndarray, names: Sequence[str]) -> list[list[int]]:
         """See :class:`CategoryFilter`.
@@ -156,8 +162,7 @@ class FileFilter:
         Raises:
             ValueError: if an image is not listed.
         """
-        found = [self._lists[self._find(image)] for image in images]
-        return [[k for k, name in enumerate(names) if name in listed] for listed in found]
+        return [self._lists[self._find(image)].find(names) for image in images]
 
     def _find(self, image: np.ndarray) -> int:
         if self._thumbnails is None:
@@ -170,6 +175,26 @@ class FileFilter:
     def _thumbnail(self, image: np.ndarray) -> np.ndarray:
         small = cv2.resize(image, (self.SIDE, self.SIDE), interpolation=cv2.INTER_AREA)
         return small.astype(np.float32)
+
+
+def find_images(folder: Path, keys: Sequence[str]) -> list[Path]:
+    """Return the image files that keys name: file names, or names without their ending.
+
+    Raises:
+        FileNotFoundError: naming the first that is not there.
+    """
+    by_stem = {
+        path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES
+    }
+    found = []
+    for key in keys:
+        path = folder / key
+        if not path.is_file():
+            if key not in by_stem:
+                raise FileNotFoundError(f"filter.images: expected the image {key} in {folder}")
+            path = by_stem[key]
+        found.append(path)
+    return found
 
 
 def read_answer(answer: str, names: Sequence[str]) -> list[int]:
@@ -196,6 +221,8 @@ def build_filter(
         raise ValueError(f"filter.weights: expected a model for {config.name!r}, got none")
     if config.name == "file" and not Path(config.file).expanduser().is_file():
         raise FileNotFoundError(f"filter.file: expected a JSON file, got {config.file!r}")
+    if config.images and not Path(config.images).expanduser().is_dir():
+        raise FileNotFoundError(f"filter.images: expected a folder, got {config.images!r}")
     builders: dict[str, Callable[[], CategoryFilter]] = {
         "none": NoFilter,
         "itm": lambda: MatchFilter(matcher, config.threshold, opening=opening, rows=rows),
@@ -207,6 +234,9 @@ def build_filter(
                 config.weights, max_tokens=config.tokens, device=device, dtype=dtype
             ).ask
         ),
-        "file": lambda: FileFilter(Path(config.file).expanduser()),
+        "file": lambda: FileFilter(
+            Path(config.file).expanduser(),
+            Path(config.images).expanduser() if config.images else None,
+        ),
     }
     return builders[config.name]()

@@ -120,8 +120,11 @@ def softmax(values: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=64)
 def _enlarge(count: int, side: int, sigma: float) -> np.ndarray:
-    """Return the matrix (side, count) that enlarges bilinearly and blurs, float32."""
+    """Return the matrix (side, count) that enlarges bilinearly and blurs, float32.
+
+    The first and the last patch stand at the image's border, as in the authors' code.
+    """
     corners = torch.eye(count)[None]  # every column is a map with a single one
-    matrix = F.interpolate(corners, size=side, mode="linear", align_corners=False)[0].T.numpy()
+    matrix = F.interpolate(corners, size=side, mode="linear", align_corners=True)[0].T.numpy()
     found = gaussian_filter1d(matrix, sigma, axis=0) if sigma > 0 else matrix
     return np.ascontiguousarray(found, np.float32)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ovseg_ros.models.device import resolve_device, resolve_dtype
 from ovseg_ros.models.files import read_object
-from ovseg_ros.models.pretrained import load_pretrained
+from ovseg_ros.models.pretrained import load_pretrained, set_layer_norm_epsilon
 from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
 from ovseg_ros.models.weights import resolve_folder, resolve_weights
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
@@ -197,7 +197,15 @@ class BridgeTowerMatcher(Matcher):
         ).logits
 
 
-def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str = "") -> Matcher:
+def load_matcher(
+    weights: str,
+    *,
+    size: int,
+    device: str,
+    dtype: str,
+    tower: str = "",
+    vision_epsilon: float = 0.0,
+) -> Matcher:
     """Load a matcher by folder or public name; its configuration says which kind it is.
 
     Text and what meets it compute in float32, because gradients of attention vanish in half
@@ -209,6 +217,7 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
         tower: Folder or ``robot_cell/NAME`` of the SimZSS whose pyramid the model looks through.
+        vision_epsilon: Of the LayerNorms of BLIP's vision tower; 0: as its configuration says.
 
     Raises:
         FileNotFoundError: if the weights cannot be had; never random weights instead.
@@ -246,6 +255,7 @@ def load_matcher(weights: str, *, size: int, device: str, dtype: str, tower: str
     place = resolve_device(device)
     if kind == "blip":
         model.vision_model.to(resolve_dtype(dtype, place))
+        set_layer_norm_epsilon(model.vision_model, vision_epsilon)
     pyramid = load_pyramid(Path(resolve_weights(tower))).to(place) if tower else None
     return matcher_type(model, processor, size, pyramid)
 

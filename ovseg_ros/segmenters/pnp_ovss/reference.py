@@ -64,7 +64,9 @@ def plain_channels(
         kept = np.zeros_like(one)
         if span > 0:
             kept = np.where((one - one.min()) / span >= config.threshold, one, 0)
-        grown = F.interpolate(torch.from_numpy(kept)[None, None], size=size_hw, mode="bilinear")
+        grown = F.interpolate(
+            torch.from_numpy(kept)[None, None], size=size_hw, mode="bilinear", align_corners=True
+        )
         large.append(grown[0, 0].numpy())
     nothing = np.zeros(size_hw, np.float32)
     if config.background == "always" or (config.background == "few" and len(large) < 3):

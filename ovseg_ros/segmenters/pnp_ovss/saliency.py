@@ -21,7 +21,12 @@ def check_place(matcher: Matcher, config: SaliencyConfig) -> None:
 
 
 def salience_maps(
-    matcher: Matcher, pixels: Tensor, names: Sequence[Sequence[str]], config: SaliencyConfig
+    matcher: Matcher,
+    pixels: Tensor,
+    names: Sequence[Sequence[str]],
+    config: SaliencyConfig,
+    *,
+    as_released: bool = False,
 ) -> list[Tensor]:
     """Return how strongly each patch stands for each name.
 
@@ -34,6 +39,7 @@ def salience_maps(
         pixels: Normalised images, (B, 3, S, S) float32.
         names: For every image its K_i names, which may be none.
         config: Where to look.
+        as_released: The first pass counts twice, and a patch counts no more once it was dropped.
 
     Returns:
         For every image (K_i, grid, grid) float32, at least 0.
@@ -63,6 +69,8 @@ def salience_maps(
             seen = blacken(pixels[group], dropped[group])
             mapped = _pass(matcher, seen, [prompts[image] for image in group], config)
             for image, (maps, tokens) in zip(group, mapped, strict=True):
+                if as_released:
+                    maps = maps.masked_fill(dropped[image], 0.0) * (2 if number == 0 else 1)
                 totals[image] += maps
                 summed[image] = tokens
         if number < config.passes - 1:

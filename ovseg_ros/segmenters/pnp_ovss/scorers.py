@@ -86,7 +86,7 @@ class ContrastiveScorer(ABC):
     @torch.no_grad()
     def names(self, names: Sequence[str]) -> Tensor:
         """See :class:`Scorer`."""
-        texts = [f"{self.opening} {name}" for name in names]
+        texts = [f"{self.opening} {name}".strip() for name in names]
         found = self.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
         ids, mask = found.input_ids.to(self.device), found.attention_mask.to(self.device)
         return F.normalize(self.encode_tokens(ids, mask).float(), dim=-1)
@@ -159,12 +159,13 @@ class SimZSSScorer:
         return torch.from_numpy(self._segmenter.text.embed(names)).to(self.device)
 
 
-def load_scorer(weights: str, *, device: str) -> Scorer:
+def load_scorer(weights: str, *, device: str, template: bool = True) -> Scorer:
     """Load a scorer by folder or public name; its configuration says which kind it is.
 
     Args:
         weights: Folder, ``robot_cell/NAME`` or public name of a CLIP, a BLIP matcher or a SimZSS.
         device: auto, cpu, cuda or cuda:N.
+        template: Put the model's opening ("a photo of a") before names; a SimZSS has its own.
 
     Raises:
         FileNotFoundError: if the weights cannot be had.
@@ -193,7 +194,10 @@ def load_scorer(weights: str, *, device: str) -> Scorer:
     processor, model = load_pretrained(
         weights, "a CLIP or BLIP", processor_type, model_type, device=device, dtype="float32"
     )
-    return scorer_type(model, processor)
+    found = scorer_type(model, processor)
+    if not template:
+        found.opening = ""
+    return found
 
 
 def _features(output: Any) -> Tensor:

@@ -44,6 +44,7 @@ class PnpOvssSegmenter(DenseSegmenter):
             device=device,
             dtype=dtype,
             tower=config.tower,
+            vision_epsilon=config.vision_epsilon,
         )
         check_place(self.matcher, config.saliency)
         self.filter = build_filter(
@@ -81,4 +82,10 @@ class PnpOvssSegmenter(DenseSegmenter):
             For every image (K_i, grid, grid) float32, at least 0.
         """
         pixels = self.matcher.prepare(images)
-        return salience_maps(self.matcher, pixels, names, self.config.saliency)
+        return salience_maps(
+            self.matcher,
+            pixels,
+            names,
+            self.config.saliency,
+            as_released=self.config.as_released,
+        )

@@ -138,7 +138,11 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
     how = SearchConfig(trials=options.trials)
     settings = draw_settings(segmenter.matcher.layers, segmenter.matcher.heads, how)
     masks = Masks(segmenter, [sample.image for sample in samples], data.classes, how)
-    scorer = load_scorer(options.scorer or segmenter.config.tower or CLIP, device=config.device)
+    scorer = load_scorer(
+        options.scorer or segmenter.config.tower or CLIP,
+        device=config.device,
+        template=how.template,
+    )
     request.out.mkdir(parents=True, exist_ok=True)
     what = json.dumps([asdict(options), _protocol(config)], sort_keys=True)
     log = request.out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"

@@ -35,6 +35,15 @@ class SearchConfig(Config):
     trials: int = option(60, "settings that are tried", low=1)
     seed: int = option(0, "seed of the settings", low=0)
     crf: bool = option(False, "reward masks after the CRF; else before, which is much faster")
+    odds: str = option(
+        "image",
+        "names the reward's softmax is over: those that the image shows (published), or all of the "
+        "vocabulary, which can reward an image of one name as well",
+        choices=("image", "vocabulary"),
+    )
+    template: bool = option(
+        False, "put the judge's opening, such as 'a photo of a', before the names (published: no)"
+    )
     max_side: int = option(320, "longer side of the masks in pixels", low=16, high=4096)
 
 
@@ -81,16 +90,38 @@ def with_setting(options: PnpOvssConfig, setting: Setting) -> PnpOvssConfig:
 class Judge:
     """Says how well masks show their names, by similarity of image and text alone."""
 
-    def __init__(self, scorer: Scorer, names: Sequence[str]) -> None:
-        """Embed all names K(I) and the black image."""
-        self._scorer, self._text = scorer, scorer.names(names)  # (K, D)
-        dark = torch.zeros(1, 3, scorer.size, scorer.size, device=scorer.device)
-        self.black = self.odds(dark)[0]
-        """Pr(0, k) of every name, (K,)."""
+    def __init__(self, scorer: Scorer, names: Sequence[str], *, odds: str = "image") -> None:
+        """Embed all names and the black image.
 
-    def odds(self, pixels: Tensor) -> Tensor:
-        """Return Pr(I, k), Eq. 5, (B, K), for images (B, 3, S, S) in 0..1."""
-        return (self._scorer.images(pixels) @ self._text.T / TEMPERATURE).softmax(-1)
+        Args:
+            scorer: Compares images and names.
+            names: All names.
+            odds: See :class:`SearchConfig`.
+        """
+        self._scorer, self._text = scorer, scorer.names(names)  # (K, D)
+        self._all = odds == "vocabulary"
+        dark = torch.zeros(1, 3, scorer.size, scorer.size, device=scorer.device)
+        self._black = self._similarity(dark)[0]  # (K,)
+
+    def _similarity(self, pixels: Tensor) -> Tensor:
+        """Return similarities over temperature (B, K) of images (B, 3, S, S) in 0..1."""
+        return self._scorer.images(pixels) @ self._text.T / TEMPERATURE
+
+    def odds(self, pixels: Tensor, names: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Return Pr(I, k) and Pr(0, k), Eq. 5.
+
+        Args:
+            pixels: Images I, (B, 3, S, S) in 0..1.
+            names: Indices k of the n names of an image, K(I).
+
+        Returns:
+            (B, n) and (n,).
+        """
+        own = torch.tensor(list(names), device=self._black.device)
+        found, black = self._similarity(pixels), self._black
+        if self._all:
+            return found.softmax(-1)[:, own], black.softmax(-1)[own]
+        return found[:, own].softmax(-1), black[own].softmax(-1)
 
     def reward(self, image: np.ndarray, labels: np.ndarray, names: Sequence[int]) -> int:
         """Return for how many names k of an image Pr(M(k) x I, k) > Pr(0, k), Eq. 4.
@@ -104,9 +135,9 @@ class Judge:
         if not seen:
             return 0  # black is not more than black
         masked = np.stack([image * (labels == index + 1)[..., None] for index in seen])
-        odds = self.odds(self._scorer.prepare(masked.astype(np.uint8)))
-        own = torch.tensor([names[index] for index in seen], device=odds.device)
-        better = odds.gather(1, own[:, None])[:, 0] > self.black[own]
+        odds, black = self.odds(self._scorer.prepare(masked.astype(np.uint8)), names)
+        own = torch.tensor(seen, device=odds.device)
+        better = odds.gather(1, own[:, None])[:, 0] > black[own]
         return int(better.sum())
 
 

@@ -20,6 +20,7 @@ from ovseg_ros.segmenters.pnp_ovss.filters import (
     build_filter,
     read_answer,
 )
+from ovseg_ros.segmenters.pnp_ovss.lists import read_list
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
 from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
 from ovseg_ros.segmenters.pnp_ovss.scorers import Scorer
@@ -131,6 +132,55 @@ def test_a_wrong_file(tmp_path: Path, text: str, reason: str):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(ValueError, match=reason):
         FileFilter(tmp_path / "x.json")
+
+
+def test_the_authors_lists_are_read_as_they_are(tmp_path: Path):
+    """What GPT-4o wrote, by image id; the images lie elsewhere."""
+    rng = np.random.default_rng(0)
+    pictures = tmp_path / "JPEGImages"
+    pictures.mkdir()
+    images = rng.integers(0, 256, (3, 40, 60, 3), dtype=np.uint8)
+    for name, image in zip(("2007_000033", "2007_000042", "2007_000061"), images, strict=True):
+        big = cv2.resize(image, (240, 160), interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(pictures / f"{name}.png"), cv2.cvtColor(big, cv2.COLOR_RGB2BGR))
+    lists = {
+        "2007_000033": "[20: 'tvmonitor', 15: 'person', 11: 'diningtable'], [90, 10, 71]",
+        "2007_000042": "[19: train], [100%]",
+        "2007_000061": "[15: 'person'], [70%]",
+    }
+    path = tmp_path / "voc_classification_noboundary.json"
+    path.write_text(json.dumps(lists))
+    names = ["aeroplane", "person", "train", "dining table", "tv monitor"]
+    big = np.stack([cv2.resize(i, (240, 160), interpolation=cv2.INTER_NEAREST) for i in images])
+    found = FileFilter(path, pictures)
+    assert found.keep(big, names) == [[3, 4], [2], [0]]  # nobody is sure: the first name
+    theirs = ["aeroplane", "person", "train", "table", "tvmonitor"]
+    assert found.keep(big, theirs) == [[3, 4], [2], [0]]
+    with pytest.raises(FileNotFoundError, match=r"filter.images: expected the image 2007_000033"):
+        FileFilter(path)
+
+
+@pytest.mark.parametrize(
+    ("written", "vocabulary", "expected"),
+    [
+        ("[1: 'a', 2: 'b'], [100, 60]", ["a", "b"], [0]),
+        ("[1: a, 2: b]\n\n[100%, 71%]", ["a", "b"], [0, 1]),
+        ("[1: a, 2: b]", ["a", "b"], [0, 1]),  # no word of how sure
+        ("[], []", ["a", "b"], [0]),
+        ("", ["a", "b"], [0]),
+        ("[15: 'door;double;door'], [100%]", ["wall", "door"], [1]),
+        ("[65: 'coffee;table;cocktail;table'], [100%]", ["table", "coffee table"], [1]),
+        ("[65: 'coffee;table;cocktail;table'], [100%]", ["table", "coffeetable"], [1]),
+        ("[2: 'building;edifice', 14: 'earth;ground'], [90%, 80%]", ["ground", "building"], [0, 1]),
+        ("[112: door-stuff, 96: building-other], [100%, 80%]", ["building", "door"], [0, 1]),
+        ("[64: potted plant], [100]", ["pottedplant"], [0]),
+        ("[3: 'zebra'], [100]", ["a", "b"], [0]),
+        (["B", "c"], ["a", "b"], [1]),
+        (["c"], ["a", "b"], []),  # a list of somebody's own may be empty
+    ],
+)
+def test_entries_of_lists(written, vocabulary, expected):
+    assert read_list(written).find(vocabulary) == expected
 
 
 def test_what_is_missing_is_said(blip: Matcher, tmp_path: Path):

@@ -92,3 +92,15 @@ def test_large_images_are_labelled_small():
     large, _ = label(salience(), image, MaskConfig(**{**PLAIN.__dict__, "max_side": 100}))
     assert large.shape == (400, 800)
     np.testing.assert_array_equal(large[4::8, 4::8], small)
+
+
+def test_corners_of_the_patches_are_corners_of_the_image():
+    """Enlarged as the authors do: the first and the last patch stand at the border."""
+    salience = np.zeros((1, 2, 3), np.float32)
+    salience[0, 0] = 1.0, 0.5, 0.0
+    config = MaskConfig(threshold=0.0, sigma=0.0, background="never")
+    found = channels(salience, (5, 9), config)[1]
+    across = np.linspace(1.0, 0.0, 9)  # no plateau at the ends
+    np.testing.assert_allclose(found[0], across, atol=1e-6)
+    np.testing.assert_allclose(found[-1], 0.0, atol=1e-6)
+    np.testing.assert_allclose(found[:, 0], np.linspace(1.0, 0.0, 5), atol=1e-6)

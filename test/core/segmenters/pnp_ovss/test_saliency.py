@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,29 @@ def plain(matcher: Matcher, pixels: torch.Tensor, names: list[str], config: Sali
         order = summed.argsort(descending=True, stable=True).tolist()
         gone += [patch for patch in order if patch not in gone][: config.dropped]
     return total.view(-1, side, side), gone
+
+
+def test_as_released_pass_one_counts_twice_and_dropped_patches_not_at_all(
+    matcher: Matcher, images: np.ndarray, lively_head
+):
+    head = lively_head(matcher, NAMES, ["duck"])
+    config = SaliencyConfig(layer=2, head=head, passes=3, dropped=5)
+    pixels = matcher.prepare(images[:1])
+    side = matcher.grid
+    single, gone = plain(matcher, pixels[0], NAMES, replace(config, passes=1))
+    expected = 2 * single.flatten(1)
+    for number in (1, 2):  # each pass by itself, without what was dropped before it
+        upto, gone = plain(matcher, pixels[0], NAMES, replace(config, passes=number + 1))
+        before, _ = plain(matcher, pixels[0], NAMES, replace(config, passes=number))
+        one = (upto - before).flatten(1)
+        one[:, gone[: 5 * number]] = 0
+        expected += one
+    (paper,) = salience_maps(matcher, pixels, [NAMES], config)
+    (released,) = salience_maps(matcher, pixels, [NAMES], config, as_released=True)
+    torch.testing.assert_close(released, expected.view(-1, side, side), rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(paper, released, rtol=1e-2)
+    (once,) = salience_maps(matcher, pixels, [NAMES], replace(config, passes=1), as_released=True)
+    torch.testing.assert_close(once, 2 * single, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("gradcam", [True, False])

@@ -62,17 +62,30 @@ LEFT, RIGHT = (np.repeat(np.arange(6)[None] // 3 == side, 4, 0) for side in (0, 
     ],
 )
 def test_reward_by_hand(labels, names, reward):
-    judge = Judge(ByColour(), ["red", "green", "blue"])
-    torch.testing.assert_close(judge.black, torch.full((3,), 1 / 3))
-    assert judge.reward(IMAGE, labels, names) == reward
+    for odds in ("image", "vocabulary"):
+        judge = Judge(ByColour(), ["red", "green", "blue"], odds=odds)
+        assert judge.reward(IMAGE, labels, names) == reward
 
 
-def test_odds_are_equation_5():
-    judge = Judge(ByColour(), ["red", "green", "blue"])
+@pytest.mark.parametrize(("odds", "over"), [("image", [0, 2]), ("vocabulary", [0, 1, 2])])
+def test_odds_are_equation_5(odds, over):
+    judge = Judge(ByColour(), ["red", "green", "blue"], odds=odds)
     pixels = torch.tensor([0.5, 0.49, 0.48]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
     cosines = np.array([0.5, 0.49, 0.48]) / np.linalg.norm([0.5, 0.49, 0.48])
-    expected = np.exp(cosines / 0.01) / np.exp(cosines / 0.01).sum()
-    np.testing.assert_allclose(judge.odds(pixels)[0], expected, rtol=1e-3)
+    powers = np.exp(cosines / 0.01)
+    expected = powers[[0, 2]] / powers[over].sum()  # K(I) is red and blue
+    found, black = judge.odds(pixels, [0, 2])
+    np.testing.assert_allclose(found[0], expected, rtol=1e-3)
+    np.testing.assert_allclose(black, 1 / len(over), rtol=1e-5)
+
+
+def test_an_image_of_one_name_is_rewarded_by_the_vocabulary_only():
+    """The softmax over one name is 1, of the masked image as of the black one."""
+    rewards = {
+        odds: Judge(ByColour(), ["red", "green"], odds=odds).reward(IMAGE, 1 * LEFT, [0])
+        for odds in ("image", "vocabulary")
+    }
+    assert rewards == {"image": 0, "vocabulary": 1}
 
 
 def test_settings_are_random_distinct_and_repeatable():
@@ -101,7 +114,8 @@ class Masks:
 
 
 def test_a_search_goes_on_where_it_was(tmp_path: Path):
-    judge, log = Judge(ByColour(), ["red", "green"]), tmp_path / "trials.jsonl"
+    judge = Judge(ByColour(), ["red", "green"], odds="vocabulary")
+    log = tmp_path / "trials.jsonl"
     settings = [Setting(1, 1, t, 0.05) for t in (0.05, 0.25, 0.45)]
     masks, told = Masks(), []
     first = search(masks, judge, settings[:2], log, report=told.append)

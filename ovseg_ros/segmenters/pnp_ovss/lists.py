@@ -1,0 +1,103 @@
+"""Lists of the categories an image shows: our own JSON, and GPT-4o's as the authors publish it.
+
+The authors' files map the id of an image to what the model wrote: its classes by number and name,
+and how sure it is of each, e.g. ``"[2: 'bicycle', 15: 'person'], [100%, 60%]"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from ovseg_ros.types import normalise_name
+
+_CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
+
+SURE = 70
+"""Per cent above which the authors believe GPT-4o."""
+
+_BLOCK = re.compile(r"\[(.*?)\]", re.DOTALL)
+_ENTRY = re.compile(r"(\d+)\s*:\s*(?:'([^']*)'|\"([^\"]*)\"|([^,]*))")
+
+
+class Listed(NamedTuple):
+    """What an image shows.
+
+    Attributes:
+        names: Names; each may have several, the first that a vocabulary knows counts.
+        first: Whether an empty list means the first name of the vocabulary, as the authors have it.
+    """
+
+    names: tuple[tuple[str, ...], ...]
+    first: bool = False
+
+    def find(self, vocabulary: Sequence[str]) -> list[int]:
+        """Return the indices of a vocabulary's names that are listed, ascending."""
+        keys = {_key(name): index for index, name in reversed(list(enumerate(vocabulary)))}
+        found = set()
+        for names in self.names:
+            exact = [keys[_key(name)] for name in names if _key(name) in keys]
+            other = (keys[key] for name in names for key in _others(_key(name)) if key in keys)
+            index = exact[0] if exact else next(other, None)
+            if index is not None:
+                found.add(index)
+        return sorted(found) if found or not self.first else [0]
+
+
+def read_list(listed: object) -> Listed:
+    """Read one entry of a file of lists.
+
+    Args:
+        listed: A list of names, or what GPT-4o wrote.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return Listed(tuple((normalise_name(name),) for name in listed))
+    if not isinstance(listed, str):
+        raise ValueError(f"expected lists of names, or text of them, got {listed!r}")
+    blocks = _BLOCK.findall(listed) if "[" in listed else [listed]
+    entries = [
+        (number, single or double or bare.strip())
+        for number, single, double, bare in _ENTRY.findall(blocks[0])
+    ]
+    if blocks[0].strip() and not entries:
+        raise ValueError(f"expected entries like \"15: 'person'\", got {listed[:80]!r}")
+    sure = [float(value) for value in re.findall(r"\d+(?:\.\d+)?", blocks[1])] if blocks[1:] else []
+    kept = [
+        _alternatives([part.strip().lower() for part in name.split(";") if part.strip()])
+        for index, (_, name) in enumerate(entries)
+        if index >= len(sure) or sure[index] > SURE
+    ]
+    return Listed(tuple(names for names in kept if names), first=True)
+
+
+def _alternatives(parts: list[str]) -> tuple[str, ...]:
+    """Return what "coffee;table;cocktail;table" may mean: its first words together, then each."""
+    first = [" ".join(parts[:count]) for count in (3, 2, 1) if count <= len(parts)]
+    return tuple(dict.fromkeys([*first, *parts]))
+
+
+def _key(name: str) -> str:
+    """Return a name without case, spaces and hyphens: "tvmonitor" is "TV monitor"."""
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _others(key: str) -> list[str]:
+    """Return the keys of what the bundled class lists call the same."""
+    return [other for line in _lines() if key in line for other in line if other != key]
+
+
+@cache
+def _lines() -> tuple[tuple[str, ...], ...]:
+    """Return the keys of every line of the class lists: a class and its further names."""
+    lines = [
+        line.partition(":")[2].split(",")
+        for name in ("voc", "context59", "ade150", "coco_stuff")
+        for line in (_CLASS_LISTS / f"{name}.txt").read_text().splitlines()
+    ]
+    return tuple(tuple(_key(name) for name in line) for line in lines)
