@@ -154,6 +154,13 @@ class VlmConfig(Config):
         "what the model is asked about the image",
     )
     max_tokens: int = option(128, "longest answer in tokens", low=1, high=4096)
+    tiles: int = option(
+        1,
+        "2: ask about the four overlapping quarters of the image as well, 3: about nine ninths; "
+        "finds small things, each tile takes another answer",
+        low=1,
+        high=8,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ovseg_ros.config import Config, option, override
+from ovseg_ros.discovery.config import PARTS
 from ovseg_ros.evaluation.table import Request, Table, Value
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ DATASETS = {ROBOT_CELL: "robot cell", "voc20": "VOC", "pc459": "PC", "ade847": "
 """The paper's data sets by the names of ours, and the robot cell before them."""
 
 AUTO = {"vocabulary": "auto"}
+
+CHAT = "chat model"
+"""The row of chat models; with several of them one row each, "chat model: NAME"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,7 @@ METHODS = {
         protocol=AUTO,
         miou=_published(41.1, 11.3, None, 27.4),
     ),
-    "chat model": Method(
+    CHAT: Method(
         options={"discovery.name": "vlm"},
         protocol=AUTO,
         miou=_published(56.7, 11.4, None, 23.4),
@@ -87,6 +91,13 @@ METHODS = {
 }
 """The paper's methods; its segmenter is X-Decoder, ours the preset's."""
 
+METHODS |= {
+    name: Method(options={"discovery.name": name}, protocol=AUTO)
+    for name in PARTS
+    if name not in {method.options.get("discovery.name") for method in METHODS.values()}
+}
+"""And the discoverers that the paper does not know, as the presets set them up."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Options(Config):
@@ -100,8 +111,8 @@ class Options(Config):
         "checkpoint of segment-anything; empty: mean-shift colour regions in its place",
         kind="weights",
     )
-    vlm_weights: str = option(
-        "", "chat model that lists objects; empty: its row is not measured", kind="weights"
+    vlm_weights: tuple[str, ...] = option(
+        (), "chat models that list objects; empty: those of the presets that are on this machine"
     )
     methods: tuple[str, ...] = option((), "rows that are measured; all if empty")
     public_limit: int = option(0, "only the first images of the public data sets; 0: all", low=0)
@@ -124,12 +135,13 @@ def table(request: Request) -> Table:
         notes[title] = note
         for method, row in METHODS.items():
             published = {"published": row.miou.get(name), "published c": row.c_miou.get(name)}
-            found: dict[str, Value] = {}
-            if data is not None and row.ours and method in (options.methods or METHODS):
-                found, reason = _measure(method, name, data, options, request)
-                notes[f"{title}, {method}"] = reason
-            if found or any(value is not None for value in published.values()):
-                rows.append({"data set": title, "method": method, **found, **published})
+            for shown, weights in _models(method, options):
+                found: dict[str, Value] = {}
+                if data is not None and row.ours and method in (options.methods or METHODS):
+                    found, reason = _measure(method, name, data, options, request, weights)
+                    notes[f"{title}, {shown}"] = reason
+                if found or any(value is not None for value in published.values()):
+                    rows.append({"data set": title, "method": shown, **found, **published})
         notes[f"{title}, AutoSeg of true words"] = _share(rows, title)
     notes["all"] = (
         f"mIoU and c-mIoU in percent, names mapped by {options.mapper}, seed {options.seed}; "
@@ -173,8 +185,35 @@ def _holds_public(root: Path) -> bool:
     return any((root / folder).is_dir() for folder in folders)
 
 
+def _models(method: str, options: Options) -> list[tuple[str, str]]:
+    """Return the rows of a method: what each is called, and its chat model if it has one."""
+    if method != CHAT:
+        return [(method, "")]
+    models = options.vlm_weights or chat_models()
+    if len(models) < 2:
+        return [(CHAT, models[0] if models else "")]
+    return [(f"{CHAT}: {model.rstrip('/').rpartition('/')[2]}", model) for model in models]
+
+
+def chat_models() -> tuple[str, ...]:
+    """Return the chat models of the presets that are on this machine."""
+    from ovseg_ros.models.weights import resolve_folder
+    from ovseg_ros.presets import list_presets, load_preset
+
+    found = []
+    for preset in list_presets():
+        discovery = load_preset(preset).discovery
+        if discovery.name == "vlm" and discovery.vlm.weights not in found:
+            try:
+                resolve_folder(discovery.vlm.weights)
+            except FileNotFoundError:
+                continue
+            found.append(discovery.vlm.weights)
+    return tuple(found)
+
+
 def _measure(
-    method: str, name: str, data: Dataset, options: Options, request: Request
+    method: str, name: str, data: Dataset, options: Options, request: Request, chat: str
 ) -> tuple[dict[str, Value], str]:
     """Return the cells of one row, and what a reader must know about it."""
     from ovseg_ros.evaluation.evaluate import evaluate
@@ -183,7 +222,7 @@ def _measure(
 
     row = METHODS[method]
     try:
-        config, note = configure(method, name, options, request)
+        config, note = configure(method, name, options, request, chat=chat)
         if config is None:
             return {}, note
         pipeline = build_pipeline(config)
@@ -215,17 +254,17 @@ def _measure(
 
 
 def configure(
-    method: str, name: str, options: Options, request: Request
+    method: str, name: str, options: Options, request: Request, *, chat: str = ""
 ) -> tuple[PipelineConfig | None, str]:
     """Return the pipeline of one row, None where it cannot run, and what to know about it."""
     from ovseg_ros.presets import pipeline_options
 
     fixed: dict[str, Any] = {"device": request.device, **METHODS[method].options}
     note = ""
-    if method == "chat model":
-        if not options.vlm_weights:
-            return None, "not measured: no vlm_weights"
-        fixed["discovery.vlm.weights"] = options.vlm_weights
+    if method == CHAT:
+        if not chat:
+            return None, "not measured: no vlm_weights, and no preset's chat model is here"
+        fixed["discovery.vlm.weights"] = chat
     if method == "SAM + BLIP":
         if options.sam_weights:
             fixed["discovery.sam_blip.sam.weights"] = options.sam_weights

@@ -32,9 +32,27 @@ class VlmList:
         The answer is greedy, so that ``seed`` changes nothing.
         """
         image = check_images(np.asarray(image)[None])[0]
-        answer = self.chat.ask(image, self.config.question)
-        found = support([[item] for item in parse_list(answer)], self.nouns)
-        return Discovery(proposals=found.proposals, captions=(answer,))
+        answers = [self.chat.ask(part, self.config.question) for part in views(image, self.config)]
+        items = dict.fromkeys(item for answer in answers for item in parse_list(answer))
+        found = support([[item] for item in items], self.nouns)
+        return Discovery(proposals=found.proposals, captions=tuple(answers))
+
+
+def views(image: np.ndarray, config: VlmConfig) -> list[np.ndarray]:
+    """Return an image (H, W, 3), and its tiles if there are any, row by row.
+
+    A tile's side is a share 3 / (2 tiles + 1) of the image's, so that neighbours overlap by a
+    third of it and a thing on the border of one is whole in the other.
+    """
+    count = config.tiles
+    if count == 1:
+        return [image]
+    spans = []
+    for length in image.shape[:2]:
+        side = max(1, -(-3 * length // (2 * count + 1)))
+        starts = [round(k * (length - side) / (count - 1)) for k in range(count)]
+        spans.append([slice(start, start + side) for start in starts])
+    return [image, *(image[rows, columns] for rows in spans[0] for columns in spans[1])]
 
 
 def load_vlm(config: VlmConfig, nouns: NounConfig, *, device: str, dtype: str) -> VlmList:

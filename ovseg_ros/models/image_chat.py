@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,16 @@ class ImageChat:
 
     @torch.inference_mode()
     def ask(self, image: np.ndarray, question: str) -> str:
-        """Return the model's answer to a question about an image, RGB (H, W, 3) uint8."""
+        """Return the model's answer to a question about an image, RGB (H, W, 3) uint8.
+
+        Models that can think first are asked not to; thoughts are no part of the answer.
+        """
         turn = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": question}]}
-        prompt = self.processor.apply_chat_template([turn], add_generation_prompt=True)
+        prompt = self.processor.apply_chat_template(
+            [turn],
+            add_generation_prompt=True,
+            enable_thinking=False,  # templates that know no thinking ignore it
+        )
         picture = Image.fromarray(np.ascontiguousarray(image))
         inputs = self.processor(images=[picture], text=[prompt], return_tensors="pt")
         inputs = inputs.to(self.model.device, self.model.dtype)  # integers stay integers
@@ -44,7 +52,8 @@ class ImageChat:
             max_new_tokens=self._max_tokens,
         )
         answer = tokens[0, inputs["input_ids"].shape[1] :]
-        return str(self.processor.tokenizer.decode(answer, skip_special_tokens=True)).strip()
+        said = str(self.processor.tokenizer.decode(answer, skip_special_tokens=True))
+        return re.sub(r"(?s)^.*</think>", "", said).strip()
 
 
 def load_image_chat(weights: str, *, max_tokens: int, device: str, dtype: str) -> ImageChat:

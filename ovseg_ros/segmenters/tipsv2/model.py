@@ -32,7 +32,7 @@ def load_tipsv2(weights: str) -> tuple[Any, Any]:
         ValueError: if the weights are NaN, or transformers is too old to know the model.
     """
     try:
-        from transformers import Tipsv2Model
+        from transformers import Tipsv2Model, Tipsv2Tokenizer
     except ImportError:
         import transformers
 
@@ -40,10 +40,8 @@ def load_tipsv2(weights: str) -> tuple[Any, Any]:
             "segmenter.name: tipsv2 needs a transformers that has Tipsv2Model (5.23 does), "
             f"got {transformers.__version__}"
         ) from None
-    from transformers import AutoTokenizer
-
     return load_pretrained(
-        weights, "a TIPSv2", AutoTokenizer, Tipsv2Model, device="cpu", dtype="float32"
+        weights, "a TIPSv2", Tipsv2Tokenizer, Tipsv2Model, device="cpu", dtype="float32"
     )
 
 
@@ -145,7 +143,7 @@ class TextTower:
         return found
 
 
-def _digest(text: nn.Module, tokenizer: Any) -> str:
+def _digest(text: Any, tokenizer: Any) -> str:
     """Return a digest of everything the meaning of text depends on."""
     found = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode())
     found.update(repr(sorted(text.config.to_diff_dict().items())).encode())

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 
 from ovseg_ros.discovery import table as autoseg
-from ovseg_ros.discovery.table import DATASETS, METHODS, Options, configure, open_if_there, table
+from ovseg_ros.discovery.config import PARTS
+from ovseg_ros.discovery.table import (
+    CHAT,
+    DATASETS,
+    METHODS,
+    Options,
+    chat_models,
+    configure,
+    open_if_there,
+    table,
+)
 from ovseg_ros.evaluation.table import Request
 
 CELL = "robot_cell"
@@ -53,7 +63,7 @@ def test_rows_on_public_data_sets(request_: Request):
     assert option("voc20", "SAM + BLIP", "discovery.sam_blip.size", request_) == 384
     sam = option("voc20", "SAM + BLIP", "discovery.sam_blip", request_, sam_weights="sam.pth")
     assert (sam.masks, sam.sam.weights) == ("sam", "sam.pth")
-    chat = option(CELL, "chat model", "discovery", request_, vlm_weights="org/model")
+    chat = configure(CHAT, CELL, Options(), request_, chat="org/model")[0].discovery
     assert (chat.name, chat.vlm.weights) == ("vlm", "org/model")
 
 
@@ -61,8 +71,28 @@ def test_what_stands_in_or_is_missing_is_said(request_: Request):
     assert "mean-shift" in configure("SAM + BLIP", CELL, Options(), request_)[1]
     assert configure("chat model", CELL, Options(), request_) == (
         None,
-        "not measured: no vlm_weights",
+        "not measured: no vlm_weights, and no preset's chat model is here",
     )
+
+
+def test_every_discoverer_has_a_row():
+    used = {method.options.get("discovery.name") for method in METHODS.values() if method.ours}
+    assert used == set(PARTS)
+
+
+def test_chat_models_are_those_that_are_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    assert chat_models() == ()
+    asked = []
+
+    def resolve_folder(name: str) -> str:
+        asked.append(name)
+        if "SmolVLM2" not in name:
+            raise FileNotFoundError(name)
+        return str(tmp_path)
+
+    monkeypatch.setattr("ovseg_ros.models.weights.resolve_folder", resolve_folder)
+    assert chat_models() == ("HuggingFaceTB/SmolVLM2-500M-Video-Instruct",)
+    assert "Qwen/Qwen3.5-0.8B" in asked
 
 
 def test_unknown_rows_are_refused(request_: Request):
@@ -98,7 +128,7 @@ def test_the_robot_cell_may_lie_beside_the_public_data_sets(
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, Any]]:
     """Replace models and data; return what would have been measured."""
     calls: list[tuple[str, Any, Any]] = []
-    scores = {"none": 0.5, "bboost": 0.4, "caption": 0.2, "sam_blip": 0.3}
+    scores = {"none": 0.5, "bboost": 0.4, "caption": 0.2, "sam_blip": 0.3, "vlm": 0.1}
 
     def open_dataset(name: str, **_: Any) -> Any:
         if name not in (CELL, "voc20", "pc459"):
@@ -121,6 +151,15 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, Any]]:
     monkeypatch.setattr("ovseg_ros.pipeline.build_pipeline", build_pipeline)
     monkeypatch.setattr("ovseg_ros.evaluation.evaluate.evaluate", evaluate)
     return calls
+
+
+def test_chat_models_have_a_row_each(measured: list[Any], request_: Request):
+    sets = ("public_preset=simzss", "vlm_weights=[org/small, org/large]", "methods=[chat model]")
+    rows = table(replace(request_, sets=sets)).rows
+    shown = [row["method"] for row in rows if row["data set"] == "VOC" and "mIoU" in row]
+    assert shown == ["chat model: small", "chat model: large"]
+    models = [call[2]["options"].discovery.vlm.weights for call in measured if call[0] == CELL]
+    assert models == ["org/small", "org/large"]
 
 
 def test_the_table(measured: list[Any], request_: Request, tmp_path: Path):

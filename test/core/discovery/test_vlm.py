@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from ovseg_ros.config import from_mapping
 from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.config import DiscoveryConfig, VlmConfig
-from ovseg_ros.discovery.vlm import VlmList, load_vlm, parse_list
+from ovseg_ros.discovery.vlm import VlmList, load_vlm, parse_list, views
 from ovseg_ros.language.nouns import NounConfig
 
 
@@ -73,6 +74,44 @@ def test_names_come_from_the_list(vlm: VlmList, image: np.ndarray, monkeypatch: 
     assert found.clusters is None
     monkeypatch.setattr(vlm.chat, "ask", lambda *_: "")
     assert vlm.discover(image).names == ()
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 3])
+def test_tiles_are_asked_about_as_well(vlm: VlmList, tiles: int, monkeypatch: pytest.MonkeyPatch):
+    picture = np.zeros((60, 90, 3), np.uint8)
+    picture[:] = np.arange(60)[:, None, None]  # rows by red, columns by green
+    picture[..., 1] = np.arange(90)
+    asked: list[np.ndarray] = []
+
+    def ask(image: np.ndarray, question: str) -> str:
+        asked.append(image)
+        return f"mug, {['duck', 'table', 'bottle'][len(asked) % 3]}"
+
+    monkeypatch.setattr(vlm.chat, "ask", ask)
+    config = replace(vlm.config, tiles=tiles)
+    found = VlmList(vlm.chat, vlm.nouns, config).discover(picture)
+    assert len(asked) == len(found.captions) == 1 + (tiles**2 if tiles > 1 else 0)
+    assert asked[0].shape == picture.shape
+    seen = np.zeros((60, 90), int)
+    for part in asked[1:]:
+        rows, columns = part[:, 0, 0], part[0, :, 1]
+        seen[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] += 1
+    if tiles > 1:
+        assert seen.min() == 1
+        assert seen.max() == 4
+        assert set(found.names) == {"mug", "duck", "table", "bottle"}
+        assert {p.score for p in found.proposals} == {1.0}  # one answer is enough
+
+
+def test_tiles_of_a_tiny_image():
+    config = VlmConfig(weights="x", tiles=8)
+    assert all(part.size for part in views(np.zeros((1, 2, 3), np.uint8), config))
+
+
+def test_thoughts_are_no_answer(vlm: VlmList, image: np.ndarray, monkeypatch: pytest.MonkeyPatch):
+    said = "<think>a dog? no.</think>\n\nmug, duck"
+    monkeypatch.setattr(vlm.chat.processor.tokenizer, "decode", lambda *_, **__: said)
+    assert vlm.chat.ask(image, "?") == "mug, duck"
 
 
 def test_wrong_images(vlm: VlmList):
