@@ -48,6 +48,7 @@ def concept_loss(
     seen: Tensor | None = None,
     query_temperature: float = QUERY_TEMPERATURE,
     targets: str = "named",
+    as_released: bool = False,
 ) -> Tensor:
     """Return the object-level cross-modal loss, a scalar; 0 if no caption names a concept.
 
@@ -64,14 +65,19 @@ def concept_loss(
         targets: What an occurrence is to be classified as: ``named``, the concept the caption names
             (the poster's equation), or ``nearest``, the present concept it is most similar to (the
             authors' code).
+        as_released: Do what the authors' code does: targets are the ``nearest``; each process has
+            prototypes of its own occurrences only, zero for a concept that others name, and takes
+            the mean over its own.
     """
+    targets = "nearest" if as_released else targets
     patches, tokens = F.normalize(patches, dim=-1), F.normalize(tokens, dim=-1)
     spelled = torch.einsum("ml,mld->md", occurrences.span, tokens[occurrences.image])  # (M, D)
     sums = tokens.new_zeros(concepts, tokens.shape[-1]).index_add(0, occurrences.label, spelled)
     counts = torch.bincount(occurrences.label, minlength=concepts).to(sums)
-    sums, counts = total(sums), total(counts)
+    counts = total(counts)
+    sums = sums if as_released else total(sums)
     named = counts.sum()
-    if named == 0:
+    if named == 0 or (as_released and not len(occurrences.label)):
         return tokens.sum() * 0.0
     prototypes = F.normalize(sums, dim=-1)  # (K, D), the linear classifier h
     # Queries of an image in N slots: patches are not copied for each of the M occurrences.
@@ -86,6 +92,8 @@ def concept_loss(
     logits = CONCEPT_SCALE * pooled @ prototypes.T  # (M, K)
     logits = logits.masked_fill(counts == 0, -torch.inf)
     target = occurrences.label if targets == "named" else logits.argmax(-1)
+    if as_released:
+        return F.cross_entropy(logits, target)
     # The mean over all processes' occurrences, though each has its own number of them.
     return F.cross_entropy(logits, target, reduction="sum") * world() / named
 

@@ -69,6 +69,9 @@ class PairsRecipe(Config):
         "what a concept is to be classified as: named (the poster), or nearest (the authors' code)",
         choices=("named", "nearest"),
     )
+    as_released: bool = option(
+        False, "concept loss of the authors' code, not of the poster (docs/as_released.md)"
+    )
     lr_per_256: float = option(
         3e-5, "learning rate per 256 pairs of a step over all processes; 0: loop.lr", low=0.0
     )
@@ -132,6 +135,7 @@ def train(config: PairsRecipe) -> None:
                 sizes=[len(concepts)],
                 query_temperature=config.query_temperature,
                 targets=config.targets,
+                as_released=config.as_released,
             )
 
     seconds = optimise(trained, step, config.loop, out, recipe=config)

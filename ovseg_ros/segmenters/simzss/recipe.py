@@ -76,6 +76,9 @@ class SimZSSRecipe(Config):
     query_temperature: float = option(
         0.1, "temperature of the softmax over patches, as published", low=1e-3, high=10.0
     )
+    as_released: bool = option(
+        False, "concept loss of the authors' code, not of the poster (docs/as_released.md)"
+    )
     loop: LoopConfig = LoopConfig(steps=600, batch=128, lr=1.5e-3, muon_lr=0.02, weight_decay=0.2)
 
     def __post_init__(self) -> None:
@@ -281,6 +284,7 @@ def losses(
             weights=config.weights(),
             sizes=[len(bank.names) for bank in reader.banks],
             query_temperature=config.query_temperature,
+            as_released=config.as_released,
         )
 
 

@@ -67,6 +67,7 @@ def objective_losses(
     sizes: Sequence[int],
     query_temperature: float,
     targets: str = "named",
+    as_released: bool = False,
 ) -> dict[str, Tensor]:
     """Return the losses of a batch; ``loss`` is what is minimised.
 
@@ -81,6 +82,7 @@ def objective_losses(
         sizes: For every bank the number of its concepts.
         query_temperature: See :func:`concept_loss`.
         targets: See :func:`concept_loss`.
+        as_released: See :func:`concept_loss`.
     """
     pooled, tokens = model.encode_text(ids.to(images.device))
     with torch.autocast(images.device.type, enabled=False):  # small products, kept exact
@@ -95,6 +97,7 @@ def objective_losses(
                     seen=seen,
                     query_temperature=query_temperature,
                     targets=targets,
+                    as_released=as_released,
                 )
     total = losses["caption"]
     for name, weight in weights.items():

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovseg_ros.segmenters.simzss import losses
 from ovseg_ros.segmenters.simzss.losses import Occurrences, caption_loss, concept_loss
 
 
@@ -101,16 +102,54 @@ def test_the_concept_loss_in_float32_is_within_a_millionth():
 def test_the_authors_code_takes_the_nearest_present_concept_for_the_target():
     patches, tokens, found = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11), CASES[0]
     value = concept_loss(patches, tokens, found, 7, targets="nearest")
-    losses = []
+    values = []
     for labels in itertools.product([0, 1, 2], repeat=4):  # the nearest target costs least
         others = torch.tensor(labels)
         mixed = [
             concept_loss_of(patches, tokens, found, row, int(other))
             for row, other in enumerate(others)
         ]
-        losses.append(sum(mixed) / 4)
-    assert value.item() == pytest.approx(min(losses), abs=1e-9)
+        values.append(sum(mixed) / 4)
+    assert value.item() == pytest.approx(min(values), abs=1e-9)
     assert value < concept_loss(patches, tokens, found, 7)
+
+
+def test_as_released_is_nearest_and_the_paper_is_not():
+    patches, tokens, found = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11), CASES[0]
+    paper, nearest = (
+        concept_loss(patches, tokens, found, 7, targets=targets) for targets in ("named", "nearest")
+    )
+    released = concept_loss(patches, tokens, found, 7, as_released=True)
+    assert released.item() == pytest.approx(nearest.item(), abs=1e-12)  # one process: only that
+    assert released < paper
+
+
+def test_as_released_a_process_has_its_own_prototypes_and_everybodys_concepts(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Of two processes: what the other one names is present here, with a prototype of zeros."""
+    patches, tokens, found = random(3, 9, 5, seed=10), random(3, 6, 5, seed=11), CASES[0]
+    others = torch.tensor([0, 0, 0, 4, 0, 0, 0], dtype=torch.float64)  # the other names concept 3
+
+    def total(values: Tensor) -> Tensor:
+        assert values.ndim == 1  # counts; prototypes are not shared
+        return values + others
+
+    monkeypatch.setattr(losses, "total", total)
+    value = concept_loss(patches, tokens, found, 7, as_released=True)
+    z_v, z_t = F.normalize(patches, dim=-1), F.normalize(tokens, dim=-1)
+    h = torch.zeros(4, 5, dtype=torch.float64)
+    for image, label, span in zip(found.image, found.label, found.span, strict=True):
+        h[label] += z_t[image][span > 0].sum(0)
+    h = F.normalize(h, dim=-1)  # the row of concept 3 stays zero
+    expected = []
+    for image, label in zip(found.image, found.label, strict=True):
+        weights = (z_v[image] @ h[label] / 0.1).softmax(0)
+        logits = 14.286 * F.normalize(weights @ z_v[image], dim=-1) @ h.T
+        expected.append(-logits.log_softmax(-1).max())
+    assert value.item() == pytest.approx(float(torch.stack(expected).mean()), abs=1e-9)
+    nobody = Occurrences(found.image[:0], found.label[:0], found.span[:0])
+    assert concept_loss(patches, tokens, nobody, 7, as_released=True) == 0
 
 
 def concept_loss_of(
