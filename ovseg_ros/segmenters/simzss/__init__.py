@@ -13,6 +13,7 @@ SYSTEM = System(
         ),
     },
     installs={"simzss": Install("simzss", "robot_cell", "segmenter.simzss.weights")},
+    protocol="protocol:for_dataset",
     table=("CLIP, LiT and SimZSS, trained alike on the robot cell", "table:table"),
     benches={"simzss-train": ("a training step of CLIP, LiT and SimZSS", "bench:bench", "")},
     convert=("the authors' file for ViT-S, -B or -L", "convert:convert_file"),

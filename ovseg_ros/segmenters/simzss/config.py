@@ -31,6 +31,12 @@ class SimZSSConfig(Config):
         low=0,
         high=16384,
     )
+    dense: str = option(
+        "patches",
+        "how similarities become masks: patches (the robot's: whole patches, antialiased, overlaps "
+        "averaged patch by patch) or pixels (published, as mmseg does; slow)",
+        choices=("patches", "pixels"),
+    )
     window: int = option(0, "side of the sliding window; 0 for the whole image", low=0, high=4096)
     stride: int = option(224, "stride of the sliding window", low=1, high=4096)
     background: float = option(

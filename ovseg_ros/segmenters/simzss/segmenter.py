@@ -22,6 +22,7 @@ from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.simzss.config import SimZSSConfig
 from ovseg_ros.segmenters.simzss.model import load_simzss, unit
+from ovseg_ros.segmenters.simzss.sliding import Windows, label_windows, rescale
 from ovseg_ros.types import Segmentation, Vocabulary
 
 
@@ -63,6 +64,8 @@ class SimZSSSegmenter(TextSegmenter):
 
     def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
         """Label every patch, and pixels between patches; see :class:`DenseSegmenter`."""
+        if self._config.dense == "pixels":
+            return self._label_by_pixels(images, vocabulary)
         logits = self.similarity(images, vocabulary.names)
         labels, confidence = label_pixels(
             logits,
@@ -71,6 +74,32 @@ class SimZSSSegmenter(TextSegmenter):
             temperature=self._config.temperature,
             background=self._config.background or None,
         )
+        return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
+
+    @torch.inference_mode()
+    def _label_by_pixels(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        """Label as the published protocol does; see ``sliding.py``."""
+        config, text = self._config, self.class_text(vocabulary.names)
+        short = config.short_side or min(self._model.config.image_hw)
+        side, stride = self._window()
+        found = []
+        for image in images:
+            small = rescale(image, short, config.long_side or 4 * short)
+            pixels = self._model.normalise(self.to_device(small[None]).float() / 255)
+            seen = Windows(
+                pixels, self._patches, patch=self._model.visual.patch, side=side, stride=stride
+            )
+            found.append(
+                label_windows(
+                    seen,
+                    text,
+                    vocabulary.ids,
+                    size_hw=images.shape[1:3],
+                    temperature=config.temperature,
+                    background=config.background or None,
+                )
+            )
+        labels, confidence = (np.stack(parts) for parts in zip(*found, strict=True))
         return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
 
     @torch.inference_mode()
