@@ -16,6 +16,7 @@ from ovseg_ros.commands import (
     bench,
     classification,
     convert,
+    doctor,
     evaluation,
     graph,
     images,
@@ -56,6 +57,7 @@ app.command("render")(render.render)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("presets")(presets.presets)
+app.command("doctor")(doctor.doctor)
 app.command("pull")(presets.pull)
 app.command("convert")(convert.convert)
 

@@ -71,6 +71,10 @@ SHARED = {
         place="ovseg_ros.bench.stages:bench_stages",
     ),
     "discovery": Part(about="one discovery", place="ovseg_ros.discovery.bench:bench_discovery"),
+    "graph": Part(
+        about="the segmentation node fed at 10 and 30 Hz, as isaac_ros_benchmark does",
+        place="ovseg_ros.bench.graph:bench_graph",
+    ),
     "all": Part(about="segment, stages and discovery", place="ovseg_ros.bench.jobs:bench_all"),
 }
 """What fits any preset."""

@@ -26,6 +26,7 @@ def bench(
     ),
     vocabulary_sizes: str = typer.Option("1,10,50,200", help="Numbers of names."),
     json_file: Path | None = typer.Option(None, "--json", help="Write the numbers as JSON."),
+    plot_file: Path | None = typer.Option(None, "--plot", help="graph: a picture of the numbers."),
     device: str = DEVICE,
     sets: list[str] = SET,
 ) -> None:
@@ -60,3 +61,9 @@ def bench(
         typer.echo(line)
     if json_file is not None:
         result.write(json_file)
+    if plot_file is not None:
+        from ovseg_ros.bench.graph import plot
+
+        if name != "graph":
+            raise ValueError(f"--plot: expected the benchmark graph, got {name}")
+        plot(result.data["runs"], plot_file)

@@ -32,7 +32,7 @@ LAYERS = (
     r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning)$)|segmenters$",
     r"pipeline|presets",
     r"training|evaluation|robot_cell|bench|discovery|segmenters",
-    r"nodes|demo|commands|cli",
+    r"nodes|demo|commands|cli|doctor",
 )
 APART = ({"discovery", "segmenters"},)
 """Of one layer, and still neither knows the other (but in tables, benches and recipes)."""

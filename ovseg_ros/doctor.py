@@ -1,0 +1,217 @@
+"""`ovseg doctor`: what is wrong with this machine, and the command that mends it; needs no ROS."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ovseg_ros.config import describe
+from ovseg_ros.models.weights import resolve_weights, split_file
+from ovseg_ros.presets import pipeline_options
+from ovseg_ros.programs import explain
+
+OK, WARN, ERROR = "ok", "warning", "error"
+
+_SHM = Path("/dev/shm")
+_SHM_MIB = 64
+"""Two 1080p pictures in flight for each of four readers."""
+
+_RMEM_KIB = 2048
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        level: ok, warning or error.
+        what: What was found.
+        remedy: The command that mends it; empty where nothing is wrong.
+    """
+
+    level: str
+    what: str
+    remedy: str = ""
+
+
+def examine(preset: str) -> Iterator[Finding]:
+    """Look at everything that needs no ROS, and yield what was found."""
+    yield from python_environment()
+    yield from processors()
+    yield from weights(preset)
+    yield from shared_memory()
+    yield from middleware()
+
+
+def python_environment(required: Iterable[str] | None = None) -> Iterator[Finding]:
+    """Look for Python packages that are missing.
+
+    Args:
+        required: Requirements as in pyproject.toml; by default those of this package.
+    """
+    inside = sys.prefix != sys.base_prefix or "CONDA_PREFIX" in os.environ
+    where = f"{sys.executable}, Python {sys.version.split()[0]}"
+    yield Finding(OK, f"{where}, {'a virtual' if inside else 'the system'} environment")
+    if required is None:
+        try:
+            required = importlib.metadata.requires("ovseg_ros") or ()
+        except importlib.metadata.PackageNotFoundError:
+            required = _MODULES  # built by colcon: no metadata of pip's
+    missing = []
+    for requirement in required:
+        if "extra ==" in requirement:
+            continue
+        name = re.split(r"[\s;\[<>=!~]", requirement, maxsplit=1)[0]
+        module = _MODULES.get(name, name)
+        if importlib.util.find_spec(module) is None:
+            missing.append(name)
+    if missing:
+        yield Finding(
+            ERROR,
+            f"Python packages are missing: {', '.join(missing)}",
+            f"{sys.executable} -m pip install {' '.join(missing)}",
+        )
+    else:
+        yield Finding(OK, "every Python package is there")
+
+
+_MODULES = {
+    "HanTa": "HanTa",
+    "imageio": "imageio",
+    "jinja2": "jinja2",
+    "matplotlib": "matplotlib",
+    "numpy": "numpy",
+    "open_clip_torch": "open_clip",
+    "opencv-python-headless": "cv2",
+    "pillow": "PIL",
+    "pydensecrf2": "pydensecrf",
+    "pyyaml": "yaml",
+    "rich": "rich",
+    "safetensors": "safetensors",
+    "scipy": "scipy",
+    "segment-anything": "segment_anything",
+    "simplejpeg": "simplejpeg",
+    "timm": "timm",
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "tqdm": "tqdm",
+    "transformers": "transformers",
+    "typer": "typer",
+}
+"""What is needed, and the module of each."""
+
+
+def processors() -> Iterator[Finding]:
+    """Look for a GPU, and for a torch that can use it."""
+    try:
+        import torch
+    except ImportError as error:
+        yield Finding(ERROR, explain(error), f"{sys.executable} -m pip install torch torchvision")
+        return
+    if torch.cuda.is_available():
+        names = {torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())}
+        yield Finding(OK, f"torch {torch.__version__} sees {', '.join(sorted(names))}")
+    elif shutil.which("nvidia-smi") or Path("/dev/nvhost-gpu").exists():
+        yield Finding(
+            ERROR,
+            f"there is an NVIDIA GPU, but torch {torch.__version__} cannot use it"
+            + (" (a build without CUDA)" if torch.version.cuda is None else ""),
+            f"nvidia-smi; {sys.executable} -m pip install --force-reinstall torch torchvision",
+        )
+    else:
+        yield Finding(
+            OK, f"no GPU; torch {torch.__version__} on {len(os.sched_getaffinity(0))} cores"
+        )
+
+
+def weights(preset: str) -> Iterator[Finding]:
+    """Look for the weights of a preset, without the network."""
+    try:
+        config = pipeline_options(preset, [])
+    except ValueError as error:
+        yield Finding(ERROR, str(error), "ovseg presets")
+        return
+    for leaf in describe(config, used=True):
+        if leaf.kind != "weights" or not leaf.value:
+            continue
+        try:
+            found = resolve_weights(str(leaf.value))
+        except (ValueError, OSError) as error:
+            yield Finding(ERROR, f"{leaf.name}: {error}", f"ovseg pull {preset}")
+            continue
+        here = Path(found).exists() or _cached(found)
+        if here:
+            yield Finding(OK, f"{leaf.name}: {leaf.value} is here")
+        else:
+            yield Finding(
+                ERROR, f"{leaf.name}: {leaf.value} is not on this machine", f"ovseg pull {preset}"
+            )
+
+
+def _cached(name: str) -> bool:
+    from huggingface_hub import scan_cache_dir
+    from huggingface_hub.errors import CacheNotFound
+
+    file = split_file(name)
+    try:
+        repositories = {repository.repo_id for repository in scan_cache_dir().repos}
+    except CacheNotFound:
+        return False
+    return (file[0] if file else name) in repositories
+
+
+def shared_memory(folder: Path = _SHM) -> Iterator[Finding]:
+    """Look at the memory through which Fast DDS hands pictures over on one machine."""
+    try:
+        usage = shutil.disk_usage(folder)
+    except OSError:
+        yield Finding(WARN, f"{folder} is not there: pictures go through the network stack")
+        return
+    free = usage.free >> 20
+    if free < _SHM_MIB:
+        yield Finding(
+            WARN,
+            f"{folder} has {free} MiB left; large pictures are lost",
+            "fastdds shm clean; in a container: docker run --ipc=host (or --shm-size=1g)",
+        )
+    else:
+        yield Finding(OK, f"{folder} has {free} MiB for pictures")
+
+
+def middleware() -> Iterator[Finding]:
+    """Look at what decides how messages travel."""
+    rmw = os.environ.get("RMW_IMPLEMENTATION", "")
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    yield Finding(OK, f"middleware {rmw or 'rmw_fastrtps_cpp (default)'}, ROS_DOMAIN_ID {domain}")
+    profiles = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    for name in profiles:
+        file = os.environ.get(name)
+        if file and not Path(file).is_file():
+            yield Finding(ERROR, f"{name} names {file}, which is not there", f"unset {name}")
+        elif file:
+            yield Finding(OK, f"{name} is {file}")
+    if not domain.isdecimal() or int(domain) > 232:
+        yield Finding(
+            ERROR, f"ROS_DOMAIN_ID: expected 0..232, got {domain!r}", "unset ROS_DOMAIN_ID"
+        )
+    if os.environ.get("ROS_LOCALHOST_ONLY") == "1":
+        yield Finding(
+            WARN,
+            "ROS_LOCALHOST_ONLY=1: nothing on other machines is heard (deprecated since Iron)",
+            "unset ROS_LOCALHOST_ONLY",
+        )
+    if rmw.startswith("rmw_cyclonedds"):
+        kib = int(Path("/proc/sys/net/core/rmem_max").read_text()) >> 10
+        if kib < _RMEM_KIB:
+            yield Finding(
+                WARN,
+                f"the kernel's receive buffer is {kib} KiB: CycloneDDS loses large pictures",
+                "sudo sysctl -w net.core.rmem_max=2147483647",
+            )
