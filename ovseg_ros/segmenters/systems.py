@@ -17,6 +17,7 @@ SYSTEMS: dict[str, str] = {
     "pnp_ovss": "ovseg_ros.segmenters.pnp_ovss",
     "xdecoder": "ovseg_ros.segmenters.xdecoder",
     "tipsv2": "ovseg_ros.segmenters.tipsv2",
+    "fisa": "ovseg_ros.segmenters.fisa",
 }
 """Package of every system by name."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -36,7 +37,13 @@ class Sizes:
 
 @torch.inference_mode()
 def label_queries(
-    masks: Tensor, probabilities: Tensor, ids: np.ndarray, sizes: Sizes, *, exact: bool = True
+    masks: Tensor,
+    probabilities: Tensor,
+    ids: np.ndarray,
+    sizes: Sizes,
+    *,
+    exact: bool = True,
+    mode: str = "bicubic",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return label masks and confidences.
 
@@ -53,6 +60,8 @@ def label_queries(
         sizes: Where the image is in the masks, and how large the labels are to be.
         exact: Bring every query's mask to image size and then sum (published); else sum at
             stride 4 and bring the winners' scores to image size, which is faster.
+        mode: How every query's mask is brought there: bicubic (X-Decoder) or bilinear
+            (Mask2Former).
 
     Returns:
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
@@ -62,7 +71,7 @@ def label_queries(
     small = masks.sigmoid()
     coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
     winners, won = contenders(coarse, _NEAR if exact else 1.0)  # (B, n)
-    measure = _sum_exactly if exact else _sum_coarsely
+    measure = partial(_sum_exactly, mode=mode) if exact else _sum_coarsely
     step = max(1, CHUNK_PIXELS // (len(masks) * sizes.outer[0] * sizes.outer[1]))
     best = masks.new_full((len(masks), *sizes.outer), -1.0)  # (B, H, W)
     index = torch.zeros_like(best, dtype=torch.int64)
@@ -110,17 +119,19 @@ def _sum_coarsely(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor,
     return both[:, :-1], both[:, -1]
 
 
-def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor, Tensor]:
+def _sum_exactly(
+    masks: Tensor, weights: Tensor, sizes: Sizes, mode: str
+) -> tuple[Tensor, Tensor]:
     """Return scores (B, n, H, W) and their sum over all texts (B, H, W), queries in chunks."""
     shape = (len(masks), weights.shape[2], *sizes.outer)
     scores, total = masks.new_zeros(shape), masks.new_zeros(shape[0], *sizes.outer)
     largest = max(sizes.padded[0] * sizes.padded[1], sizes.outer[0] * sizes.outer[1])
     step = max(1, CHUNK_PIXELS // (largest * len(masks)))
     for start in range(0, masks.shape[1], step):
-        large = resize(masks[:, start : start + step], sizes.padded)
+        large = resize(masks[:, start : start + step], sizes.padded, mode)
         large = large[..., : sizes.inner[0], : sizes.inner[1]]
         if sizes.inner != sizes.outer:
-            large = resize(large, sizes.outer)
+            large = resize(large, sizes.outer, mode)
         large = large.sigmoid()
         scores += torch.einsum("bqn,bqhw->bnhw", weights[:, start : start + step], large)
         total += large.sum(1)

@@ -1,0 +1,15 @@
+"""FISA: a frozen mask generator and a finely adapted CLIP that names masks (arXiv 2409.16278)."""
+
+from ovseg_ros.segmenters.systems import System
+
+SYSTEM = System(
+    config="config:FisaConfig",
+    segmenter="segmenter:FisaSegmenter",
+    recipes={
+        "fisa": ("FISA's adaptation of a CLIP, on panoptic ground truth", "recipe:train"),
+        "fisa_masks": ("a small Mask2Former, FISA's generator", "masks_recipe:train"),
+        "fisa_clip": ("a small CLIP, FISA's classifier, from captions", "clip_recipe:train"),
+    },
+    table=("FISA's ablations: what is added, what is trained", "table:table"),
+    benches={"fisa": ("full-size generator and classifier, and growth with names", "bench:bench", "robot_cell/fisa")},
+)

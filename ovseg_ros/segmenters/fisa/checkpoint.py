@@ -1,0 +1,96 @@
+"""Weights of an adaptation: what was trained, and which models it was trained with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ovseg_ros.config import from_mapping
+from ovseg_ros.models.files import read_object, read_tensors
+from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.segmenters.fisa.clip import Clip, load_clip, renewed
+from ovseg_ros.segmenters.fisa.config import Adaptation
+from ovseg_ros.segmenters.fisa.generator import load_generator
+from ovseg_ros.segmenters.fisa.model import Classifier, Fisa
+from ovseg_ros.segmenters.fisa.pyramid import fuse, share
+
+BASELINE = Adaptation(seve=False, query="none", adapter=0)
+"""Nothing is added: a frozen generator and a frozen CLIP with mask attention."""
+
+
+def build_fisa(generator: str, clip: str, adaptation: Adaptation) -> tuple[Fisa, Clip]:
+    """Load generator and CLIP, and add an untrained adaptation.
+
+    Raises:
+        FileNotFoundError: if weights are missing.
+        ValueError: if they are damaged.
+    """
+    masks, names = load_generator(generator), load_clip(clip)
+    if "generator" not in adaptation.tuned and "clip" not in adaptation.tuned:
+        share(masks, names.model)
+    fuse(masks)
+    fuse(names.model)
+    model = Fisa(masks, Classifier(names.model, adaptation, names.width))
+    return model.eval(), names
+
+
+def load_fisa(weights: str, generator: str, clip: str) -> tuple[Fisa, Clip]:
+    """Load generator, CLIP and an adaptation that :func:`save_fisa` wrote.
+
+    Args:
+        weights: The adaptation's folder; empty: the baseline.
+        generator: The mask generator.
+        clip: The mask classifier.
+
+    Raises:
+        FileNotFoundError: if weights are missing.
+        ValueError: if they are damaged, or belong to models of other shapes.
+    """
+    if not weights:
+        return build_fisa(generator, clip, BASELINE)
+    folder = Path(resolve_weights(weights))
+    config = read_object(folder / "config.json")
+    if "adaptation" not in config:
+        raise ValueError(f"weights: {folder / 'config.json'}: expected those of `ovseg train fisa`")
+    try:
+        adaptation = from_mapping(Adaptation, config["adaptation"])
+    except ValueError as error:
+        raise ValueError(f"weights: {folder / 'config.json'}: {error}") from None
+    tensors = read_tensors(folder / "model.safetensors")
+    model, names = build_fisa(generator, clip, adaptation)
+    wanted = model.trained()
+    wrong = sorted(
+        {*wanted} ^ {*tensors}
+        | {k for k in wanted.keys() & tensors.keys() if wanted[k].shape != tensors[k].shape}
+    )
+    if wrong:
+        made_with = f"{config.get('generator')} and {config.get('clip')}"
+        raise ValueError(
+            f"weights: {folder} was trained with {made_with}, and does not fit {generator} and "
+            f"{clip}: {len(wrong)} tensors, such as {', '.join(wrong[:3])}"
+        )
+    for name, parameter in wanted.items():
+        parameter.data.copy_(tensors[name])
+    if "text" in adaptation.tuned:
+        names = renewed(names)
+    return model, names
+
+
+def save_fisa(model: Fisa, out: Path, *, generator: str, clip: str) -> None:
+    """Write ``config.json`` and what was trained, in float16."""
+    out.mkdir(parents=True, exist_ok=True)
+    config: dict[str, Any] = {
+        "adaptation": asdict(model.classifier.config),
+        "generator": generator,
+        "clip": clip,
+    }
+    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    tensors: dict[str, Tensor] = {
+        name: value.detach().half().cpu().contiguous() for name, value in model.trained().items()
+    }
+    save_file(tensors, out / "model.safetensors")

@@ -1,0 +1,107 @@
+"""The robot cell's pyramid under both halves of a small FISA: it runs once for an image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ovseg_ros.segmenters.xdecoder.architecture import IMAGENET_MEAN, IMAGENET_STD
+from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
+
+LEVEL = 1
+"""Of the maps: the one of the pyramid's patches, stride 8."""
+
+
+class PyramidMaps(nn.Module):
+    """A frozen pyramid that remembers the maps of the last image.
+
+    The generator and the classifier ask for the same image one after the other; :func:`share` lets
+    both ask the same pyramid.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        """Build with random weights from the arguments of a ``PyramidTower``."""
+        super().__init__()
+        self.backbone = PyramidBackbone(shape).requires_grad_(False).eval()
+        self.channels = self.backbone.channels
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
+        self._last: tuple[Tensor, list[Tensor]] | None = None
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Return maps of strides 4 to 32, each (B, C, h, w), of images (B, 3, H, W) in 0..255.
+
+        H and W are multiples of 32.
+        """
+        last = self._last
+        if last is not None and last[0] is images:
+            return last[1]
+        kind = self.backbone.gain.dtype
+        found: list[Tensor] = self.backbone(((images - self.mean) / self.std).to(kind))
+        self._last = None if torch.is_grad_enabled() else (images, found)
+        return found
+
+    def train(self, mode: bool = True) -> PyramidMaps:
+        """Stay as it is: a frozen pyramid keeps its statistics."""
+        return self
+
+    def load_tower(self, weights: dict[str, Tensor]) -> None:
+        """Take the weights of a trained ``PyramidTower``."""
+        self.backbone.tower.load_state_dict(weights)
+
+
+class PyramidPatches(nn.Module):
+    """Stands for CLIP's first convolution: patches of the pyramid's map instead of pixels."""
+
+    def __init__(self, shape: dict[str, Any], width: int, side: int) -> None:
+        """Build with random weights.
+
+        Args:
+            shape: Arguments of a ``PyramidTower``.
+            width: Width of CLIP's tokens.
+            side: Side of a patch in places of the map, each of 8 pixels.
+        """
+        super().__init__()
+        self.pyramid = PyramidMaps(shape)
+        self.side = side
+        self.project = nn.Conv2d(self.pyramid.channels[LEVEL], width, side, stride=side)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return patches (B, C, h, w) of images (B, 3, H, W) in 0..255."""
+        return self.read(self.pyramid(images)[LEVEL])
+
+    def read(self, maps: Tensor) -> Tensor:
+        """Return patches (B, C, h, w) of the pyramid's maps (B, D, H / 8, W / 8)."""
+        patches: Tensor = self.project(maps)
+        return patches
+
+
+def share(first: nn.Module, second: nn.Module) -> bool:
+    """Let two models ask one pyramid, if both have the same; return whether they do."""
+    places = [
+        (part, name, child)
+        for model in (first, second)
+        for part in model.modules()
+        for name, child in part.named_children()
+        if isinstance(child, PyramidMaps)
+    ]
+    if len(places) != 2:
+        return False
+    (_, _, one), (owner, name, other) = places
+    mine, theirs = one.state_dict(), other.state_dict()
+    if mine.keys() != theirs.keys() or any(not mine[k].equal(theirs[k]) for k in mine):
+        return False
+    setattr(owner, name, one)
+    return True
+
+
+def fuse(model: nn.Module) -> None:
+    """Fold the batch normalisation of a model's pyramids; for inference."""
+    for part in model.modules():
+        if isinstance(part, PyramidMaps):
+            part.backbone.tower.fuse()
