@@ -6,7 +6,7 @@ import contextlib
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,13 @@ Step = Callable[[int, torch.Generator], dict[str, Tensor]]
 
 
 def optimise(
-    model: nn.Module, step: Step, config: LoopConfig, out: Path, *, recipe: Config | None = None
+    model: nn.Module,
+    step: Step,
+    config: LoopConfig,
+    out: Path,
+    *,
+    recipe: Config | None = None,
+    rates: Mapping[str, float] | None = None,
 ) -> float:
     """Minimise; return the seconds it took, over all resumed runs.
 
@@ -73,13 +79,15 @@ def optimise(
         config: Optimisation options.
         out: Directory of ``checkpoint.pt``, ``log.csv`` and ``curves.png``.
         recipe: All options of the recipe; a run goes on with the same ones only.
+        rates: Learning rates of AdamW relative to the others', by beginning of the parameter's
+            name.
 
     Raises:
         ValueError: if ``out`` holds a run with other options or a damaged checkpoint, or a loss is
             not finite.
     """
     out.mkdir(parents=True, exist_ok=True)
-    optimizers = _optimizers(model, config)
+    optimizers = _optimizers(model, config, rates or {})
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
     options = _fixed(recipe, config)
     if checkpoint.is_file():
@@ -167,7 +175,9 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimizer]:
+def _optimizers(
+    model: nn.Module, config: LoopConfig, rates: Mapping[str, float]
+) -> list[torch.optim.Optimizer]:
     """Return AdamW, and Muon for the matrices inside blocks if it is asked for.
 
     Muon orthogonalises the updates of matrices; it learns a ViT from few images in about half the
@@ -176,13 +186,20 @@ def _optimizers(model: nn.Module, config: LoopConfig) -> list[torch.optim.Optimi
     trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     inner = [p for name, p in trained if config.muon_lr and p.ndim == 2 and "blocks" in name]
     chosen = {id(p) for p in inner}
-    outer = [p for _, p in trained if id(p) not in chosen]
-    decay = {"weight_decay": config.weight_decay, "peak": config.lr}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {(1.0, True): [], (1.0, False): []}
+    for name, p in trained:
+        if id(p) not in chosen:
+            rate = next((r for start, r in rates.items() if name.startswith(start)), 1.0)
+            groups.setdefault((rate, p.ndim > 1), []).append(p)
     optimizers: list[torch.optim.Optimizer] = [
         torch.optim.AdamW(
             [
-                {"params": [p for p in outer if p.ndim > 1], **decay},
-                {"params": [p for p in outer if p.ndim <= 1], **decay, "weight_decay": 0.0},
+                {
+                    "params": own,
+                    "peak": rate * config.lr,
+                    "weight_decay": config.weight_decay if matrices else 0.0,
+                }
+                for (rate, matrices), own in groups.items()
             ],
             lr=config.lr,
             betas=(0.9, config.beta2),

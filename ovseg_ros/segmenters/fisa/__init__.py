@@ -7,6 +7,7 @@ SYSTEM = System(
     segmenter="segmenter:FisaSegmenter",
     recipes={
         "fisa": ("FISA's adaptation of a CLIP, on panoptic ground truth", "recipe:train"),
+        "fisa_coco": ("the same on COCO panoptic, as published", "recipe:train_coco"),
         "fisa_masks": ("a small Mask2Former, FISA's generator", "masks_recipe:train"),
         "fisa_clip": ("a small CLIP, FISA's classifier, from captions", "clip_recipe:train"),
     },

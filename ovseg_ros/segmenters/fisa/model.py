@@ -20,7 +20,7 @@ TEMPERATURE = 0.01
 
 
 class Classifier(nn.Module):
-    """Names masks: one token for each of them goes through CLIP beside the image's own tokens.
+    """Describes masks: one token for each of them goes through CLIP beside the image's own tokens.
 
     The image's tokens never look at mask tokens, so the image goes through CLIP once, and all masks
     share its keys and values in one attention per layer.
@@ -53,20 +53,26 @@ class Classifier(nn.Module):
         self.adapter = DistributionAdapter(adaptation.adapter)
 
     def forward(self, images: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Name masks.
+        """Describe masks.
 
         Args:
             images: What CLIP reads, (B, 3, H, W), normalised.
             masks: Mask logits of M proposals, (B, M, h, w), on the same canvas.
-            text: Unit class text, (K, D).
+            text: Unit class text of the vocabulary, [TGT] in the paper, (K, D).
 
         Returns:
-            Logits (B, M, K), cosine / 0.01, and adapted masks (B, M, h, w).
+            Unit vectors of the masks in the space of the text, (B, M, D) float32, and adapted masks
+            (B, M, h, w).
         """
+        tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
+        return self.describe(tower.patches(images), masks, text)
+
+    def describe(self, patches: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Describe masks on CLIP's patches (B, C, h, w); else as :meth:`forward`."""
         masks = self.adapter(masks)
         tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
-        image, grid = tower.embed(images)  # (B, 1 + N, C)
-        visible = visible_tokens(masks, grid)  # (B, M, 1 + N)
+        image = tower.embed(patches)  # (B, 1 + N, C)
+        visible = visible_tokens(masks, (patches.shape[2], patches.shape[3]))  # (B, M, 1 + N)
         tokens = image[:, :1].expand(-1, masks.shape[1], -1)  # (B, M, C)
         read = [part.read(text.to(image.dtype)) for part in self.seve]
         for number, block in enumerate(tower.blocks):
@@ -75,8 +81,7 @@ class Classifier(nn.Module):
                 part = number % len(read)  # shared: always the first
                 semantic = (self.seve[part], *read[part])
             image, tokens = self._layer(number, block, image, tokens, visible, semantic)
-        named = F.normalize(tower.finish(tokens).float(), dim=-1)
-        return named @ text.float().T / TEMPERATURE, masks
+        return F.normalize(tower.finish(tokens).float(), dim=-1), masks
 
     def _layer(
         self,
@@ -117,9 +122,13 @@ class Classifier(nn.Module):
                 yield name, parameter
 
     def freeze(self) -> None:
-        """Let the added parameters, and CLIP's own as far as they are tuned, learn."""
+        """Let the added parameters, and CLIP's own as far as they are tuned, learn.
+
+        The projection of patches is never tuned: it is where fine-tuned transformers get unstable.
+        """
         self.clip.requires_grad_(False)
         self.clip.visual.requires_grad_("clip" in self.config.tuned)  # type: ignore[operator,union-attr]
+        show_tower(self.clip.visual).embedding.requires_grad_(False)  # type: ignore[arg-type]
         text = "text" in self.config.tuned
         for name, parameter in self.clip.named_parameters():
             if not name.startswith("visual.") and not name.startswith("logit_"):
@@ -144,6 +153,11 @@ class Fisa(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that are trained, by name: what a checkpoint holds."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+
+def match(vectors: Tensor, text: Tensor) -> Tensor:
+    """Return logits (B, M, K), cosine / 0.01, of unit vectors (B, M, D) and unit text (K, D)."""
+    return vectors.float() @ text.float().T / TEMPERATURE
 
 
 def _copy(weight: Tensor, bias: Tensor | None) -> nn.Linear:

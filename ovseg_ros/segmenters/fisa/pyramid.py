@@ -50,6 +50,10 @@ class PyramidMaps(nn.Module):
         """Stay as it is: a frozen pyramid keeps its statistics."""
         return self
 
+    def forget(self) -> None:
+        """Let the last image go."""
+        self._last = None
+
     def load_tower(self, weights: dict[str, Tensor]) -> None:
         """Take the weights of a trained ``PyramidTower``."""
         self.backbone.tower.load_state_dict(weights)

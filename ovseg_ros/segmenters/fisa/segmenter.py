@@ -17,7 +17,7 @@ from ovseg_ros.segmenters.fisa.checkpoint import load_fisa
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.config import FisaConfig
 from ovseg_ros.segmenters.fisa.generator import STRIDE
-from ovseg_ros.segmenters.fisa.model import Fisa
+from ovseg_ros.segmenters.fisa.model import Fisa, match
 from ovseg_ros.segmenters.fisa.panoptic import Rules, list_segments, merge_proposals
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.inference import Sizes, label_queries
@@ -102,11 +102,12 @@ class FisaSegmenter(TextSegmenter):
             of the names (B, Q, K) or, with ``other``, (B, Q, K + 1), both float32, and the sizes.
         """
         canvas, sizes = self.canvas(images)
-        text = self.class_text((*names, OTHER) if self._config.other else tuple(names))
+        text = self.class_text((*names, OTHER))
         with stage("generator"):
             masks = self.model.generator(canvas)
         with stage("classifier"):
-            logits, _ = self.model.classifier(self._seen(canvas), masks, text)
+            vectors, _ = self.model.classifier(self._seen(canvas), masks, text[:-1])
+            logits = match(vectors, text if self._config.other else text[:-1])
         return masks.float(), logits.softmax(-1), sizes
 
     def canvas(self, images: np.ndarray) -> tuple[Tensor, Sizes]:

@@ -49,13 +49,19 @@ class Tower(Protocol):
     Attributes:
         blocks: Its layers.
         width: Width C of its tokens.
+        embedding: What makes patches of pixels.
     """
 
     blocks: list[Block]
     width: int
+    embedding: nn.Module
 
-    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return tokens (B, 1 + N, C), the class token first, and the grid (rows, columns)."""
+    def patches(self, images: Tensor) -> Tensor:
+        """Return patches (B, C, h, w) of normalised images (B, 3, H, W)."""
+        ...
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Return tokens (B, 1 + h * w, C), the class token first, of patches (B, C, h, w)."""
         ...
 
     def finish(self, x: Tensor) -> Tensor:
@@ -106,17 +112,22 @@ class OpenClipTower:
         self.visual = visual
         self.blocks: list[Block] = [_OpenClipBlock(b) for b in visual.transformer.resblocks]
         self.width: int = visual.transformer.width
+        self.embedding: nn.Module = visual.conv1
 
-    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return tokens and grid; see :class:`Tower`."""
-        visual = self.visual
-        patches = visual.conv1(images)  # (B, C, h, w)
-        grid = (patches.shape[2], patches.shape[3])
-        first = visual.class_embedding.to(patches.dtype).expand(len(images), 1, -1)
+    def patches(self, images: Tensor) -> Tensor:
+        """Return patches; see :class:`Tower`."""
+        found: Tensor = self.visual.conv1(images)
+        return found
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Return tokens; see :class:`Tower`."""
+        visual, grid = self.visual, (patches.shape[2], patches.shape[3])
+        first = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         tokens = torch.cat([first, patches.flatten(2).transpose(1, 2)], 1)
         table = visual.positional_embedding
         positions = resize_positions(table, tuple(visual.grid_size), grid)
-        return visual.ln_pre(tokens + positions.to(tokens.dtype)), grid
+        found: Tensor = visual.ln_pre(tokens + positions.to(tokens.dtype))
+        return found
 
     def finish(self, x: Tensor) -> Tensor:
         """Return tokens in the space of the text; see :class:`Tower`."""
@@ -175,16 +186,21 @@ class EvaTower:
         self.visual, self.trunk = visual, trunk
         self.blocks: list[Block] = [_EvaBlock(block) for block in trunk.blocks]
         self.width: int = trunk.embed_dim
+        self.embedding: nn.Module = trunk.patch_embed.proj
 
-    def embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Return tokens and grid; see :class:`Tower`."""
-        trunk = self.trunk
-        patches = trunk.patch_embed.proj(images)
-        grid = (patches.shape[2], patches.shape[3])
+    def patches(self, images: Tensor) -> Tensor:
+        """Return patches; see :class:`Tower`."""
+        found: Tensor = self.trunk.patch_embed.proj(images)
+        return found
+
+    def embed(self, patches: Tensor) -> Tensor:
+        """Return tokens; see :class:`Tower`."""
+        trunk, grid = self.trunk, (patches.shape[2], patches.shape[3])
         tokens = trunk.patch_embed.norm(patches.flatten(2).transpose(1, 2))
-        tokens = torch.cat([trunk.cls_token.expand(len(images), -1, -1), tokens], 1)
+        tokens = torch.cat([trunk.cls_token.expand(len(patches), -1, -1), tokens], 1)
         positions = resize_positions(trunk.pos_embed[0], trunk.patch_embed.grid_size, grid)
-        return trunk.norm_pre(tokens + positions), grid
+        found: Tensor = trunk.norm_pre(tokens + positions)
+        return found
 
     def finish(self, x: Tensor) -> Tensor:
         """Return tokens in the space of the text; see :class:`Tower`."""
