@@ -43,13 +43,20 @@ def pull(
     if "/" in preset and not Path(preset).exists() and not preset.endswith((".yaml", ".yml")):
         typer.echo(f"{preset} is in {download(preset)}")
         return
+    absent: FileNotFoundError | None = None
     for key, weights in weights_of(pipeline_options(preset, sets)):
-        found = resolve_weights(weights)
+        try:
+            found = resolve_weights(weights)
+        except FileNotFoundError as error:  # what nobody can download must not keep the rest away
+            absent = absent or error
+            continue
         if Path(found).exists():
             typer.echo(f"{key}: {weights} is here")
             continue
         typer.echo(f"{key}: {weights} ...")
         typer.echo(f"{key}: {weights} is in {download(found)}")
+    if absent is not None:
+        raise absent
 
 
 def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:

@@ -14,12 +14,12 @@ def resolve_weights(name: str) -> str:
 
     Args:
         name: An existing folder or file; ``robot_cell/<model>`` for the package's own weights;
-            ``converted/<model>`` for what ``ovseg convert`` made; else a public name, which is
-            returned as it is.
+            ``converted/<model>`` for what ``ovseg convert`` made, ``trained/<model>`` for what a
+            recipe made that nobody publishes; else a public name, which is returned as it is.
 
     Raises:
         ValueError: if the name is empty.
-        FileNotFoundError: if the weights of a ``robot_cell/`` or ``converted/`` name are not there.
+        FileNotFoundError: if the weights of such a name of ours are not there.
     """
     if not name.strip():
         raise ValueError("weights: expected a folder or a name, got an empty string")
@@ -31,6 +31,14 @@ def resolve_weights(name: str) -> str:
         if not folder.exists():
             raise FileNotFoundError(
                 f"weights: {name!r} is not in {ASSETS}; train it with `ovseg train {model}`"
+            )
+        return str(folder)
+    if name.startswith("trained/"):
+        folder = converted_root() / name.removeprefix("trained/")
+        if not folder.exists():
+            raise FileNotFoundError(
+                f"weights: {folder} is not there; nobody publishes such weights: train them (see "
+                "`ovseg train --help`) and put the result there"
             )
         return str(folder)
     if name.startswith("converted/"):

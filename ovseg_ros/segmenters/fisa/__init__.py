@@ -12,5 +12,11 @@ SYSTEM = System(
         "fisa_clip": ("a small CLIP, FISA's classifier, from captions", "clip_recipe:train"),
     },
     table=("FISA's ablations: what is added, what is trained", "table:table"),
-    benches={"fisa": ("full-size generator and classifier, and growth with names", "bench:bench", "robot_cell/fisa")},
+    benches={
+        "fisa": (
+            "full-size generator and classifier, and growth with names",
+            "bench:bench",
+            "robot_cell/fisa",
+        )
+    },
 )

@@ -1,5 +1,4 @@
-"""Mask classifiers: open_clip's models by folder or public name, and the small CLIP of the recipe.
-"""
+"""Mask classifiers: open_clip's models by folder or public name, and the small CLIP of the recipe."""
 
 from __future__ import annotations
 
@@ -205,5 +204,3 @@ def _digest(model: nn.Module, tokenizer: Any) -> str:
     written = getattr(tokenizer, "_fast", None)
     found.update(b"clip" if written is None else written.to_str().encode())
     return found.hexdigest()
-
-

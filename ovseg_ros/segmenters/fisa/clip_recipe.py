@@ -44,9 +44,7 @@ class ClipRecipe(Config):
     patch: int = option(2, "side of a patch in places of the pyramid's map", low=1, high=4)
     squares: tuple[int, ...] = option((3, 4, 6, 9), "sides of the squares in patches", low=1)
     views: int = option(6, "squares of each side that are cut out of a frame", low=1)
-    focus: float = option(
-        0.8, "share of the squares that look at an instance", low=0.0, high=1.0
-    )
+    focus: float = option(0.8, "share of the squares that look at an instance", low=0.0, high=1.0)
     visible: float = option(
         0.03, "share of a square from which captions name a thing", low=0.0, high=1.0
     )

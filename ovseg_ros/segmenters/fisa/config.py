@@ -62,9 +62,7 @@ class FisaConfig(Config):
         360, "short side the image is resized to for the generator (published: 800)",
         low=32, high=4096,
     )  # fmt: skip
-    long_side: int = option(
-        1333, "long side at most (published: 1333)", low=32, high=8192
-    )
+    long_side: int = option(1333, "long side at most (published: 1333)", low=32, high=8192)
     clip_side: int = option(
         0, "side of the square CLIP sees (published: 896); 0: what the generator sees",
         low=0, high=4096,

@@ -83,9 +83,7 @@ class MaskGenerator(nn.Module):
         small = F.interpolate(pixels, size=inner, mode="bilinear", antialias=True)
         small = F.pad(small, (0, self.square - inner[1], 0, self.square - inner[0]))
         masks: Tensor = self.model(small).masks_queries_logits
-        rows, columns = (
-            max(1, round(side * masks.shape[2] / self.square)) for side in inner
-        )
+        rows, columns = (max(1, round(side * masks.shape[2] / self.square)) for side in inner)
         return masks[..., :rows, :columns]
 
 

@@ -1,5 +1,4 @@
-"""FISA's mask classifier: CLIP with mask tokens that read text, then the image (arXiv 2409.16278).
-"""
+"""FISA's mask classifier: CLIP with mask tokens that read text, then the image (arXiv 2409.16278)."""
 
 from __future__ import annotations
 

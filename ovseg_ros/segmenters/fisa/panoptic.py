@@ -68,9 +68,7 @@ def merge_proposals(
     found: list[tuple[int, float]] = []
     stuff: dict[int, int] = {}
     pixels: list[int] = []
-    rows = zip(
-        *(x.tolist() for x in (names, best, owned, areas, things[names])), strict=True
-    )
+    rows = zip(*(x.tolist() for x in (names, best, owned, areas, things[names])), strict=True)
     for row, (name, score, own, area, thing) in enumerate(rows):
         if own == 0 or own < rules.overlap * area:
             continue

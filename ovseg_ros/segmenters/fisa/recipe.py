@@ -46,7 +46,9 @@ class FisaRecipe(Config):
         (256, 320), "height and width of the views, multiples of 32 (published: 1024)", low=32
     )
     scale: tuple[float, ...] = option(
-        (0.7, 2.0), "range of the jitter, 1 where the image just fits (published: 0.1 to 2)", low=0.05
+        (0.7, 2.0),
+        "range of the jitter, 1 where the image just fits (published: 0.1 to 2)",
+        low=0.05,
     )
     clip_side: int = option(0, "side of CLIP's square (published: 896); 0: the view", low=0)
     synonyms: float = option(

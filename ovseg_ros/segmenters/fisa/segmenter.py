@@ -70,10 +70,28 @@ class FisaSegmenter(TextSegmenter):
         The order of the names changes nothing: they are sorted before they meet the image.
         """
         order = np.argsort(np.array(vocabulary.names))
-        names = [vocabulary.names[i] for i in order]
+        proposals = self.propose(images, [vocabulary.names[i] for i in order])
+        return self.merge(*proposals, vocabulary, order)
+
+    def merge(
+        self,
+        masks: Tensor,
+        probabilities: Tensor,
+        sizes: Sizes,
+        vocabulary: Vocabulary,
+        order: np.ndarray,
+    ) -> Segmentation:
+        """Return what :meth:`propose` found as labels and segments.
+
+        Args:
+            masks: Mask logits, (B, Q, h, w).
+            probabilities: Of the names, (B, Q, K).
+            sizes: Where the images are in the masks.
+            vocabulary: The names.
+            order: Which of them the K columns are, (K,).
+        """
         ids = vocabulary.ids[order]
         things = [vocabulary.categories[i].is_thing for i in order]
-        masks, probabilities, sizes = self.propose(images, names)
         with stage("merge"):
             found = self._segments(masks, probabilities, ids, things, sizes)
         if self._config.labels == "panoptic":
@@ -106,7 +124,7 @@ class FisaSegmenter(TextSegmenter):
         with stage("generator"):
             masks = self.model.generator(canvas)
         with stage("classifier"):
-            vectors, _ = self.model.classifier(self._seen(canvas), masks, text[:-1])
+            vectors, _ = self.model.classifier(self.seen(canvas), masks, text[:-1])
             logits = match(vectors, text if self._config.other else text[:-1])
         return masks.float(), logits.softmax(-1), sizes
 
@@ -121,8 +139,8 @@ class FisaSegmenter(TextSegmenter):
         padded = (canvas.shape[2], canvas.shape[3])
         return canvas, Sizes(padded=padded, inner=inner, outer=images.shape[1:3])  # type: ignore[arg-type]
 
-    def _seen(self, canvas: Tensor) -> Tensor:
-        """Return what CLIP reads of a canvas."""
+    def seen(self, canvas: Tensor) -> Tensor:
+        """Return what CLIP reads of a canvas (B, 3, H, W), normalised."""
         side = self._config.clip_side
         if side:
             side = max(1, side // self.clip.side) * self.clip.side

@@ -165,8 +165,6 @@ class Decoder(nn.Module):
         return outside.repeat_interleave(self.heads, dim=0)
 
 
-def resize(
-    maps: Tensor, size_hw: tuple[int, int] | torch.Size, mode: str = "bicubic"
-) -> Tensor:
+def resize(maps: Tensor, size_hw: tuple[int, int] | torch.Size, mode: str = "bicubic") -> Tensor:
     """Return maps (B, C, h, w) resized to ``size_hw``, with antialiasing, float32."""
     return F.interpolate(maps.float(), size=tuple(size_hw), mode=mode, antialias=True)

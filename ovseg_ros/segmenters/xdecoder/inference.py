@@ -119,9 +119,7 @@ def _sum_coarsely(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor,
     return both[:, :-1], both[:, -1]
 
 
-def _sum_exactly(
-    masks: Tensor, weights: Tensor, sizes: Sizes, mode: str
-) -> tuple[Tensor, Tensor]:
+def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes, mode: str) -> tuple[Tensor, Tensor]:
     """Return scores (B, n, H, W) and their sum over all texts (B, H, W), queries in chunks."""
     shape = (len(masks), weights.shape[2], *sizes.outer)
     scores, total = masks.new_zeros(shape), masks.new_zeros(shape[0], *sizes.outer)
