@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -63,7 +65,7 @@ class DistributionAdapter(nn.Module):
         super().__init__()
         widths = [1, *[HIDDEN] * (layers - 1), 1] if layers else []
         steps: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             steps += [nn.Conv2d(before, after, 3, padding=1), nn.GELU()]
         self.layers = nn.Sequential(*steps[:-1])
         if layers:

@@ -1,4 +1,4 @@
-"""Mask classifiers: open_clip's models by folder or public name, and the small CLIP of the recipe."""
+"""Mask classifiers: models of open_clip, and the small CLIP of the recipe."""
 
 from __future__ import annotations
 

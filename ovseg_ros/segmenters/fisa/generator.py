@@ -66,14 +66,29 @@ class MaskGenerator(nn.Module):
         H and W are multiples of 32, and the masks have stride 4 (EoMT: as its square gives).
         """
         kind = next(self.parameters()).dtype
-        if self.raw:
-            found: Tensor = self.model.model(images).masks_queries_logits[-1]
-            return found
-        pixels = (images - self.mean) / self.std
+        pixels = images if self.raw else ((images - self.mean) / self.std).to(kind)
         if self.square:
-            return self._in_square(pixels.to(kind))
-        found = self.model.model(pixels.to(kind)).masks_queries_logits[-1]
-        return found
+            return self._in_square(pixels)
+        module = self.model.model.pixel_level_module
+        maps = module.encoder(pixels).feature_maps
+        # Deformable attention is not finite in half precision: its authors run it in float32 too.
+        with torch.autocast(images.device.type, enabled=False):
+            found = module.decoder([features.float() for features in maps])
+            decoded = self.model.model.transformer_module(
+                multi_scale_features=found.multi_scale_features,
+                mask_features=found.mask_features,
+                output_hidden_states=True,
+            )
+        masks: Tensor = decoded.masks_queries_logits[-1]
+        return masks
+
+    def lower(self, kind: torch.dtype) -> MaskGenerator:
+        """Let the backbone, or all of an EoMT, run in other numbers; return itself."""
+        if self.square:
+            self.model.to(kind)
+        else:
+            self.model.model.pixel_level_module.encoder.to(kind)
+        return self
 
     def _in_square(self, pixels: Tensor) -> Tensor:
         """Fit images into the square that EoMT was trained with, and cut the masks out of it."""

@@ -1,4 +1,4 @@
-"""FISA's mask classifier: CLIP with mask tokens that read text, then the image (arXiv 2409.16278)."""
+"""FISA: CLIP with mask tokens that read text, then the image (arXiv 2409.16278)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Classifier(nn.Module):
 
     def describe(self, patches: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Describe masks on CLIP's patches (B, C, h, w); else as :meth:`forward`."""
-        masks = self.adapter(masks)
+        masks = self.adapter(masks.to(patches.dtype))
         tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
         image = tower.embed(patches)  # (B, 1 + N, C)
         visible = visible_tokens(masks, (patches.shape[2], patches.shape[3]))  # (B, M, 1 + N)

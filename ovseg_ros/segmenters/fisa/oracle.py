@@ -1,4 +1,4 @@
-"""What limits the result: FISA with perfect masks, and with perfect names (the paper's Figure 2)."""
+"""What limits the result: perfect masks, and perfect names (Figure 2 of the paper)."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ def perfect_masks(segmenter: FisaSegmenter, sample: Sample, names: tuple[str, ..
     logits = SURE * (2 * placed - 1)
     with torch.inference_mode():
         text = segmenter.class_text(names)
-        kind = next(segmenter.model.classifier.parameters()).dtype
-        vectors, _ = segmenter.model.classifier(segmenter.seen(canvas), logits.to(kind), text)
+        vectors, _ = segmenter.model.classifier(segmenter.seen(canvas), logits, text)
         return logits, match(vectors, text).softmax(-1), sizes
 
 

@@ -52,7 +52,7 @@ class FisaSegmenter(TextSegmenter):
         size = sum(parameter.numel() for parameter in model.parameters())
         self.cadence = "frame" if size <= _LIGHT else "keyframe"
         self.clip, self.model = clip, model.to(self._device)
-        model.generator.to(self._dtype)
+        model.generator.lower(self._dtype)  # type: ignore[operator]
         clip.model.visual.to(self._dtype)  # type: ignore[operator,union-attr]
         for part in ("seve", "queries", "lora", "adapter"):
             getattr(model.classifier, part).to(self._dtype)
