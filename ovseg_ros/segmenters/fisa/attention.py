@@ -16,8 +16,9 @@ def visible_tokens(masks: Tensor, grid_hw: tuple[int, int]) -> Tensor:
         masks: Mask logits, (B, M, H, W); they cover the same canvas as the patches.
         grid_hw: Rows and columns of the patches, N = rows x columns.
     """
-    highest = F.adaptive_max_pool2d(masks, grid_hw)  # (B, M, h, w)
-    return F.pad((highest >= 0).flatten(2), (1, 0), value=True)
+    rows = masks.flatten(0, 1)[:, None]  # (B * M, 1, H, W): there may be no proposals
+    inside = (F.adaptive_max_pool2d(rows, grid_hw) >= 0).flatten(1)  # (B * M, N)
+    return F.pad(inside, (1, 0), value=True).unflatten(0, masks.shape[:2])
 
 
 def attend(

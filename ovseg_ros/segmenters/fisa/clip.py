@@ -16,13 +16,12 @@ from ovseg_ros.models.files import (
     check_finite,
     first_damaged,
     first_line,
-    load_state,
     read_object,
     read_tensors,
 )
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.weights import resolve_folder
-from ovseg_ros.segmenters.fisa.pyramid import PyramidPatches
+from ovseg_ros.segmenters.fisa.pyramid import PyramidPatches, load_own_state, own_state
 
 FILE = "open_clip_config.json"
 """Where open_clip keeps a model's shapes; ours have the arguments of the pyramid there too."""
@@ -166,11 +165,7 @@ def save_small(model: nn.Module, config: dict[str, Any], tokenizer: Tokenizer, o
 
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE).write_text(json.dumps(config, indent=2) + "\n")
-    weights = {
-        key: (value.half() if value.is_floating_point() else value).cpu().contiguous()
-        for key, value in model.state_dict().items()
-    }
-    save_file(weights, out / "model.safetensors")
+    save_file(own_state(model), out / "model.safetensors")
     tokenizer.save(out)
 
 
@@ -184,7 +179,7 @@ def _load_small(folder: Path, config: dict[str, Any]) -> Clip:
             f"clip: {folder / FILE}: expected a CLIP's shapes: {first_line(error)}"
         ) from None
     path = folder / "model.safetensors"
-    load_state(model, read_tensors(path, option="clip"), path)
+    load_own_state(model, read_tensors(path, option="clip"), path)
     return make_clip(
         model,
         load_tokenizer(folder),

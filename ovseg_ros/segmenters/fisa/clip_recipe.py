@@ -34,8 +34,8 @@ class ClipRecipe(Config):
 
     data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss",
-        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS with a pyramid",
         kind="weights",
     )
     out: str = option("out/fisa_clip", "directory of the result", kind="place")

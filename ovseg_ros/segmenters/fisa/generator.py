@@ -14,12 +14,11 @@ from ovseg_ros.models.files import (
     check_finite,
     first_damaged,
     first_line,
-    load_state,
     read_object,
     read_tensors,
 )
 from ovseg_ros.models.weights import resolve_folder
-from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
+from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps, load_own_state, own_state
 
 STRIDE = 32
 """Sides of what a generator sees are multiples of this."""
@@ -115,7 +114,7 @@ def load_generator(name: str) -> MaskGenerator:
         shape = read_object(folder / _FILE, option="generator")
         generator = MaskGenerator(build_small(config, shape["pyramid"]))
         path = folder / "model.safetensors"
-        load_state(generator.model, read_tensors(path, option="generator"), path)
+        load_own_state(generator.model, read_tensors(path, option="generator"), path)
         return generator.eval()
     if config.get("model_type") not in _KINDS:
         raise FileNotFoundError(
@@ -203,10 +202,4 @@ def save_small(model: Any, pyramid: dict[str, Any], folder: Path) -> None:
     settings.pop("backbone_config", None)
     (folder / "config.json").write_text(json.dumps(settings, indent=2, default=str) + "\n")
     (folder / _FILE).write_text(json.dumps({"pyramid": pyramid}, indent=2) + "\n")
-    weights = {key: _halved(value) for key, value in model.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-
-
-def _halved(value: Tensor) -> Tensor:
-    value = value.detach().cpu()
-    return (value.half() if value.is_floating_point() else value).contiguous()
+    save_file(own_state(model), folder / "model.safetensors")

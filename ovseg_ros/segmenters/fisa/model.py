@@ -80,7 +80,8 @@ class Classifier(nn.Module):
                 part = number % len(read)  # shared: always the first
                 semantic = (self.seve[part], *read[part])
             image, tokens = self._layer(number, block, image, tokens, visible, semantic)
-        return F.normalize(tower.finish(tokens).float(), dim=-1), masks
+        vectors = tower.finish(tokens)
+        return F.normalize(vectors.to(_at_least_single(vectors)), dim=-1), masks
 
     def _layer(
         self,
@@ -156,7 +157,12 @@ class Fisa(nn.Module):
 
 def match(vectors: Tensor, text: Tensor) -> Tensor:
     """Return logits (B, M, K), cosine / 0.01, of unit vectors (B, M, D) and unit text (K, D)."""
-    return vectors.float() @ text.float().T / TEMPERATURE
+    return vectors @ text.to(vectors.dtype).T / TEMPERATURE
+
+
+def _at_least_single(x: Tensor) -> torch.dtype:
+    """Return float32, or float64 for what is float64 already."""
+    return torch.promote_types(x.dtype, torch.float32)
 
 
 def _copy(weight: Tensor, bias: Tensor | None) -> nn.Linear:
