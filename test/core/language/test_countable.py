@@ -12,7 +12,8 @@ from ovseg_ros.robot_cell.objects import CATALOGUE
 
 THINGS = (
     "mug", "mice", "people", "robot arm", "red mug", "wooden table", "teddy bear", "scissors",
-    "tree", "forklift", "traffic cone", "lego brick", "toilet", "wine glass", "cup of coffee", "window",
+    "tree", "forklift", "traffic cone", "lego brick", "toilet", "wine glass", "cup of coffee",
+    "window",
     "chair", "dog", "box", "screwdriver", "donut", "rock", "building",
 )  # fmt: skip
 STUFF_WORDS = (
