@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.language.countable import is_thing
 from ovseg_ros.types import (
     MAX_ID,
     MAX_MONO8_ID,
@@ -356,7 +357,11 @@ class LivingVocabulary:
             return False
         self._meanings[name] = name
         self._known[name] = Category(
-            id=len(self._known) + 1, name=name, first_seen=stamp, last_seen=stamp
+            id=len(self._known) + 1,
+            name=name,
+            first_seen=stamp,
+            last_seen=stamp,
+            is_thing=is_thing(name),
         )
         return True
 

@@ -29,7 +29,7 @@ LAYERS = (
     r"types|config|characters|programs",
     r"codecs|language|models|vocabulary|photographs|drawing|tracking",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
-    r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning)$)|segmenters$",
+    r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle)$)|segmenters$",
     r"pipeline|presets",
     r"training|evaluation|robot_cell|bench|discovery|segmenters",
     r"nodes|demo|commands|cli|doctor",
