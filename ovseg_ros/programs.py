@@ -9,6 +9,8 @@ import importlib
 import re
 import sys
 
+from ovseg_ros.interrupts import leaving_quietly
+
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "HanTa": "HanTa",
@@ -31,11 +33,17 @@ _ROS = re.compile(
 def run(module: str) -> int | None:
     """Run ``module.main()`` and return its exit code; 1 and one line if a package is missing.
 
+    Interrupted while it imports the module, the program ends without a word: with 0 where that is
+    how it always ends (nodes, ``ovseg up``), else with 130 as a command does.
+
     Args:
         module: Full name of a module of this package.
     """
+    endless = ".nodes." in module or sys.argv[1:2] == ["up"]
     try:
-        return importlib.import_module(module).main()
+        with leaving_quietly(0 if endless else 130):
+            main = importlib.import_module(module).main
+        return main()
     except ModuleNotFoundError as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 1

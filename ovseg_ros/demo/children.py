@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from ovseg_ros.interrupts import end_with_parent
+
 _TAIL_LINES = 15
 
 
@@ -47,7 +46,7 @@ class Children:
                 stderr=subprocess.STDOUT,
                 env=self._env,
                 start_new_session=True,
-                preexec_fn=_stop_with_parent if sys.platform == "linux" else None,
+                preexec_fn=end_with_parent(),
             )
 
     def log(self, name: str) -> Path:
@@ -82,9 +81,3 @@ class Children:
         self._running.clear()
         return codes
 
-
-_LIBC = ctypes.CDLL(None)  # loaded before any fork
-
-
-def _stop_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

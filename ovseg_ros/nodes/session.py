@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ovseg_ros.interrupts import handled
 from ovseg_ros.presets import preset_folders
 
 _DOMAINS, _GUARD_PORT = range(1, 101), 27400
@@ -62,27 +63,17 @@ def dds_profile() -> dict[str, str]:
 
 @contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """Let SIGTERM do what Ctrl-C does."""
+    """Let SIGTERM, and SIGHUP of a terminal that is closed, do what Ctrl-C does."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    with _handlers(interrupt):
+    with handled(interrupt):
         yield
 
 
 @contextmanager
 def signals_ignored() -> Iterator[None]:
     """Let nothing come between us and the end of the nodes."""
-    with _handlers(signal.SIG_IGN):
+    with handled(signal.SIG_IGN):
         yield
-
-
-@contextmanager
-def _handlers(handler: Any) -> Iterator[None]:
-    before = {n: signal.signal(n, handler) for n in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)

@@ -17,10 +17,17 @@ from typing import Any
 
 import yaml
 
-from ovseg_ros.nodes.session import dds_profile, signals_interrupt
+from ovseg_ros.config import describe
+from ovseg_ros.interrupts import end_with_parent
+from ovseg_ros.nodes.config import NODES, check_known
+from ovseg_ros.nodes.session import dds_profile, signals_ignored, signals_interrupt
 from ovseg_ros.presets import DEFAULT, find_preset
 
-_STOP_S = 10.0
+_STOP_S = 1.8
+"""Time for nodes to end: Ctrl-C is to be over within two seconds."""
+
+_ROS_PARAMETERS = ("qos_overrides.", "use_sim_time", "start_type_description_service", "extends")
+"""Parameters that every node has beside its own."""
 
 
 def node_commands(
@@ -49,10 +56,13 @@ def node_commands(
         report_path: Where the evaluation node writes its report on shutdown.
 
     Raises:
-        ValueError: if there is no such preset, or an override is not written like that.
+        ValueError: if there is no such preset, or an override is not written like that or would
+            reach no node.
     """
     find_preset(preset)  # a wrong name is an error here, not in a process
-    given = [_override(entry) for entry in overrides]
+    nodes = ["segmentation_node", "discovery_node"]
+    nodes += ["camera_node"] * bool(camera) + ["evaluation_node"] * evaluate
+    given = [_override(entry, nodes) for entry in overrides]
     name = str(preset)
     shared = {
         "preset": str(find_preset(name)) if name.endswith((".yaml", ".yml")) else name,
@@ -70,7 +80,8 @@ def node_commands(
         arguments = ["--ros-args", *more]
         for word in words:
             arguments += ["-p", word]
-        return [sys.executable, "-m", f"ovseg_ros.nodes.{module}", *arguments]
+        # -P: nothing is imported from the folder that we happen to be started in.
+        return [sys.executable, "-P", "-m", f"ovseg_ros.nodes.{module}", *arguments]
 
     commands = {}
     if camera:
@@ -84,11 +95,19 @@ def node_commands(
     return commands
 
 
-def _override(entry: str) -> tuple[str, str, str]:
+def _override(entry: str, nodes: Sequence[str]) -> tuple[str, str, str]:
+    """Return node ("" for all), parameter and value; ROS would drop what no node takes."""
     name, assigned, value = entry.partition(":=")
     node, _, parameter = name.rpartition(":")
     if not assigned or not parameter:
         raise ValueError(f"override: expected name:=value or node:name:=value, got {entry!r}")
+    if node and node not in nodes:
+        raise ValueError(f"override: expected a node of {', '.join(nodes)}, got {entry!r}")
+    takers = [node] if node else nodes
+    own = {leaf.name for taker in takers for leaf in describe(NODES[taker]())}
+    check_known([parameter], own)  # says what is close to a misspelt one
+    if parameter not in own and not parameter.startswith(_ROS_PARAMETERS):
+        raise ValueError(f"override: {' and '.join(takers)} have no parameter {parameter!r}")
     return node, parameter, value
 
 
@@ -100,6 +119,8 @@ def _yaml(value: Any) -> str:
 def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
     """Start processes, give them to the body as ``{name: Popen}``, and stop them cleanly after it.
 
+    Should this process be killed, the kernel (Linux) ends them.
+
     Args:
         commands: What :func:`node_commands` returns.
         options: What :class:`subprocess.Popen` takes.
@@ -110,11 +131,16 @@ def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
         for name, command in commands.items():
             # A session of its own: ctrl-C reaches us alone, and we stop the nodes once.
             processes[name] = subprocess.Popen(
-                command, start_new_session=True, env=environment, **options
+                command,
+                start_new_session=True,
+                preexec_fn=end_with_parent(),
+                env=environment,
+                **options,
             )
         yield processes
     finally:
-        stop(processes.values())
+        with signals_ignored():
+            stop(processes.values())
 
 
 def stop(processes: Iterable[subprocess.Popen[Any]]) -> None:
@@ -126,14 +152,14 @@ def stop(processes: Iterable[subprocess.Popen[Any]]) -> None:
     end = time.monotonic() + _STOP_S
     for process in processes:
         try:
-            process.wait(max(end - time.monotonic(), 0.1))
+            process.wait(max(end - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
 
 
 def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **options: Any) -> int:
-    """Run the graph until ctrl-C, SIGTERM, or the end of one of its nodes (`ovseg up`).
+    """Run the graph until ctrl-C, SIGTERM, SIGHUP, or the end of one of its nodes (`ovseg up`).
 
     Args:
         preset: Name of a preset, or a parameter file.

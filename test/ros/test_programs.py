@@ -109,7 +109,7 @@ def test_commands_are_those_of_the_launch_file():
         image_transport="compressed",
     )
     (command,) = commands.values()
-    assert command[1:4] == ["-m", "ovseg_ros.nodes.ovseg_node", "--ros-args"]
+    assert command[1:5] == ["-P", "-m", "ovseg_ros.nodes.ovseg_node", "--ros-args"]
     for word in (
         "preset:=robot_cell",
         "image:=/front/image",
@@ -184,7 +184,7 @@ def test_all_processes_are_stopped_once(tmp_path):
     assert [file.read_text() for file in files] == ["x", "x"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_up_ends_by_a_signal_even_in_the_background(tmp_path, number):
     started = tmp_path / "started"
     sleeper = "import sys, time; open(sys.argv[1], 'w'); time.sleep(60)"
