@@ -80,4 +80,3 @@ class Children:
                 codes[name] = process.wait()
         self._running.clear()
         return codes
-

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 import traceback
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -21,16 +20,17 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
-from rclpy.exceptions import InvalidHandle
-from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
+from ovseg_ros.interrupts import interrupts
 from ovseg_ros.nodes.config import NodeConfig, check_known
+from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.guard import guard, guard_service
+from ovseg_ros.nodes.names import require_free
 from ovseg_ros.programs import explain
 
 OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
@@ -40,8 +40,8 @@ LATCHED_QOS = QoSProfile(
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
-_PATIENCE_S = 3.0
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE_S = 1.2
+"""Time in which an interrupted program ends by itself; Ctrl-C is to be over within two seconds."""
 
 
 class BaseNode(LifecycleNode):
@@ -269,122 +269,100 @@ def _limit(which: str, value: float | None, largest: float) -> float:
 
 
 def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> int:
-    """Run nodes in one process until SIGINT or SIGTERM and return the exit code.
+    """Run nodes in one process until it is interrupted, and return the exit code.
+
+    SIGINT, SIGTERM and SIGHUP (a terminal that is closed) interrupt it; it ends soon after, even if
+    a model cannot be stopped.
 
     Args:
         makers: What makes each node, usually its class; they start in this order.
         args: Command line; default ``sys.argv``.
 
     Returns:
-        0 after a signal, 1 if a node has a wrong parameter, does not start by itself or fails.
+        0 after a signal; 1 if a node has a wrong parameter, a name that is taken, does not start
+        by itself or fails.
     """
-    nodes: list[BaseNode] = []
-    # Not rclpy's handlers: they end the context while workers still publish.
-    rclpy.init(
-        args=None if args is None else list(args), signal_handler_options=SignalHandlerOptions.NO
-    )
-    executor = PatientExecutor(num_threads=4 + 3 * len(makers))
-    # In a thread of its own, because a signal does not wake whoever waits for messages.
-    ended = threading.Event()
-    spinner = threading.Thread(target=_spin, args=(executor, nodes, ended), daemon=True)
-    code = 1
+    code, running = 1, None
     try:
-        for number in _SIGNALS:
+        for number in interrupts():
             signal.signal(number, _interrupt)
-        for make in makers:
-            nodes.append(make())
-            if nodes[-1].config.autostart and not nodes[-1].bring_up():
-                break
-            executor.add_node(nodes[-1])
-            if len(nodes) == 1:
-                spinner.start()  # the first node works while the others load
-        else:
-            # Not spinner.join(): interrupted, it takes the thread for ended (Python 3.11).
-            while not ended.wait(1.0):
-                pass
+        running = _Running(args, threads=4 + 3 * len(makers))
+        if all(running.start(make) for make in makers):
+            running.wait()
     except KeyboardInterrupt:
         code = 0
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-    _close(executor, spinner, nodes, code)
+    if running is not None:
+        running.close(code)
     return code
 
 
 def _interrupt(number: int, frame: Any) -> None:
-    for other in _SIGNALS:  # once is enough; what follows must not be interrupted
+    for other in interrupts():  # once is enough; what follows must not be interrupted
         signal.signal(other, signal.SIG_IGN)
+    _watchdog(0)  # for good: Python waits for threads at its end, and some of them are slow
     raise KeyboardInterrupt
 
 
-def _spin(
-    executor: MultiThreadedExecutor, nodes: Sequence[BaseNode], ended: threading.Event
-) -> None:
-    try:
-        spin_through(executor, nodes[0].get_logger().error)
-    finally:
-        ended.set()
+def _watchdog(code: int) -> threading.Timer:
+    """End the process in a while, whatever it does; a discovery cannot be interrupted."""
+    timer = threading.Timer(_PATIENCE_S, os._exit, [code])
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
-class PatientExecutor(MultiThreadedExecutor):
-    """rclpy's executor, but it lets its threads begin.
+class _Running:
+    """The nodes of a process and the executor that spins them."""
 
-    That of Jazzy submits a callback again and again, without a pause, until a thread has taken it
-    (ros2/rclpy#1452), and holds the interpreter lock that the thread needs for it.
-    """
+    def __init__(self, args: Sequence[str] | None, *, threads: int) -> None:
+        # Not rclpy's handlers: they end the context while workers still publish.
+        given = None if args is None else list(args)
+        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        self._nodes: list[BaseNode] = []
+        self._executor = PatientExecutor(num_threads=threads)
+        # In a thread of its own, because a signal does not wake whoever waits for messages.
+        self._ended = threading.Event()
+        self._spinner = threading.Thread(target=self._spin, daemon=True)
 
-    def __init__(self, **options: Any) -> None:
-        """Take what rclpy's takes."""
-        super().__init__(**options)
-        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+    def start(self, make: Callable[[], BaseNode]) -> bool:
+        """Make a node and bring it up; the first one works while the others load."""
+        node = make()
+        since = time.monotonic()
+        self._nodes.append(node)
+        require_free(node, since=since)  # before it takes memory for models
+        if node.config.autostart:
+            if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+                return False
+            require_free(node, since=since)  # of two that started at once
+            if node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
+                return False
+        self._executor.add_node(node)
+        if len(self._nodes) == 1:
+            self._spinner.start()
+        return True
 
-    def wait_for_ready_callbacks(self, *args: Any, **options: Any) -> Any:
-        """Return the next callback; pause before one that still waits for a thread."""
-        ready: Any = super().wait_for_ready_callbacks(*args, **options)
-        if ready[0] in self._seen:
-            time.sleep(0.001)
-        self._seen.add(ready[0])
-        return ready
+    def wait(self) -> None:
+        """Return when the executor has ended."""
+        # Not spinner.join(): interrupted, it takes the thread for ended (Python 3.11).
+        while not self._ended.wait(1.0):
+            pass
 
-
-def spin_through(
-    executor: Executor, complain: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
-) -> None:
-    """Spin until the executor is shut down, whatever its callbacks raise.
-
-    What passes the guards of :class:`BaseNode` are rclpy's own: InvalidHandle if something is
-    destroyed while it collects what to wait for, and what event callbacks raise.
-
-    Args:
-        executor: The executor.
-        complain: Told what else was raised.
-    """
-    while True:
+    def _spin(self) -> None:
         try:
-            return executor.spin()
-        except InvalidHandle:
-            continue
-        except ExternalShutdownException:
-            return None
-        except Exception:
-            complain(f"the executor goes on after:\n{traceback.format_exc()}")
-            time.sleep(0.05)
+            spin_through(self._executor, self._nodes[0].get_logger().error)
+        finally:
+            self._ended.set()
 
-
-def _close(
-    executor: MultiThreadedExecutor,
-    spinner: threading.Thread,
-    nodes: Sequence[BaseNode],
-    code: int,
-) -> None:
-    # A discovery cannot be interrupted, and launch kills who is not gone after five seconds.
-    watchdog = threading.Timer(_PATIENCE_S, os._exit, [code])
-    watchdog.daemon = True
-    watchdog.start()
-    executor.shutdown(timeout_sec=1.0)
-    if spinner.is_alive():
-        spinner.join()  # Python cannot end while a thread is inside rcl
-    for node in nodes:
-        node.close()
-        node.destroy_node()
-    rclpy.try_shutdown()
-    watchdog.cancel()
+    def close(self, code: int) -> None:
+        """Stop everything; ``code`` is what the process ends with if that takes too long."""
+        watchdog = _watchdog(code)
+        self._executor.shutdown(timeout_sec=1.0)
+        if self._spinner.is_alive():
+            self._spinner.join()  # Python cannot end while a thread is inside rcl
+        for node in self._nodes:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+        watchdog.cancel()

@@ -9,8 +9,8 @@ from lifecycle_msgs.srv import GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-_DISCOVERY_S = 1.0
-"""Time in which nodes of one network have heard of each other."""
+_DISCOVERY_S = 0.5
+"""Time in which nodes of one machine have heard of each other."""
 
 _ANSWER_S = 5.0
 """Time in which a node that lives answers, on a busy machine as well."""
@@ -46,8 +46,11 @@ def _answers(node: Node, name: str) -> bool:
     """Return whether the other node of this name lives."""
     context = node.context
     asker = Node(
-        f"{node.get_name()}_asks", context=context, use_global_arguments=False,
-        start_parameter_services=False, enable_rosout=False,
+        f"{node.get_name()}_asks",
+        context=context,
+        use_global_arguments=False,
+        start_parameter_services=False,
+        enable_rosout=False,
     )
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(asker)

@@ -142,8 +142,9 @@ def test_overrides_that_reach_one_node_are_passed_on():
 
 
 def test_a_second_node_of_one_name_is_an_error_at_its_start(graph, tmp_path):
-    from ovseg_ros.nodes.camera_node import CameraNode
     from test_graph import source
+
+    from ovseg_ros.nodes.camera_node import CameraNode
 
     first = graph.add(CameraNode, source)
     node = start("-m", NODE)

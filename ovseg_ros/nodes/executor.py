@@ -1,0 +1,76 @@
+"""rclpy's executor, made to go on: whatever a callback raises, and however busy the machine is."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rclpy.exceptions import InvalidHandle
+from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+
+
+class PatientExecutor(MultiThreadedExecutor):
+    """rclpy's executor, but it lets its threads begin, and survives what cannot be taken.
+
+    That of Jazzy submits a callback again and again, without a pause, until a thread has taken it
+    (ros2/rclpy#1452), and holds the interpreter lock that the thread needs for it. If taking a
+    message raises (no memory for it, text that is none), it never leaves the entity's callback
+    group again, and no image would come any more.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take what rclpy's takes."""
+        super().__init__(**options)
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def wait_for_ready_callbacks(self, *args: Any, **options: Any) -> Any:
+        """Return the next callback; pause before one that still waits for a thread."""
+        ready: Any = super().wait_for_ready_callbacks(*args, **options)
+        if ready[0] in self._seen:
+            time.sleep(0.001)
+        self._seen.add(ready[0])
+        return ready
+
+    def _make_handler(self, entity: Any, node: Any, take: Any, *more: Any) -> Any:
+        return super()._make_handler(entity, node, partial(_take, take, node), *more)
+
+
+def _take(take: Callable[[Any], Any], node: Any, entity: Any) -> Any:
+    """Take what has come for an entity; None, and a line in the log, if that fails."""
+    try:
+        return take(entity)
+    except InvalidHandle:  # destroyed meanwhile
+        return None
+    except Exception:
+        text = f"what has come cannot be taken:\n{traceback.format_exc()}"
+        node.get_logger().error(text, throttle_duration_sec=1.0)
+        return None
+
+
+def spin_through(
+    executor: Executor, complain: Callable[[str], None] = lambda text: print(text, file=sys.stderr)
+) -> None:
+    """Spin until the executor is shut down, whatever its callbacks raise.
+
+    What passes the guards of :class:`~ovseg_ros.nodes.base.BaseNode` are rclpy's own: InvalidHandle
+    if something is destroyed while it collects what to wait for, and what event callbacks raise.
+
+    Args:
+        executor: The executor.
+        complain: Told what else was raised.
+    """
+    while True:
+        try:
+            return executor.spin()
+        except InvalidHandle:
+            continue
+        except ExternalShutdownException:
+            return None
+        except Exception:
+            complain(f"the executor goes on after:\n{traceback.format_exc()}")
+            time.sleep(0.05)
