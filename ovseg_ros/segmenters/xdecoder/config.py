@@ -39,8 +39,19 @@ class XDecoderConfig(Config):
     background: bool = option(
         False, "pixels that the background text wins stay unlabelled (published: no)"
     )
+    as_released: bool = option(
+        False,
+        "as AutoSeg's code drives the model: background is no text, and the last name of the "
+        "vocabulary takes its place and labels nothing (docs/as_released.md)",
+    )
     upsample: str = option(
         "masks",
         "what is brought to image size: every query's mask (published), or the winners' scores",
         choices=("masks", "winners"),
     )
+
+    def __post_init__(self) -> None:
+        """Validate."""
+        super().__post_init__()
+        if self.as_released and self.background:
+            raise ValueError("background: expected false, as_released has no background")

@@ -74,6 +74,11 @@ class XDecoderSegmenter(TextSegmenter):
         probabilities, ids = logits.softmax(-1), vocabulary.ids  # (B, Q, K + 1), (K,)
         if self._config.background:
             ids = np.append(ids, np.uint16(0))
+        if self._config.as_released:
+            ids = ids[:-1]
+            if not len(ids):
+                nothing = np.zeros(images.shape[:3], np.uint8)
+                return Segmentation(labels=nothing, confidence=nothing, vocabulary=vocabulary)
         labels, confidence = label_queries(
             masks,
             probabilities[..., : len(ids)],
@@ -93,7 +98,8 @@ class XDecoderSegmenter(TextSegmenter):
 
         Returns:
             Mask logits at stride 4 of the padded input (B, Q, h, w), logits of the names and, last,
-            of the background (B, Q, K + 1), both float32, and the sizes.
+            of the background (B, Q, K + 1; without it K, ``as_released``), both float32, and the
+            sizes.
         """
         height, width = outer = images.shape[1:3]
         short = self._config.short_side or min(outer)
@@ -101,7 +107,8 @@ class XDecoderSegmenter(TextSegmenter):
         pixels = resize_bytes(self.to_device(images), inner)
         pixels = self._model.normalise(pixels)  # (B, 3, H', W'), padded
         decoded, features = self._model(pixels.to(self._dtype))
-        text = self.class_text((*map(spoken_name, names), BACKGROUND))  # (K + 1, D)
+        words = (*map(spoken_name, names), *(() if self._config.as_released else (BACKGROUND,)))
+        text = self.class_text(words)  # (K + 1, D)
         logits = self._model.match(decoded[-1].embeddings.float(), text)
         sizes = Sizes(padded=tuple(pixels.shape[2:]), inner=inner, outer=outer)  # type: ignore[arg-type]
         return decoded[-1].masks(features).float(), logits, sizes

@@ -124,6 +124,27 @@ def test_the_last_text_is_the_plain_word_background(make_segmenter: MakeSegmente
     torch.testing.assert_close(logits[..., 1], logits[..., 2])
 
 
+def test_as_released_the_last_noun_is_lost_and_the_paper_loses_none(make_segmenter: MakeSegmenter):
+    images, names = noise(1, 40, 64), ("mug", "duck", "wall")
+    logits = {}
+    for released in (False, True):
+        segmenter = make_segmenter(short_side=0, as_released=released)
+        logits[released] = segmenter.decode(images, names)[1]
+        strong = torch.zeros_like(logits[released])
+        strong[..., 2] = 9.0  # every query means the wall
+        masks, _, sizes = segmenter.decode(images, names)
+        with mock.patch.object(segmenter, "decode", return_value=(masks, strong, sizes)):
+            labels = segmenter.segment(images, Vocabulary.of(*names)).labels
+        assert (labels == 3).all() != released
+        assert (set(np.unique(labels)) <= {1, 2}) == released
+    assert (logits[False].shape[-1], logits[True].shape[-1]) == (4, 3)
+    torch.testing.assert_close(logits[True], logits[False][..., :3])
+    alone = make_segmenter(as_released=True).segment(images, Vocabulary.of("mug"))
+    assert not alone.labels.any()  # the only noun is the last one
+    with pytest.raises(ValueError, match="background: expected false"):
+        make_segmenter(as_released=True, background=True)
+
+
 def test_no_names_leave_everything_unlabelled_and_cost_nothing(make_segmenter: MakeSegmenter):
     segmenter = make_segmenter()
     with mock.patch.object(segmenter, "_model", side_effect=AssertionError):
