@@ -30,7 +30,7 @@ $(STAMPS)/dependencies: $(STAMPS)/created-$(ROS) pyproject.toml constraints.txt 
 	@touch $@
 
 # Python sources, configuration and launch files are linked: only these, and new files, need a new build.
-$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) config config/robot_cell foxglove launch rviz | $(STAMPS)/dependencies
+$(STAMPS)/built: CMakeLists.txt package.xml scripts/program.in constraints.txt $(wildcard msg/*.msg srv/*.srv) config config/robot_cell foxglove launch nav2 rviz | $(STAMPS)/dependencies
 	@scripts/environment.sh build
 	@touch $@
 

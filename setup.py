@@ -4,7 +4,7 @@ from pathlib import Path
 
 from setuptools import setup
 
-SHARED_FOLDERS = ("config", "launch", "rviz", "foxglove")
+SHARED_FOLDERS = ("config", "launch", "rviz", "foxglove", "nav2")
 
 # The rest of the metadata is in pyproject.toml; it has no way to name files outside the package.
 setup(

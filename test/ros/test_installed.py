@@ -25,7 +25,7 @@ def found_by_walking(folder):
     }
 
 
-@pytest.mark.parametrize("folder", ["config", "foxglove", "launch", "rviz"])
+@pytest.mark.parametrize("folder", ["config", "foxglove", "launch", "nav2", "rviz"])
 def test_shared_files_are_found(folder):
     sources = found_by_walking(ROOT / folder)
     sources = {name for name in sources if "__pycache__" not in name}
