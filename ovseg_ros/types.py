@@ -246,6 +246,8 @@ class Segmentation:
         segment_ids: Which segment a pixel belongs to, (B, H, W) uint16, 0 for none; None of
             segmenters that tell no instances apart.
         segments: The segments of every image, by rising id; empty without ``segment_ids``.
+        left_out: Ids of categories that no image was compared with, rising: a segmenter may bound
+            how many it compares.
     """
 
     labels: np.ndarray
@@ -253,6 +255,7 @@ class Segmentation:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     segment_ids: np.ndarray | None = None
     segments: tuple[tuple[Segment, ...], ...] = ()
+    left_out: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         """Validate."""

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import torch
 
 from ovseg_ros.discovery.config import ColorConfig, SamConfig
-from ovseg_ros.models.device import resolve_device
-from ovseg_ros.models.files import check_finite, first_line
+from ovseg_ros.models.sam import load_sam_model
 
 _MOST = 256
 """Colour regions at most, the largest: noise has one for every pixel."""
@@ -57,35 +54,7 @@ def load_sam(config: SamConfig, *, device: str) -> SamMasks:
         FileNotFoundError: if there is no such file.
         ValueError: if it is no checkpoint of segment-anything.
     """
-    from segment_anything import sam_model_registry
-
-    path = Path(config.weights).expanduser()
-    if not config.weights or not path.is_file():
-        raise FileNotFoundError(
-            "sam.weights: expected the file of an official segment-anything checkpoint "
-            f"(sam_vit_b, _l or _h), got {config.weights!r}"
-        )
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        model = sam_model_registry[sam_size(state)]()
-        model.load_state_dict(state)
-    except Exception as error:  # UnpicklingError, BadZipFile, KeyError, RuntimeError, ...
-        raise ValueError(
-            f"sam.weights: expected a segment-anything checkpoint, {path} is none "
-            f"({first_line(error)})"
-        ) from None
-    check_finite(state.items(), path)
-    return SamMasks(model.to(resolve_device(device)), config)
-
-
-def sam_size(state: dict[str, torch.Tensor]) -> str:
-    """Return which of the three models a checkpoint holds, by the width of its image encoder.
-
-    Raises:
-        KeyError: if it holds none of them.
-    """
-    width = state["image_encoder.pos_embed"].shape[-1]
-    return {768: "vit_b", 1024: "vit_l", 1280: "vit_h"}[width]
+    return SamMasks(load_sam_model(config.weights, device=device), config)
 
 
 class ColorMasks:

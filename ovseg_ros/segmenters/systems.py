@@ -18,6 +18,7 @@ SYSTEMS: dict[str, str] = {
     "xdecoder": "ovseg_ros.segmenters.xdecoder",
     "tipsv2": "ovseg_ros.segmenters.tipsv2",
     "fisa": "ovseg_ros.segmenters.fisa",
+    "lmseg": "ovseg_ros.segmenters.lmseg",
 }
 """Package of every system by name."""
 

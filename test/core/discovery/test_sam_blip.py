@@ -13,9 +13,10 @@ from ovseg_ros.config import from_mapping
 from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.captioner import Captioner
 from ovseg_ros.discovery.config import ColorConfig, DiscoveryConfig, SamBlipConfig, SamConfig
-from ovseg_ros.discovery.masks import ColorMasks, SamMasks, load_sam, sam_size
+from ovseg_ros.discovery.masks import ColorMasks, SamMasks, load_sam
 from ovseg_ros.discovery.sam_blip import SamBlip, paint
 from ovseg_ros.language.nouns import NounConfig
+from ovseg_ros.models.sam import sam_size
 
 
 @pytest.fixture(scope="module")

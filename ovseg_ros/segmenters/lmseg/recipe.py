@@ -1,0 +1,197 @@
+"""LMSeg's training: fusion, aggregation and decoder learn, the towers are frozen.
+
+The same recipe trains the small LMSeg on the robot cell and the published one on COCO-Stuff
+(``dataset=coco_stuff views=0 loop.steps=80000 loop.batch=4 crop=384``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ovseg_ros.config import Config, option
+from ovseg_ros.evaluation.datasets import VOID, Dataset, open_dataset
+from ovseg_ros.segmenters.fisa.towers import show_tower
+from ovseg_ros.segmenters.lmseg.checkpoint import Parts, build_lmseg, save_lmseg
+from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, Shape
+from ovseg_ros.segmenters.lmseg.features import Dense, dense_features
+from ovseg_ros.segmenters.lmseg.losses import name_loss
+from ovseg_ros.segmenters.lmseg.segmenter import SentenceText, build_enrichment
+from ovseg_ros.training.card import write_card
+from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.loop import LoopConfig, optimise
+
+
+@dataclass(frozen=True, kw_only=True)
+class LmsegRecipe(Config):
+    """Options of the recipe."""
+
+    data: str = option("", "folder of the data set", kind="place")
+    dataset: str = option("robot_cell", "data set: robot_cell, coco_stuff, or a folder of yours")
+    out: str = option("out/lmseg", "directory of the result", kind="place")
+    clip: str = option("robot_cell/fisa_clip", "frozen CLIP", kind="weights")
+    sam: str = option("trained/sam", "frozen segment-anything", kind="weights")
+    shape: Shape = Shape()
+    prompts: str = option("enriched", "class text", choices=("plain", "enriched"))
+    enrichment: EnrichmentConfig = EnrichmentConfig()
+    crop: int = option(384, "side of the views in pixels", low=32)
+    scale: tuple[float, ...] = option(
+        (0.6, 1.0), "range of a view's side as a share of the image's short side", low=0.05
+    )
+    names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
+    synonyms: float = option(
+        0.3, "share of the names that a step calls by a synonym (published: 0)", low=0.0, high=1.0
+    )
+    views: int = option(
+        0, "views that are drawn and seen by the towers once, before training; 0: new ones", low=0
+    )
+    loop: LoopConfig = LoopConfig(steps=600, batch=4, lr=2e-4, weight_decay=1e-4, clip=0.01)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A view as the towers see it: CLIP's features, the neck's, and labels (h, w) int64."""
+
+    features: Tensor
+    early: Tensor
+    middle: Tensor
+    neck: Tensor
+    labels: Tensor
+
+
+def train(config: LmsegRecipe) -> None:
+    """Train, and write weights, card and curves to ``config.out``."""
+    torch.manual_seed(config.loop.seed)
+    device = config.loop.join()
+    root = Path(config.data) if config.data else None
+    data = open_dataset(config.dataset, split="train", root=root)
+    parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
+    parts.model.to(device)
+    parts.clip.model.to(device).requires_grad_(False)
+    trainer = Trainer(parts, data, config)
+    out = Path(config.out)
+    seconds = optimise(parts.model, trainer.step, config.loop, out, recipe=config)
+    if rank() == 0:
+        save_lmseg(parts, out, clip=config.clip, sam=config.sam)
+        write_card(
+            out,
+            recipe="lmseg",
+            config=config,
+            seconds=seconds,
+            data=f"{data.name}, {len(data)} images, label masks",
+            mix=round(float(parts.model.mix.detach()), 4),
+        )
+
+
+class Trainer:
+    """Computes the losses of a step."""
+
+    def __init__(self, parts: Parts, data: Dataset, config: LmsegRecipe) -> None:
+        """Draw and see the views that are kept, if any are."""
+        self.parts, self.data, self.config = parts, data, config
+        self.device = next(parts.model.parameters()).device
+        self.tower = show_tower(parts.clip.model.visual)  # type: ignore[arg-type]
+        enrichment = build_enrichment(config.enrichment, device=str(self.device))
+        self.text = SentenceText(parts.clip, enrichment, enriched=config.prompts == "enriched")
+        self.kept: list[Seen] = []
+        if config.views:
+            generator = torch.Generator().manual_seed(config.loop.seed)
+            bar = tqdm(range(config.views), desc="see", disable=rank() > 0)
+            self.kept = [self.see(*self.draw(generator)) for _ in bar]
+
+    def step(self, number: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the losses of one step; every process takes its part of the batch."""
+        config, count = self.config, world() * self.config.loop.batch
+        mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+        if self.kept:
+            picks = torch.randint(len(self.kept), (count,), generator=generator)[mine]
+            batch = [self.kept[i] for i in picks.tolist()]
+        else:
+            seeds = torch.randint(2**31, (count,), generator=generator)[mine].tolist()
+            batch = [self.see(*self.draw(torch.Generator().manual_seed(s))) for s in seeds]
+        stacked = {
+            key: torch.stack([getattr(own, key) for own in batch]).to(self.device)
+            for key in ("features", "early", "middle", "neck", "labels")
+        }
+        labels, chosen = self.choose(stacked["labels"], generator)
+        text = self.text.embed(self.names(chosen, generator))
+        dense = Dense(*(stacked[key].float() for key in ("features", "early", "middle")))
+        with config.loop.autocast():
+            logits = self.parts.model(
+                dense, stacked["neck"].float(), torch.from_numpy(text).to(self.device)
+            )
+        return {"loss": name_loss(logits, labels), "w": self.parts.model.mix.detach()}
+
+    def choose(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
+        """Return labels (B, h, w) counted among the chosen classes, and these classes."""
+        count = len(self.data.classes)
+        most = self.config.names or count
+        shown = torch.unique(labels[labels >= 0]).tolist()
+        others = [k for k in torch.randperm(count, generator=generator).tolist() if k not in shown]
+        chosen = sorted([*shown, *others][:most])
+        table = torch.full((count + 1,), -1, dtype=torch.int64)
+        table[chosen] = torch.arange(len(chosen))
+        return table.to(labels.device)[labels], chosen
+
+    def names(self, chosen: list[int], generator: torch.Generator) -> list[str]:
+        """Return what a step calls classes: now and then by a synonym."""
+        named = []
+        for k in chosen:
+            name = self.data.words[k] if len(self.data.words) > k else self.data.classes[k]
+            others = list(self.data.synonyms.get(self.data.classes[k], ()))
+            draw = torch.rand(2, generator=generator).tolist()
+            if others and draw[0] < self.config.synonyms:
+                name = others[int(draw[1] * len(others))]
+            named.append(name)
+        return named
+
+    def draw(self, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Draw a square view: image (S, S, 3) uint8, labels (S, S) with 0 for void, 1..K."""
+        index = int(torch.randint(len(self.data), (1,), generator=generator))
+        sample = self.data[index]
+        height, width = sample.labels.shape
+        draws = torch.rand(7, generator=generator).tolist()
+        low, high = self.config.scale
+        side = max(8, round(min(height, width) * (low + draws[0] * (high - low))))
+        top, left = (
+            round(d * (n - side)) for d, n in zip(draws[1:3], (height, width), strict=True)
+        )
+        image = sample.image[top : top + side, left : left + side]
+        labels = sample.labels[top : top + side, left : left + side]
+        if draws[3] < 0.5:
+            image, labels = image[:, ::-1], labels[:, ::-1]
+        size = (self.config.crop, self.config.crop)
+        image = cv2.resize(np.ascontiguousarray(image), size, interpolation=cv2.INTER_AREA)
+        labels = cv2.resize(
+            np.ascontiguousarray(labels.astype(np.uint16)), size,
+            interpolation=cv2.INTER_NEAREST_EXACT,
+        )  # fmt: skip
+        gain, shift = 0.7 + 0.6 * draws[4], 40 * (draws[5] - 0.5)
+        jittered = np.clip((image.astype(np.float32) - 128) * gain + 128 + shift, 0, 255)
+        return jittered.astype(np.uint8), labels
+
+    @torch.no_grad()
+    def see(self, image: np.ndarray, labels: np.ndarray) -> Seen:
+        """Return a view as the towers see it; on the processor, in float16."""
+        clip, neck = self.parts.clip, self.parts.neck
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().to(self.device)
+        dense = dense_features(self.tower, clip.normalise(pixels))
+        own = torch.zeros(8, 1, 1) if neck is None else neck.features(image)
+        places = 4 * self.config.shape.grid
+        small = cv2.resize(labels, (places, places), interpolation=cv2.INTER_NEAREST_EXACT).astype(
+            np.int64
+        )
+        small[small == VOID] = 0
+        return Seen(
+            dense.features[0].half().cpu(),
+            dense.early[0].half().cpu(),
+            dense.middle[0].half().cpu(),
+            own.half().cpu(),
+            torch.from_numpy(small) - 1,
+        )

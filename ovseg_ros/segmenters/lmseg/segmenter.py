@@ -1,0 +1,259 @@
+"""LMSeg's inference: windows, fused features, refined cost maps (arXiv 2412.00364)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ovseg_ros.models.chat import ChatConfig, build_chat
+from ovseg_ros.models.class_text import ClassText, Prompt
+from ovseg_ros.models.stages import stage
+from ovseg_ros.segmenters.base import Cadence
+from ovseg_ros.segmenters.dense import DenseSegmenter, encode_in_chunks, resize
+from ovseg_ros.segmenters.fisa.clip import Clip
+from ovseg_ros.segmenters.fisa.towers import show_tower
+from ovseg_ros.segmenters.labelling import label_pixels
+from ovseg_ros.segmenters.lmseg.checkpoint import Parts, load_lmseg
+from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, LmsegConfig
+from ovseg_ros.segmenters.lmseg.enrichment import (
+    PLAIN,
+    AttributeStore,
+    Enrichment,
+    read_attributes,
+)
+from ovseg_ros.segmenters.lmseg.features import cost_map, dense_features
+from ovseg_ros.segmenters.lmseg.shipped import find_file
+from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
+from ovseg_ros.types import Segmentation, Vocabulary
+
+logger = logging.getLogger(__name__)
+
+_SHARP = 0.1
+"""Divides probabilities before the softmax of the confidence."""
+
+
+class LmsegSegmenter(DenseSegmenter):
+    """Every name's cost map is refined by itself and against the others.
+
+    Its cost grows with the names, by design. The order of the names changes nothing.
+    """
+
+    name = "lmseg"
+    cadence: Cadence = "keyframe"
+
+    def __init__(self, config: LmsegConfig, *, device: str = "auto", dtype: str = "auto") -> None:
+        """Load the towers and what was trained.
+
+        Raises:
+            FileNotFoundError: if weights are missing.
+            ValueError: if weights do not fit one another.
+        """
+        super().__init__(device=device, dtype=dtype)
+        parts = load_lmseg(
+            config.weights, clip=config.clip, sam=config.sam, device=str(self._device)
+        )
+        self._take(config, parts)
+
+    def _take(self, config: LmsegConfig, parts: Parts) -> None:
+        self._config, self._neck = config, parts.neck
+        self.model = parts.model.eval().to(self._device, self._dtype)
+        self.clip: Clip = parts.clip
+        self.clip.model.to(self._device)
+        self.clip.model.visual.to(self._dtype)  # type: ignore[operator,union-attr]
+        self._tower = show_tower(self.clip.model.visual)  # type: ignore[arg-type]
+        self.enrichment = build_enrichment(config.enrichment, device=str(self._device))
+        self.text = SentenceText(self.clip, self.enrichment, enriched=config.prompts == "enriched")
+        self._warned: tuple[str, ...] = ()
+
+    def embed(self, names: Sequence[str]) -> np.ndarray:
+        """Return class text; see :class:`~ovseg_ros.segmenters.base.TextEmbedding`."""
+        return self.text.embed(names)
+
+    @torch.inference_mode()
+    def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        """Label images one after the other; see :class:`DenseSegmenter`."""
+        order = np.argsort(np.array(vocabulary.names), kind="stable")
+        names = [vocabulary.names[i] for i in order]
+        text = torch.from_numpy(self.text.embed(names)).to(self._device)
+        labels, confidence, chosen = [], [], set()
+        for image in images:
+            probabilities, kept = self.probabilities(image, text)
+            chosen |= set(kept.tolist())
+            ids = vocabulary.ids[order][kept.cpu().numpy()]
+            found = label_pixels(
+                probabilities[None],
+                ids,
+                size_hw=image.shape[:2],
+                temperature=_SHARP,
+                background=self._config.threshold or None,
+            )
+            labels.append(found[0][0])
+            confidence.append(found[1][0])
+        kind = np.result_type(*labels)
+        left_out = tuple(
+            sorted(int(vocabulary.ids[i]) for k, i in enumerate(order) if k not in chosen)
+        )
+        self._report(vocabulary, left_out)
+        return Segmentation(
+            labels=np.stack(labels).astype(kind),
+            confidence=np.stack(confidence),
+            vocabulary=vocabulary,
+            left_out=left_out,
+        )
+
+    def _report(self, vocabulary: Vocabulary, left_out: tuple[int, ...]) -> None:
+        """Say once for a vocabulary which names no image was compared with."""
+        if not left_out or vocabulary.names == self._warned:
+            return
+        self._warned = vocabulary.names
+        names = [c.name for c in vocabulary.categories if c.id in left_out]
+        logger.warning(
+            "of %d names %d are left out, as none of these images is among their %d most "
+            "similar (segmenter.lmseg.most): %s",
+            len(vocabulary), len(names), self._config.most, ", ".join(names[:20]),
+        )  # fmt: skip
+
+    @torch.inference_mode()
+    def probabilities(self, image: np.ndarray, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Return how probable names are at every place of the canvas.
+
+        Args:
+            image: RGB, (H, W, 3) uint8.
+            text: Class text, (K, D).
+
+        Returns:
+            Probabilities (K', h, w) float32 at a quarter of the canvas, and which K' of the K
+            names they are of, in rising order, (K',) int64.
+        """
+        config, grid = self._config, self.model.shape.grid
+        canvas = config.canvas or config.window
+        views = windows(canvas, config.window, config.stride, whole=config.whole)
+        pixels = resize(self.to_device(image[None]), (canvas, canvas))
+        with stage("sam"):
+            neck = None
+            if self._neck is not None:
+                neck = self._neck.features(image).to(self._device, self._dtype)
+        kept: Tensor | None = None
+        cells = 4 * grid * canvas // config.window  # places of the canvas at a window's resolution
+        total, count = pixels.new_zeros(0), pixels.new_zeros(cells, cells)
+        for view in reversed(views):  # the whole canvas first: it chooses the names
+            odds, kept = self._view(pixels, view, canvas, neck, text, kept)
+            if not len(total):
+                total = odds.new_zeros(len(odds), cells, cells)
+            top, left, side = (round(v * cells / canvas) for v in (view.top, view.left, view.side))
+            rows, columns = slice(top, top + side), slice(left, left + side)
+            total[:, rows, columns] += F.interpolate(
+                odds[None], size=(side, side), mode="bilinear"
+            )[0]
+            count[rows, columns] += 1
+        assert kept is not None
+        return total / count, kept
+
+    def _view(
+        self,
+        pixels: Tensor,
+        view: Window,
+        canvas: int,
+        neck: Tensor | None,
+        text: Tensor,
+        kept: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return a view's probabilities (K', 4 g, 4 g) float32, and the names they are of."""
+        config = self._config
+        part = pixels[:, :, view.top : view.top + view.side, view.left : view.left + view.side]
+        if view.side != config.window:
+            size = (config.window, config.window)
+            part = F.interpolate(part, size=size, mode="bilinear", antialias=True)
+        with stage("clip"):
+            seen = self.clip.normalise(part)
+            dense = dense_features(self._tower, seen if self.clip.small else seen.to(self._dtype))
+        with stage("fusion"):
+            own = (
+                pixels.new_zeros(1, 8, 1, 1) if neck is None else crop_map(neck, view, canvas)[None]
+            )
+            features = self.model.see(dense, own.to(self._dtype))
+        if kept is None:
+            kept = choose(cost_map(features.float(), text)[0], config.most)
+        with stage("refinement"):
+            logits = self.model.refine(features, dense, text[kept].to(self._dtype))
+        return logits[0].float().sigmoid(), kept
+
+
+def choose(cost: Tensor, most: int) -> Tensor:
+    """Return the names (K',) whose cost maps (K, h, w) have the largest maxima, in rising order."""
+    best = cost.flatten(1).amax(1)
+    return best.topk(min(most, len(best))).indices.sort().values
+
+
+class SentenceText:
+    """Class text out of several sentences for each name, in versions that are whole.
+
+    A name's vector is the renormalised mean of its sentences' unit vectors.
+    """
+
+    def __init__(self, clip: Clip, enrichment: Enrichment, *, enriched: bool) -> None:
+        """Prepare.
+
+        Args:
+            clip: Its text tower reads the sentences.
+            enrichment: What stands for names.
+            enriched: All four sentences of a name, or the plain one alone.
+        """
+        self._enrichment, self._enriched = enrichment, enriched
+        self._sentences = ClassText(
+            encode_in_chunks(lambda prompts: _encode(clip, prompts)),
+            model=f"lmseg-{clip.digest}",
+            templates=("{}",),
+        )
+        self._known: tuple[int, tuple[str, ...], np.ndarray] = (-1, (), np.empty(0))
+
+    def embed(self, names: Sequence[str]) -> np.ndarray:
+        """Return class text (K, D) float32 of unit length, all of one version of the sentences."""
+        version, found = self._enrichment.sentences(names)
+        before, known, text = self._known
+        if (before, known) == (version, tuple(names)):
+            return text
+        if not self._enriched:
+            found = [(PLAIN.replace("{}", name),) for name in names]
+        flat = [sentence for own in found for sentence in own]
+        vectors = self._sentences.embed(flat).reshape(len(names), len(found[0]), -1)
+        text = vectors.mean(1)
+        text = text / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-12)
+        self._known = version, tuple(names), text
+        return text
+
+
+def _encode(clip: Clip, prompts: Sequence[Prompt]) -> Tensor:
+    return clip.encode([prompt.sentence for prompt in prompts])
+
+
+def build_enrichment(config: EnrichmentConfig, *, device: str) -> Enrichment:
+    """Return what a configuration says about attributes.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if it is damaged, or a model is asked that has no name.
+    """
+    written = read_attributes(find_file(config.file))[1] if config.file else {}
+    if not config.ask:
+        return Enrichment(written)
+    options = ChatConfig(
+        backend=config.backend,
+        weights=config.weights or ChatConfig().weights,
+        address=config.address,
+        model=config.model,
+        max_tokens=160,
+    )
+    chat = build_chat(options, device=device)
+    return Enrichment(
+        written,
+        chat=chat,
+        store=AttributeStore(chat.name),
+        retries=config.retries,
+        complain=logger.warning,
+    )

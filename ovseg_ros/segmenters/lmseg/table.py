@@ -1,0 +1,135 @@
+"""LMSeg's ablations on the robot cell: prompts, features, aggregation (arXiv 2412.00364).
+
+Every row trains the same parts on the same towers for the same few steps. The paper publishes
+results of its whole method only; its ablations' numbers are in no public text we know.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ovseg_ros.config import describe, flatten, from_mapping, override
+from ovseg_ros.evaluation.datasets import open_dataset
+from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
+from ovseg_ros.evaluation.evaluate import evaluate
+from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
+from ovseg_ros.evaluation.table import Request, Table, Value, kept
+from ovseg_ros.pipeline import PipelineConfig, build_pipeline
+from ovseg_ros.presets import pipeline_options
+from ovseg_ros.segmenters.lmseg.recipe import LmsegRecipe, train
+
+RECIPE = LmsegRecipe(views=300, loop=replace(LmsegRecipe().loop, steps=300))
+"""What the rows are trained with by default."""
+
+ROWS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lmseg": ("LMSeg: enriched, fused, both", {}),
+    "plain": ("one plain sentence", {"prompts": "plain"}),
+    "clip": ("CLIP's features alone", {"shape.features": "clip"}),
+    "sam": ("segment-anything's alone", {"shape.features": "sam"}),
+    "none": ("no enhancement", {"shape.spatial": False, "shape.classes": False}),
+    "spatial": ("spatial enhancement alone", {"shape.classes": False}),
+    "classes": ("class enhancement alone", {"shape.spatial": False}),
+}
+"""Folder of each row: what it is, and the options that make it."""
+
+SPLITS = ("novel", "wild")
+"""Beside the split that is asked for: unseen names, another world."""
+
+PUBLISHED: dict[str, float] = {"A-150": 38.5, "PC-59": 63.4, "PC-459": 25.6, "A-847": 16.9}
+"""mIoU of the whole method in percent, from public leaderboards."""
+
+
+def table(request: Request) -> Table:
+    """Train and score what is not kept in ``request.out`` yet; ``sets`` are the recipe's options.
+
+    ``rows=a,b`` chooses rows.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
+    root = request.root or robot_cell_root()
+    chosen, sets = _rows(request)
+    fixed = {"data": str(root), "loop.device": request.device}
+    recipe = override(RECIPE, sets, fixed)
+    splits = [s for s in dict.fromkeys((request.split, *SPLITS)) if (root / s).is_dir()]
+    columns = ("method", "w of CLIP", *(f"mIoU {split}" for split in splits), *PUBLISHED)
+    rows: list[dict[str, Value]] = []
+    for name in chosen:
+        title, changes = ROWS[name]
+        folder = request.out / name
+        own = from_mapping(LmsegRecipe, {**flatten(recipe), **changes, "out": str(folder)})
+        _train_once(own)
+        row: dict[str, Value] = {"method": title, "w of CLIP": _mix(folder)}
+        for split in splits:
+            row[f"mIoU {split}"] = _score(request, root, folder, own, split)
+        rows.append(row)
+    rows.append({"method": "LMSeg (published, its own data sets, %)", **PUBLISHED})
+    return Table(
+        title="LMSeg on the robot cell: prompts, features, enhancement",
+        columns=columns,
+        rows=rows,
+        notes={
+            "training": f"{recipe.loop.steps} steps of {recipe.loop.batch} views each",
+            "measured": f"true names, {request.limit or 'all'} images of every split",
+            "choices": "everything but prompts, fusion, cost map and loss follows CAT-Seg",
+        },
+    )
+
+
+def _rows(request: Request) -> tuple[list[str], list[str]]:
+    chosen, sets = list(ROWS), []
+    for entry in request.sets:
+        if entry.startswith("rows="):
+            chosen = entry.removeprefix("rows=").split(",")
+        else:
+            sets.append(entry)
+    for name in chosen:
+        if name not in ROWS:
+            raise ValueError(f"rows: expected some of {', '.join(ROWS)}, got {name!r}")
+    return chosen, sets
+
+
+def _train_once(config: LmsegRecipe) -> None:
+    """Train unless the folder holds finished weights of the same options."""
+    card = Path(config.out) / "card.json"
+    if card.is_file():
+        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
+        found = json.loads(card.read_text())["options"]
+        if all(found.get(key) == value for key, value in wanted.items()):
+            return
+    train(config)
+
+
+def _mix(folder: Path) -> float:
+    return float(json.loads((folder / "card.json").read_text())["mix"])
+
+
+def _score(
+    request: Request, root: Path, folder: Path, recipe: LmsegRecipe, split: str
+) -> float | None:
+    """Return the mIoU of weights with the true names of a split."""
+    options = pipeline_options("robot_cell", [], device=request.device, measured=True)
+    changes = {
+        "segmenter.name": "lmseg",
+        "segmenter.lmseg.weights": str(folder),
+        "segmenter.lmseg.enrichment.file": recipe.enrichment.file,
+        "segmenter.lmseg.canvas": 0,
+        "segmenter.lmseg.window": recipe.crop,
+        "segmenter.lmseg.prompts": recipe.prompts,
+        "discovery.name": "none",
+    }
+    options = from_mapping(PipelineConfig, {**flatten(options), **changes})
+
+    def measure() -> dict[str, Any]:
+        data = open_dataset("robot_cell", split=split, root=root)
+        pipeline = build_pipeline(options)
+        config = EvaluationConfig(vocabulary="gt")
+        return {"miou": evaluate(pipeline, data, config, limit=request.limit).summary()["miou"]}
+
+    found = kept(
+        folder / f"{split}.json", measure, weights=fingerprint(str(folder)), limit=request.limit
+    )
+    return found["miou"]

@@ -1,0 +1,154 @@
+"""What language models answer, what is made of it, and how it comes into force."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from ovseg_ros.segmenters.lmseg.enrichment import (
+    Attributes,
+    AttributeStore,
+    Enrichment,
+    ask,
+    parse_attributes,
+    read_attributes,
+    sentences,
+    write_attributes,
+)
+
+MUG = Attributes("white or blue", "small cylinder with a handle", "smooth glazed ceramic")
+GOOD = '{"colour": "white or blue", "shape": "small cylinder with a handle", "texture": "smooth glazed ceramic"}'  # noqa: E501
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        GOOD,
+        f"```json\n{GOOD}\n```",
+        f"Sure! Here it is:\n{GOOD}\nI hope that helps.",
+        GOOD.replace('"', "'"),
+        GOOD.replace('"}', '",}'),
+        GOOD.removesuffix("}"),
+        GOOD.replace('"colour"', '"Color"').replace('"shape"', '"shape/size"')
+        .replace('"texture"', '"texture/material"'),
+        GOOD.replace('"colour"', "colour").replace('"shape"', "shape")
+        .replace('"texture"', "texture"),
+        GOOD.replace('"white or blue"', '["white or blue"]'),
+        GOOD.replace("white or blue", "  White or\\n blue. "),
+        GOOD.replace("}", ', "extra": 3}'),
+    ],
+)  # fmt: skip
+def test_replies_that_hold_the_object_are_read(reply):
+    assert parse_attributes(reply) == MUG
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "A mug is white.",
+        "{}",
+        "[1, 2]",
+        '{"colour": "white"}',
+        GOOD.replace('"white or blue"', "3"),
+        GOOD.replace("white or blue", ""),
+        GOOD.replace("white or blue", "w" * 200),
+        GOOD.replace("white or blue", "\\u0000"),
+        "{" * 3000,
+        '{"colour": "white", "shape": {"a": 1}, "texture": "x"}',
+    ],
+)
+def test_other_replies_are_nothing(reply):
+    assert parse_attributes(reply) is None
+
+
+class Scripted:
+    """Answers in order; remembers what it was asked."""
+
+    name = "scripted"
+
+    def __init__(self, *replies: str) -> None:
+        self.replies, self.asked = list(replies), []
+
+    def reply(self, question: str) -> str:
+        self.asked.append(question)
+        return self.replies.pop(0) if self.replies else GOOD
+
+
+def test_a_bad_reply_is_asked_for_again_in_other_words():
+    chat = Scripted("no", "{", GOOD)
+    assert ask(chat, "mug", retries=2) == MUG
+    assert len(set(chat.asked)) == 3
+    assert all('"mug"' in question for question in chat.asked)
+    assert ask(Scripted("no", "no", "no", GOOD), "mug", retries=2) is None
+
+
+def test_four_sentences_stand_for_a_name():
+    found = sentences("mug", MUG)
+    assert found[0] == "A photo of a mug in the scene."
+    assert [part in sentence for part, sentence in zip(
+        ("white or blue", "cylinder", "ceramic"), found[1:], strict=True
+    )] == [True] * 3  # fmt: skip
+    plain = sentences("{value} {name}", None)  # a name is never a template
+    assert len(set(plain)) == 4
+    assert all("{value} {name}" in sentence for sentence in plain)
+
+
+def test_answers_are_kept_by_model(tmp_path):
+    store = AttributeStore("org/model", directory=tmp_path)
+    store.put("mug", MUG)
+    store.put("thing", None)
+    again = AttributeStore("org/model", directory=tmp_path)
+    assert again.get("mug") == MUG
+    assert "thing" in again
+    assert again.get("thing") is None
+    assert "mug" not in AttributeStore("other", directory=tmp_path)
+    file = next(tmp_path.glob("org*"))
+    file.write_text(file.read_text() + '{"name": "cut", "colo')
+    assert AttributeStore("org/model", directory=tmp_path).get("mug") == MUG
+    file.write_bytes(b"\xff\xfe\x00")
+    assert "mug" not in AttributeStore("org/model", directory=tmp_path)
+
+
+def test_a_new_name_works_at_once_and_is_enriched_meanwhile(tmp_path):
+    go_on = threading.Event()
+
+    class Slow(Scripted):
+        def reply(self, question: str) -> str:
+            assert go_on.wait(10.0)
+            return super().reply(question)
+
+    enrichment = Enrichment({}, chat=Slow(), store=AttributeStore("slow", directory=tmp_path))
+    version, found = enrichment.sentences(["mug", "mug"])
+    assert (version, found[0]) == (0, sentences("mug", None))
+    go_on.set()
+    assert enrichment.wait(10.0)
+    version, found = enrichment.sentences(["mug"])
+    assert (version, found) == (1, [sentences("mug", MUG)])
+
+
+def test_a_model_that_is_away_leaves_the_plain_sentences(tmp_path):
+    class Away(Scripted):
+        def reply(self, question: str) -> str:
+            raise ConnectionError("nobody there")
+
+    said = []
+    enrichment = Enrichment(
+        {}, chat=Away(), store=AttributeStore("away", directory=tmp_path), complain=said.append
+    )
+    enrichment.sentences(["mug"])
+    assert enrichment.wait(10.0)
+    assert "nobody there" in said[0]
+    assert enrichment.sentences(["mug"])[1] == [sentences("mug", None)]
+
+
+def test_a_file_of_attributes(tmp_path):
+    path = tmp_path / "a" / "mine.json"
+    write_attributes(path, "a model", {"mug": MUG})
+    assert read_attributes(path) == ("a model", {"mug": MUG})
+    path.write_text('{"names": {"mug": {"colour": "x"}}}')
+    with pytest.raises(ValueError, match=str(path)):
+        read_attributes(path)
+    with pytest.raises(FileNotFoundError, match="is not there"):
+        read_attributes(tmp_path / "none.json")

@@ -1,0 +1,156 @@
+"""LMSeg as a whole, on tiny towers of the real classes."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ovseg_ros.models.sam import SamNeck, load_sam_model
+from ovseg_ros.segmenters.fisa.towers import show_tower
+from ovseg_ros.segmenters.lmseg.config import LmsegConfig
+from ovseg_ros.segmenters.lmseg.features import dense_features
+from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter
+from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
+from ovseg_ros.types import Vocabulary
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+NAMES = ("mug", "red mug", "floor", "wall", "xyzzy")
+
+
+def make(weights: Path, **options: object) -> LmsegSegmenter:
+    given = {"weights": str(weights), "canvas": 64, "window": 48, "stride": 16, **options}
+    return LmsegSegmenter(LmsegConfig(**given), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def segmenter(weights: Path) -> LmsegSegmenter:
+    return make(weights)
+
+
+def test_masks_have_the_size_of_the_images(segmenter):
+    found = segmenter.segment(np.stack([IMAGE, IMAGE[::-1]]), Vocabulary.of(*NAMES))
+    assert found.labels.shape == (2, 40, 60)
+    assert found.labels.min() >= 1
+    assert found.left_out == ()
+    alone = segmenter.segment(IMAGE[None], Vocabulary.of(*NAMES))
+    np.testing.assert_array_equal(alone.labels[0], found.labels[0])
+
+
+def test_the_order_of_names_changes_no_mask(segmenter):
+    first = segmenter.segment(IMAGE[None], Vocabulary.of(*NAMES))
+    second = segmenter.segment(IMAGE[None], Vocabulary.of(*NAMES[::-1]))
+    named = [np.array(["", *v.vocabulary.names])[v.labels] for v in (first, second)]
+    np.testing.assert_array_equal(*named)
+
+
+def test_one_name_wins_everything(segmenter):
+    assert (segmenter.segment(IMAGE[None], Vocabulary.of("mug")).labels == 1).all()
+
+
+def test_no_name_labels_nothing(segmenter):
+    assert not segmenter.segment(IMAGE[None], Vocabulary()).labels.any()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (300, 2)])
+def test_slivers(segmenter, size):
+    image = np.full((1, *size, 3), 90, np.uint8)
+    assert segmenter.segment(image, Vocabulary.of("mug", "wall")).labels.shape == (1, *size)
+
+
+def test_names_beyond_the_most_are_reported(weights, caplog):
+    segmenter = make(weights, most=3)
+    words = Vocabulary.of(*NAMES)
+    with caplog.at_level(logging.WARNING):
+        found = segmenter.segment(IMAGE[None], words)
+        segmenter.segment(IMAGE[None], words)
+    assert len(found.left_out) == 2
+    assert not set(np.unique(found.labels)) & set(found.left_out)
+    assert len(caplog.records) == 1  # once for a vocabulary
+    assert all(words.categories[i - 1].name in caplog.text for i in found.left_out)
+
+
+def test_half_precision(weights):
+    given = LmsegConfig(weights=str(weights), canvas=0, window=48)
+    segmenter = LmsegSegmenter(given, device="cpu", dtype="bfloat16")
+    assert segmenter.segment(IMAGE[None], Vocabulary.of("mug", "wall")).labels.any()
+
+
+def test_a_threshold_leaves_pixels_unlabelled(weights):
+    found = make(weights, threshold=0.999).segment(IMAGE[None], Vocabulary.of("mug", "wall"))
+    assert (found.labels == 0).any()
+
+
+def test_enrichment_swaps_the_whole_text(segmenter):
+    before = segmenter.text.embed(NAMES)
+    assert segmenter.text.embed(NAMES) is before  # nothing is encoded for every frame
+    segmenter.enrichment.version += 1
+    after = segmenter.text.embed(NAMES)
+    np.testing.assert_array_equal(before, after)
+    np.testing.assert_allclose(np.linalg.norm(after, axis=1), 1, rtol=1e-5)
+
+
+def test_a_name_is_the_mean_of_its_sentences(weights):
+    rich, plain = make(weights), make(weights, prompts="plain")
+    from ovseg_ros.segmenters.lmseg.enrichment import sentences
+
+    vectors = rich.clip.encode(sentences("mug", None)).detach().numpy()
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    mean = vectors.mean(0)
+    np.testing.assert_allclose(rich.embed(["mug"])[0], mean / np.linalg.norm(mean), rtol=1e-4)
+    np.testing.assert_allclose(plain.embed(["mug"])[0], vectors[0], rtol=1e-4)
+
+
+def test_the_last_layer_of_clip_gives_values(segmenter):
+    """Equal to open_clip's own blocks, the last one without its attention."""
+    visual = segmenter.clip.model.visual
+    pixels = torch.randn(1, 3, 48, 48)
+    with torch.no_grad():
+        tower = show_tower(visual)
+        found = dense_features(tower, pixels).features
+        x = tower.embed(tower.patches(pixels))
+        for block in visual.transformer.resblocks[:-1]:
+            x = block(x)
+        last = visual.transformer.resblocks[-1]
+        weight, bias = last.attn.in_proj_weight[32:], last.attn.in_proj_bias[32:]
+        value = last.ln_1(x) @ weight.T + bias
+        x = x + last.attn.out_proj(value)
+        x = x + last.mlp(last.ln_2(x))
+        expected = (visual.ln_post(x) @ visual.proj)[0, 1:]
+    torch.testing.assert_close(found[0].flatten(1).T, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_windows_cover_the_canvas():
+    found = windows(640, 384, 256, whole=True)
+    assert [(w.top, w.left, w.side) for w in found] == [
+        (0, 0, 384), (0, 256, 384), (256, 0, 384), (256, 256, 384), (0, 0, 640),
+    ]  # fmt: skip
+    assert windows(300, 384, 256, whole=True) == [Window(0, 0, 300)]
+    assert [w.left for w in windows(100, 60, 50, whole=False)][:2] == [0, 40]
+
+
+def test_a_window_sees_its_part_of_the_map():
+    features = torch.arange(64.0).view(1, 8, 8)
+    torch.testing.assert_close(crop_map(features, Window(32, 0, 32), 64), features[:, 4:, :4])
+    assert crop_map(features, Window(0, 0, 64), 64) is features
+
+
+def test_segment_anything_runs_once_for_a_frame(sam_folder):
+    """LMSeg and the masks of discovery share the model and the features of its last image."""
+    model = load_sam_model(str(sam_folder), device="cpu")
+    assert load_sam_model(str(sam_folder), device="cpu") is model
+    neck, image = SamNeck(model), 255 - IMAGE  # one that no other test has shown
+    runs = model.image_encoder.runs
+    first = neck.features(image)
+    assert first.shape == (16, 3, 4)  # 40 x 60 in a grid of 4: what pads it is cut off
+    torch.testing.assert_close(neck.features(image), first)
+    assert model.image_encoder.runs == runs + 1
+    from segment_anything import SamPredictor
+
+    SamPredictor(model).set_image(image)
+    assert model.image_encoder.runs == runs + 1
+    neck.features(image[::-1])
+    assert model.image_encoder.runs == runs + 2
