@@ -53,6 +53,7 @@ def segment(
         raise ValueError("--names: expected words, as this preset discovers none")
     pipeline = build_pipeline(config)
     out.mkdir(parents=True, exist_ok=True)
+    results.clear_abandoned(out)
     stems = results.result_names(files, out)
     settings = results.settings_digest(config, names=words, seed=seed, max_side=max_side)
 

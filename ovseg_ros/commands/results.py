@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ovseg_ros.config import Config
+
+_ABANDONED_S = 3600.0
 
 PICTURES = (".overlay.png", ".labels.png")
 """What stands behind an image's name in the pictures made of it."""
@@ -30,6 +33,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def clear_abandoned(out: Path) -> None:
+    """Delete what runs that were killed an hour ago or more have left half written."""
+    for path in out.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink()
 
 
 def without_results(files: Iterable[Path], out: Path, given: Iterable[Path]) -> list[Path]:

@@ -1,0 +1,33 @@
+"""Results on disk: whole or absent, and nothing half written stays."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ovseg_ros.commands.results import clear_abandoned, write_whole
+
+
+def test_what_fails_leaves_the_old_file(tmp_path: Path):
+    path = tmp_path / "a.json"
+    write_whole(path, lambda unfinished: unfinished.write_text("old"))
+
+    def fail(unfinished: Path) -> None:
+        unfinished.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(path, fail)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_run_left_goes_after_an_hour(tmp_path: Path):
+    old, new = tmp_path / ".old.png.part", tmp_path / ".new.png.part"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    clear_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == [new]
