@@ -133,7 +133,7 @@ def test_as_released_the_last_noun_is_lost_and_the_paper_loses_none(make_segment
         strong = torch.zeros_like(logits[released])
         strong[..., 2] = 9.0  # every query means the wall
         masks, _, sizes = segmenter.decode(images, names)
-        with mock.patch.object(segmenter, "decode", return_value=(masks, strong, sizes)):
+        with mock.patch.object(segmenter, "decode", return_value=(masks / 100, strong, sizes)):
             labels = segmenter.segment(images, Vocabulary.of(*names)).labels
         assert (labels == 3).all() != released
         assert (set(np.unique(labels)) <= {1, 2}) == released
