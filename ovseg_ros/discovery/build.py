@@ -19,6 +19,20 @@ def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Dis
     """
     if config.name == "none":
         return None
+    if config.name == "tags":
+        from ovseg_ros.discovery.tags import load_tags
+
+        return load_tags(config.tags, device=device)
+    known = _build(config, device=device, dtype=dtype)
+    if config.unfamiliar == "same":
+        return known
+    from ovseg_ros.discovery.familiar import Familiar
+    from ovseg_ros.discovery.tags import load_tags
+
+    return Familiar(known, load_tags(config.tags, device=device), config.tags.limit)
+
+
+def _build(config: DiscoveryConfig, *, device: str, dtype: str) -> Discoverer:
     if config.name == "vlm":
         from ovseg_ros.discovery.vlm import load_vlm
 

@@ -186,10 +186,34 @@ class KeyFrameConfig(Config):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TagsConfig(Config):
+    """Options of the tower's own tags: names of a thousand real things, at the cost of one pass."""
+
+    tower: str = option("robot_cell/tower", "folder of `ovseg train tower`", kind="weights")
+    size: int = option(288, "short side the image is resized to, in pixels", low=64, high=4096)
+    clusters: tuple[int, ...] = option((3, 5), "how many parts, beside the whole", low=2, high=64)
+    min_similarity: float = option(
+        0.4, "cosine from which a part is called by its nearest class", low=0.0, high=1.0
+    )
+    level: str = option(
+        "basic", "basic: dog, with malamute as a synonym; fine: malamute", choices=("basic", "fine")
+    )
+    most: int = option(8, "names at most, the surest first", low=1, high=1000)
+    limit: float = option(
+        20.0,
+        "as `unfamiliar`: an image this strange to the robot cell gets tags (its own frames and "
+        "those of a second generator are at most 18, photographs from 24 on)",
+        low=0.0,
+        high=1e6,
+    )
+
+
 PARTS: dict[str, tuple[str, ...]] = {
     "bboost": ("captioner", "nouns", "bboost"),
     "caption": ("captioner", "nouns", "caption"),
     "sam_blip": ("captioner", "nouns", "sam_blip"),
+    "tags": ("tags",),
     "vlm": ("nouns", "vlm"),
     "none": (),
 }
@@ -203,8 +227,14 @@ class DiscoveryConfig(Config):
     name: str = option(
         "bboost",
         "bboost (parts of the image), caption (the whole image), sam_blip (crops around masks), "
-        "vlm (a chat model lists them) or none (operator's words only)",
+        "tags (ImageNet's names for parts), vlm (a chat model lists them) or none (operator's "
+        "words only)",
         choices=tuple(PARTS),
+    )
+    unfamiliar: str = option(
+        "same",
+        "who names images that look like nothing of the robot cell: same, or tags",
+        choices=("same", "tags"),
     )
     captioner: CaptionerConfig = CaptionerConfig()
     nouns: NounConfig = NounConfig()
@@ -212,8 +242,10 @@ class DiscoveryConfig(Config):
     caption: CaptionConfig = CaptionConfig()
     keyframes: KeyFrameConfig = KeyFrameConfig()
     sam_blip: SamBlipConfig = SamBlipConfig()
+    tags: TagsConfig = TagsConfig()
     vlm: VlmConfig = VlmConfig()
 
     def used(self) -> tuple[str, ...]:
         """Return the fields of the discoverer that is chosen."""
-        return ("name", "keyframes", *PARTS[self.name])
+        tags = ("tags",) if self.unfamiliar == "tags" and self.name not in ("tags", "none") else ()
+        return ("name", "unfamiliar", "keyframes", *PARTS[self.name], *tags)

@@ -93,8 +93,17 @@ class PhotoTower(nn.Module):
         H and W are multiples of 8. Lite0's own normalisation is applied here.
         """
         maps = self.see(images)
-        last = self.trunk.bn2(self.trunk.conv_head(maps[3]))  # type: ignore[operator]
+        last = self.head(maps[3])
         return Features(self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1), last)
+
+    def last(self, images: Tensor) -> Tensor:
+        """Return the last features (B, 1280, H/32, W/32) alone, without the neck's work."""
+        return self.head(self.see(images)[3])
+
+    def head(self, coarse: Tensor) -> Tensor:
+        """Return the last features of the map of stride 32."""
+        found: Tensor = self.trunk.bn2(self.trunk.conv_head(coarse))  # type: ignore[operator]
+        return found
 
     def see(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the trunk's maps of strides 4, 8, 16 and 32."""

@@ -16,8 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.discovery.config import TagsConfig
+from ovseg_ros.discovery.tags import CELL_FILE, Tags
 from ovseg_ros.models.files import load_state, read_tensors
-from ovseg_ros.models.tower import FILE, MEANINGS, STRIDE, PhotoTower
+from ovseg_ros.models.tower import FILE, MEANINGS, STRIDE, PhotoTower, load_photo_tower
+from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.frames import load_frames
@@ -77,10 +80,9 @@ class TowerTrainer(nn.Module):
 
     def see(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Return class and patch tokens of normalised images; gradients end at the neck."""
-        trunk = self.tower.trunk
         with torch.no_grad():
             maps = self.tower.see(pixels)
-            last = trunk.bn2(trunk.conv_head(maps[3]))  # type: ignore[operator]
+            last = self.tower.head(maps[3])
         return self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1)
 
     def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,6 +134,7 @@ def train(config: TowerRecipe) -> None:
     if (data / "val").is_dir():
         metrics["val_miou"] = probe(model.eval().cpu(), load_frames(data, "val", config.height))
     save_tower(out, tower, config)
+    save_cell(out, Path(config.data))
     write_card(
         out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
         start=CREDIT, **({"before": tower_card(Path(config.neck))} if config.neck else {}),
@@ -145,6 +148,30 @@ def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     save_file(weights, out / FILE)
     shape = {"embed_dim": config.width, "backbone": config.backbone}
     (out / "config.json").write_text(json.dumps({"tower": shape}, indent=2) + "\n")
+
+
+def save_cell(out: Path, data: Path, *, count: int = 300, shrink: float = 0.3) -> None:
+    """Write what training frames look like as a whole, so that photographs can be told from them.
+
+    Args:
+        out: Folder of the tower.
+        data: Folder of the rendered splits.
+        count: How many frames are looked at.
+        shrink: Share of the mean variance that is added to every direction.
+    """
+    tags = Tags(
+        load_photo_tower(out).fuse(),
+        TagsConfig(),
+        {"mean": torch.zeros(MEANINGS), "precision": torch.eye(MEANINGS)},
+    )
+    cell = RobotCell(data, "train")
+    chosen = range(0, len(cell), max(1, len(cell) // count))
+    wholes = [tags.look(cell[index].image).mean((0, 1)) for index in chosen]
+    looks = F.normalize(torch.stack(wholes), dim=1)
+    covariance = torch.cov(looks.T)
+    spread = shrink * covariance.diagonal().mean() * torch.eye(MEANINGS)
+    precision = torch.linalg.inv(covariance + spread)
+    save_file({"mean": looks.mean(0), "precision": precision.contiguous()}, out / CELL_FILE)
 
 
 def load_neck(tower: PhotoTower, directory: Path) -> None:

@@ -138,9 +138,8 @@ def train(config: SimZSSRecipe) -> None:
         if bank is not None:
             views = bank.pick(torch.randint(len(bank), (count,), generator=generator)[mine])
         else:
-            views = encode_squares(
-                model, frames, config, frames.draw(count, generator)[mine], generator, crops=1
-            )
+            drawn = frames.draw(count, generator)[mine]
+            views = captioned(encode_squares(model, frames, config, drawn, generator, crops=1))
         captions = [_draw(captions, generator) for captions in views.captions]
         found = losses(model, reader, config, views, captions)
         if words is not None:
@@ -213,12 +212,19 @@ def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> Feature
             parts.append(
                 encode_squares(model, frames, config, index, generator, crops=config.crops)
             )
-    return FeatureBank(
+    bank = FeatureBank(
         torch.cat([part.images.float() for part in parts]),
         torch.cat([part.patches.bfloat16() for part in parts]),
         torch.cat([part.seen for part in parts]),
         [captions for part in parts for captions in part.captions],
     )
+    return captioned(bank)
+
+
+def captioned(views: FeatureBank) -> FeatureBank:
+    """Return the views of which there is something to say: a missing wall has no name."""
+    rows = [row for row, captions in enumerate(views.captions) if captions]
+    return views.pick(torch.tensor(rows, dtype=torch.int64))
 
 
 def encode_squares(
