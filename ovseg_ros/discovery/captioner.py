@@ -18,7 +18,8 @@ from transformers.cache_utils import Cache, DynamicLayer
 from ovseg_ros.discovery.config import CaptionerConfig
 from ovseg_ros.discovery.released import DriftingPositions
 from ovseg_ros.models.pretrained import load_pretrained, set_layer_norm_epsilon
-from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
+from ovseg_ros.models.pyramid import Tower, load_pyramid
+from ovseg_ros.models.tower import check_tower
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.types import check_images
 
@@ -53,7 +54,7 @@ class Captioner:
         model: Any,
         processor: Any,
         config: CaptionerConfig,
-        tower: PyramidTower | None = None,
+        tower: Tower | None = None,
     ) -> None:
         """Wrap a loaded model.
 
@@ -328,5 +329,6 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
     set_layer_norm_epsilon(model.vision_model, config.vision_epsilon)
     tower = None
     if config.tower:
+        check_tower(Path(resolve_weights(config.weights)), config.tower)
         tower = load_pyramid(Path(resolve_weights(config.tower))).to(model.device, model.dtype)
     return Captioner(model, processor, config, tower)

@@ -26,6 +26,7 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
+from ovseg_ros.models.tower import note_tower
 from ovseg_ros.robot_cell.captions import frame_captions, region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
@@ -44,8 +45,8 @@ class BlipRecipe(Config):
 
     data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss",
-        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
         kind="weights",
     )
     out: str = option("out/blip", "directory of the result", kind="place")
@@ -108,6 +109,7 @@ def train(config: BlipRecipe) -> None:
         image_std=list(OPENAI_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
+    note_tower(out, config.tower)
     data, tower_facts = frames.summary(), tower_card(Path(config.tower))
     write_card(out, recipe="blip", config=config, seconds=seconds, data=data, tower=tower_facts)
 

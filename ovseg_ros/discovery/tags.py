@@ -60,7 +60,7 @@ class Tags:
         scale = self.config.size / min(height, width)
         size = [max(1, round(min(side * scale, 4 * self.config.size) / _STRIDE)) * _STRIDE
                 for side in (height, width)]  # fmt: skip
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+        pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True) / 255
         mean, std = (

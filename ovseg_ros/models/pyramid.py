@@ -124,11 +124,15 @@ class PyramidTower(nn.Module):
         return F.pixel_shuffle(tokens.permute(0, 3, 1, 2), STRIDE)
 
 
-def load_pyramid(directory: Path) -> PyramidTower | PhotoTower:
+Tower = PyramidTower | PhotoTower
+"""What models of the cell look through: one that learned from scratch, or one from photographs."""
+
+
+def load_pyramid(directory: Path) -> Tower:
     """Load a tower for inference, fused.
 
     Args:
-        directory: Folder of ``ovseg train tower``, or of a SimZSS on a pyramid.
+        directory: Folder of ``ovseg train tower`` or ``pyramid``, or of a SimZSS on a pyramid.
 
     Raises:
         FileNotFoundError: if there is no SimZSS.
@@ -136,9 +140,15 @@ def load_pyramid(directory: Path) -> PyramidTower | PhotoTower:
     """
     if is_photo_tower(directory):
         return load_photo_tower(directory).fuse()
-    visual, weights = load_visual(directory)
+    if (directory / "tower.json").is_file():
+        visual = read_object(directory / "tower.json", option="tower")["visual"]
+        path = directory / "tower.safetensors"
+        weights = read_tensors(path, option="tower")
+    else:
+        path = directory / "model.safetensors"
+        visual, weights = load_visual(directory)
     tower = PyramidTower(**visual)
-    load_state(tower, weights, directory / "model.safetensors")
+    load_state(tower, weights, path)
     return tower.fuse()
 
 

@@ -9,6 +9,7 @@ it and its digest (:func:`named_tower`), and is refused on another one.
 from __future__ import annotations
 
 import hashlib
+import json
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -34,6 +35,9 @@ MEANINGS = 192
 """Dimensions in which ImageNet's classes lie apart best, see :attr:`PhotoTower.basis`."""
 
 FILE = "tower.safetensors"
+
+NOTE = "stands_on.json"
+"""Beside weights: the tower they were trained on, by name and digest."""
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -273,6 +277,41 @@ def is_photo_tower(directory: Path) -> bool:
 def tower_digest(directory: Path) -> str:
     """Return the first 16 hexadecimal digits of the SHA-256 of a tower's weights."""
     return hashlib.sha256((directory / FILE).read_bytes()).hexdigest()[:16]
+
+
+def note_tower(weights: Path, tower: str) -> None:
+    """Write beside weights which tower they were trained on; of a pyramid nothing is written.
+
+    Args:
+        weights: Folder of the weights.
+        tower: The tower's folder, or ``robot_cell/NAME``.
+    """
+    directory = Path(resolve_weights(tower))
+    if is_photo_tower(directory):
+        noted = {"tower": tower, "digest": tower_digest(directory)}
+        (weights / NOTE).write_text(json.dumps(noted, indent=2) + "\n")
+
+
+def check_tower(weights: Path, tower: str) -> None:
+    """Refuse a tower that weights were not trained on, if they say on which they were.
+
+    Args:
+        weights: Folder of the weights.
+        tower: The tower's folder, or ``robot_cell/NAME``.
+
+    Raises:
+        ValueError: if it is another one.
+    """
+    if not (weights / NOTE).is_file():
+        return
+    noted = read_object(weights / NOTE)
+    directory = Path(resolve_weights(tower))
+    found = tower_digest(directory) if is_photo_tower(directory) else "none"
+    if found != noted.get("digest"):
+        raise ValueError(
+            f"tower: expected {noted.get('tower')} with digest {noted.get('digest')}, which "
+            f"{weights.name} was trained on, got {tower} with {found}; train it again on this tower"
+        )
 
 
 def named_tower(tower: str, digest: str) -> PhotoTower:

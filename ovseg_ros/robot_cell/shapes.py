@@ -210,8 +210,8 @@ def _duck(s: float, rgb: np.ndarray) -> tuple[Distance, Paint]:
 
 
 def _teddy_bear(s: float, rgb: np.ndarray) -> tuple[Distance, Paint]:
-    balls = [(0, 0, 0.32, 0.27), (0, 0, 0.72, 0.21)]
-    balls += [(0, y, 0.92, 0.08) for y in (-0.17, 0.17)] + [(0.18, 0, 0.68, 0.09)]
+    balls = [(0.0, 0.0, 0.32, 0.27), (0.0, 0.0, 0.72, 0.21)]
+    balls += [(0.0, y, 0.92, 0.08) for y in (-0.17, 0.17)] + [(0.18, 0.0, 0.68, 0.09)]
     balls += [(0.14, y, 0.12, 0.12) for y in (-0.2, 0.2)]
     balls += [(0.1, y, 0.45, 0.1) for y in (-0.27, 0.27)]
     body = join(*[sphere(np.array([x, y, z]) * s, r * s) for x, y, z, r in balls])

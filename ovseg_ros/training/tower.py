@@ -13,8 +13,8 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.models.pyramid import PyramidTower, load_visual
-from ovseg_ros.models.tower import PhotoTower, is_photo_tower, load_photo_tower, tower_digest
+from ovseg_ros.models.pyramid import PyramidTower, Tower, load_visual
+from ovseg_ros.models.tower import is_photo_tower, load_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
 
 PATCH = 16
@@ -79,7 +79,7 @@ def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return load_visual(directory)
 
 
-def frozen_pyramid(directory: Path) -> PyramidTower | PhotoTower:
+def frozen_pyramid(directory: Path) -> Tower:
     """Return a tower of ``ovseg train tower`` or ``pyramid``, frozen and in eval mode."""
     folder = Path(resolve_weights(str(directory)))
     if is_photo_tower(folder):

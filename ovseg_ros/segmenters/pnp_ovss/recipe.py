@@ -32,7 +32,8 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner_recipe import PROMPT, BlipRecipe, blip_config, build_tokenizer
-from ovseg_ros.models.pyramid import STRIDE, PyramidTower
+from ovseg_ros.models.pyramid import STRIDE, Tower
+from ovseg_ros.models.tower import note_tower
 from ovseg_ros.robot_cell.captions import MIN_SHARE
 from ovseg_ros.robot_cell.objects import SCENERY
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
@@ -57,8 +58,8 @@ class BlipItmRecipe(Config):
 
     data: str = option("", "directory of the rendered robot cell", kind="place")
     tower: str = option(
-        "robot_cell/simzss",
-        "frozen pyramid: folder of `ovseg train pyramid`, or a SimZSS with one",
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
         kind="weights",
     )
     out: str = option("out/blip_itm", "directory of the result", kind="place")
@@ -135,6 +136,7 @@ def train(config: BlipItmRecipe) -> None:
         image_std=list(OPENAI_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
+    note_tower(out, config.tower)
     data, tower_facts = frames.summary(), tower_card(Path(config.tower))
     write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=data, tower=tower_facts)
 
@@ -153,7 +155,7 @@ class RandomMass(nn.Module):
 
 
 @torch.no_grad()
-def draw_views(frames: Frames, tower: PyramidTower, config: BlipItmRecipe) -> Batch:
+def draw_views(frames: Frames, tower: Tower, config: BlipItmRecipe) -> Batch:
     """Cut views and look at them through the tower.
 
     Returns:

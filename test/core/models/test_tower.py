@@ -1,0 +1,104 @@
+"""The tower of photographs: what it keeps of ImageNet, and how other weights name it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from ovseg_ros.models.pyramid import load_pyramid
+from ovseg_ros.models.tower import (
+    CLIP_MEAN,
+    CLIP_STD,
+    PhotoTower,
+    WordTower,
+    check_tower,
+    load_photo_tower,
+    named_tower,
+    note_tower,
+    tower_digest,
+)
+from ovseg_ros.models.weights import ASSETS
+
+FOLDER = ASSETS / "tower"
+
+
+@pytest.fixture(scope="module")
+def tower() -> PhotoTower:
+    return load_photo_tower(FOLDER)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (72, 104), (8, 200)])
+def test_every_eight_pixels_are_a_patch(tower: PhotoTower, height: int, width: int):
+    found = tower.features(torch.randn(2, 3, height, width))
+    assert found.first.shape == (2, 192)
+    assert found.patches.shape == (2, height // 8, width // 8, 192)
+    assert found.last.shape == (2, 1280, -(-height // 32), -(-width // 32))
+
+
+@torch.inference_mode()
+def test_fusing_keeps_relu6(tower: PhotoTower):
+    fused = copy.deepcopy(tower).fuse()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
+    assert sum(isinstance(module, nn.ReLU6) for module in fused.modules()) > 30
+    images = 3 * torch.randn(2, 3, 64, 96)  # strong enough to reach 6
+    before = tower.features(images)
+    assert float(before.last.max()) == pytest.approx(6.0)
+    for found, expected in zip(fused.features(images), before, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_lite0_gets_its_own_normalisation(tower: PhotoTower):
+    pixels = torch.rand(1, 3, 64, 64)
+    mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
+    expected = tower.trunk.forward_features((pixels - 0.5) / 0.5)  # type: ignore[operator]
+    torch.testing.assert_close(tower.last((pixels - mean) / std), expected, atol=1e-3, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_words_see_neck_and_trunk_side_by_side_and_never_the_unknown(tower: PhotoTower):
+    words = WordTower(tower)
+    first, patches = words(torch.randn(1, 3, 64, 96))
+    assert first.shape == (1, 385)
+    assert patches.shape == (1, 8, 12, 385)
+    torch.testing.assert_close(patches.norm(dim=-1), torch.ones(1, 8, 12))
+    assert not patches[..., -1].any()
+
+
+def test_classes_stay_apart_in_the_basis(tower: PhotoTower):
+    prototypes = tower.prototypes()
+    similarity = prototypes @ prototypes.T
+    assert (similarity.argmax(1) == torch.arange(1000)).all()
+
+
+def test_another_tower_is_refused(tmp_path: Path):
+    named_tower("robot_cell/tower", tower_digest(FOLDER))
+    with pytest.raises(ValueError, match="tower: expected robot_cell/tower with digest 0123"):
+        named_tower("robot_cell/tower", "0123")
+    note_tower(tmp_path, "robot_cell/tower")
+    assert json.loads((tmp_path / "stands_on.json").read_text())["digest"] == tower_digest(FOLDER)
+    check_tower(tmp_path, "robot_cell/tower")
+    with pytest.raises(ValueError, match="train it again on this tower"):
+        check_tower(tmp_path, str(tmp_path))
+    other = tmp_path / "other"
+    shutil.copytree(FOLDER, other)
+    with (other / "tower.safetensors").open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ValueError, match="train it again on this tower"):
+        check_tower(tmp_path, str(other))
+
+
+def test_it_is_loaded_where_a_pyramid_is():
+    assert isinstance(load_pyramid(FOLDER), PhotoTower)
+
+
+def test_assets_are_small():
+    for path in ASSETS.rglob("*"):
+        assert path.stat().st_size <= 15_000_000, path
