@@ -232,12 +232,46 @@ class WordTower(nn.Module):
         Returns:
             Class tokens (B, D) and patch tokens (B, H/8, W/8, D), all of unit length.
         """
+        first, patches, _ = self.tokens(images)
+        return first, patches
+
+    def tokens(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode like :meth:`forward`, and tell how strongly the trunk answered where.
+
+        Returns:
+            Class tokens, patch tokens, and strengths (B, H/8, W/8) in 0..1: lengths of the last
+            features in the basis, as shares of the image's largest but for one in twenty.
+        """
         first, patches, last = self.tower.features(images)
         size = (patches.shape[1], patches.shape[2])
         coarse = torch.einsum("bchw,cd->bdhw", last, self.tower.basis.to(last.dtype))
         fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-        whole = coarse.mean((2, 3))
-        return self._join(first, whole), self._join(patches, fine.permute(0, 2, 3, 1))
+        length = coarse.float().norm(dim=1)  # (B, h, w)
+        largest = length.flatten(1).quantile(0.95, dim=1)[:, None, None].clamp_min(1e-6)
+        strength = F.interpolate(
+            (length / largest).clamp(max=1)[:, None], size=size, mode="bilinear"
+        )
+        joined = self._join(patches, fine.permute(0, 2, 3, 1))
+        return self._join(first, coarse.mean((2, 3))), joined, strength[:, 0]
+
+    def match(self, images: Tensor, text: Tensor) -> Tensor:
+        """Return the similarities of patches with text, (B, K, H/8, W/8) float32.
+
+        The cosine, but where the trunk answered weakly, a word of real things that lives in the
+        trunk's half alone counts for less: around an object its features still point at it, only
+        not strongly. The cell's words live in both halves and are not touched.
+
+        Args:
+            images: Normalised, (B, 3, H, W).
+            text: Unit vectors, (K, D).
+        """
+        _, patches, strength = self.tokens(images)
+        patches, neck = patches.float(), self.tower.embed_dim
+        cosine = patches @ text.T  # (B, h, w, K)
+        real = 2 * text[:, neck:-1].square().sum(1) - 1  # (K,), 1 for words of the trunk alone
+        lost = (1 - strength)[..., None] * real.clamp(0, 1)
+        within = patches[..., neck:-1] @ text[:, neck:-1].T
+        return (cosine - lost * within.clamp_min(0)).permute(0, 3, 1, 2)
 
     def _join(self, neck: Tensor, trunk: Tensor) -> Tensor:
         parts = [F.normalize(part, dim=-1) * 0.5**0.5 for part in (neck, trunk)]

@@ -154,6 +154,9 @@ class SimZSSSegmenter(TextSegmenter):
             return unit(patches.float())
 
     def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
+        if isinstance(self._model.visual, WordTower):
+            with stage("encoder"):
+                return self._model.visual.match(pixels.to(self._dtype), text)
         patches = self._patches(pixels)  # (B, h, w, D)
         with stage("head"):
             return (patches @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
