@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ovseg_ros.language import wordnet
@@ -68,6 +68,25 @@ def basic_name(number: int) -> str:
         seen.update(level)
         level = [p for s in level for p in wordnet.parents(s) if p not in seen]
     return class_names()[number]
+
+
+@lru_cache(maxsize=4096)
+def covered(name: str) -> tuple[int, ...]:
+    """Return the classes that a name means or covers; none if it is no real thing that is known.
+
+    Of several senses the most frequent counts that covers any.
+
+    Args:
+        name: Singular or plural, any case.
+    """
+    clean = " ".join(name.lower().split())
+    if clean in class_names():
+        return (class_names().index(clean),)
+    for form in (clean, wordnet.base_form(clean)):
+        for synset in wordnet.synsets(form) if form else ():
+            if synset in kinds():
+                return kinds()[synset]
+    return ()
 
 
 def _above(synset: int) -> set[int]:

@@ -14,7 +14,7 @@ from ovseg_ros.models.text_cache import TextCache, cache_directory
 _REMEMBERED = 65_536
 """Phrases kept in memory, the last used; more than a vocabulary can hold."""
 
-_FORMAT = "2"
+_FORMAT = "3"
 """Rises when the same name, template and model come to mean another vector."""
 
 

@@ -235,6 +235,20 @@ class WordTower(nn.Module):
         first, patches, _ = self.tokens(images)
         return first, patches
 
+    def cell_half(self, tokens: Tensor) -> Tensor:
+        """Return tokens (..., D) with the neck's half alone, of unit length.
+
+        Captions of the cell are learned on it: the trunk's half, which is coarse, would blur where
+        a word looks.
+        """
+        half = F.normalize(tokens[..., : self.tower.embed_dim], dim=-1)
+        return F.pad(half, (0, tokens.shape[-1] - half.shape[-1]))
+
+    def meaning(self, classes: tuple[int, ...]) -> Tensor:
+        """Return the unit vector (D,) of a word that covers some of ImageNet's classes."""
+        prototype = F.normalize(self.tower.prototypes()[list(classes)].mean(0), dim=0)
+        return F.pad(prototype, (self.tower.embed_dim, 1))
+
     def tokens(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Encode like :meth:`forward`, and tell how strongly the trunk answered where.
 

@@ -38,6 +38,7 @@ class Architecture:
         image_hw: Input size (height, width) in pixels that the model was trained with.
         mean: Channel means in [0, 1] that images are normalised with.
         std: Channel standard deviations.
+        taught: Names that captions taught, on a tower whose real words come from a dictionary.
     """
 
     visual: dict[str, Any]
@@ -46,6 +47,7 @@ class Architecture:
     image_hw: tuple[int, int] = (224, 224)
     mean: tuple[float, ...] = field(default=OPENAI_MEAN)
     std: tuple[float, ...] = field(default=OPENAI_STD)
+    taught: tuple[str, ...] = ()
 
 
 class _Vit(nn.Module):

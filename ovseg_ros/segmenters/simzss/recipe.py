@@ -180,6 +180,7 @@ def build(config: SimZSSRecipe, frames: Frames) -> tuple[SimZSS, Tokenizer]:
                 "layers": config.layers,
             },
             image_hw=frames.size_hw,
+            taught=frames.categories if "tower" in visual else (),
         )
     )
     if weights:
@@ -246,7 +247,7 @@ def encode_squares(
     batch = frames.window(index, (config.window, config.window), generator)
     pixels = frames.normalise(batch.images.to(device))
     with config.loop.autocast():
-        _, grid = model.encode_image(pixels)  # (B, h, w, D)
+        _, grid = _encode(model, pixels)  # (B, h, w, D)
     side, (low, high) = grid.shape[1], config.crop
     squares, patches, captions = [], [], []
     for row in range(len(index)):
@@ -263,11 +264,19 @@ def encode_squares(
             squares.append(F.interpolate(square, size=size, mode="bilinear", antialias=True))
             captions.append(frames.describe_part(batch, row, rows, columns, config.visible))
     with config.loop.autocast():
-        images, _ = model.encode_image(torch.cat(squares))
+        images, _ = _encode(model, torch.cat(squares))
     counts = torch.tensor([len(found) for found in patches], device=device)
     seen = torch.arange(config.patches, device=device) < counts[:, None]
     padded = [F.pad(found, (0, 0, 0, config.patches - len(found))) for found in patches]
     return FeatureBank(images, torch.stack(padded), seen, captions)
+
+
+def _encode(model: SimZSS, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the tokens that captions of the cell are learned on."""
+    first, patches = model.encode_image(pixels)
+    if isinstance(model.visual, WordTower):
+        return model.visual.cell_half(first), model.visual.cell_half(patches)
+    return first, patches
 
 
 def losses(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ovseg_ros.language import things
 from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.stages import stage
@@ -200,7 +201,20 @@ class SimZSSSegmenter(TextSegmenter):
         if kind == "concept":
             spans = torch.stack([self._span(prompt) for prompt in prompts]).to(self._device)
             vector = torch.einsum("bl,bld->bd", spans, unit(tokens))
+        if isinstance(self._model.visual, WordTower):
+            self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
         return vector
+
+    def _look_up(self, names: Sequence[str], tower: WordTower, vectors: Tensor) -> None:
+        """Write what a dictionary says over vectors (N, D) of names, in place.
+
+        What ImageNet's classes and WordNet say exactly is not left to a small text tower; it writes
+        the names that captions taught it, and whatever no dictionary has.
+        """
+        for row, name in enumerate(names):
+            classes = () if name in self._model.config.taught else things.covered(name)
+            if classes:
+                vectors[row] = tower.meaning(classes).to(vectors)
 
     def _span(self, prompt: Prompt) -> Tensor:
         """Return which tokens of a prompt spell its name, (L,) float32 of zeros and ones."""
