@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -220,6 +221,7 @@ class WordTower(nn.Module):
         super().__init__()
         self.tower = tower
         self.embed_dim = tower.embed_dim + MEANINGS + 1
+        self._prototypes: Tensor | None = None
 
     @property
     def trunk(self) -> nn.Module:
@@ -232,8 +234,12 @@ class WordTower(nn.Module):
         Returns:
             Class tokens (B, D) and patch tokens (B, H/8, W/8, D), all of unit length.
         """
-        first, patches, _ = self.tokens(images)
-        return first, patches
+        first, patches, last = self.tower.features(images)
+        size = (patches.shape[1], patches.shape[2])
+        coarse = torch.einsum("bchw,cd->bdhw", last, self.tower.basis.to(last.dtype))
+        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+        joined = self._join(patches, fine.permute(0, 2, 3, 1))
+        return self._join(first, coarse.mean((2, 3))), joined
 
     def cell_half(self, tokens: Tensor) -> Tensor:
         """Return tokens (..., D) with the neck's half alone, of unit length.
@@ -249,43 +255,42 @@ class WordTower(nn.Module):
         prototype = F.normalize(self.tower.prototypes()[list(classes)].mean(0), dim=0)
         return F.pad(prototype, (self.tower.embed_dim, 1))
 
-    def tokens(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode like :meth:`forward`, and tell how strongly the trunk answered where.
-
-        Returns:
-            Class tokens, patch tokens, and strengths (B, H/8, W/8) in 0..1: lengths of the last
-            features in the basis, as shares of the image's largest but for one in twenty.
-        """
-        first, patches, last = self.tower.features(images)
-        size = (patches.shape[1], patches.shape[2])
-        coarse = torch.einsum("bchw,cd->bdhw", last, self.tower.basis.to(last.dtype))
-        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
-        length = coarse.float().norm(dim=1)  # (B, h, w)
-        largest = length.flatten(1).quantile(0.95, dim=1)[:, None, None].clamp_min(1e-6)
-        strength = F.interpolate(
-            (length / largest).clamp(max=1)[:, None], size=size, mode="bilinear"
-        )
-        joined = self._join(patches, fine.permute(0, 2, 3, 1))
-        return self._join(first, coarse.mean((2, 3))), joined, strength[:, 0]
-
-    def match(self, images: Tensor, text: Tensor) -> Tensor:
+    def match(self, images: Tensor, text: Tensor, covered: Sequence[tuple[int, ...]]) -> Tensor:
         """Return the similarities of patches with text, (B, K, H/8, W/8) float32.
 
-        The cosine, but where the trunk answered weakly, a word of real things that lives in the
-        trunk's half alone counts for less: around an object its features still point at it, only
-        not strongly. The cell's words live in both halves and are not touched.
+        For a text that covers ImageNet's classes, the best of those classes counts: a dog is one
+        of 118 kinds, not their mean. Where the trunk answers weakly it counts for less, because
+        around an object the features still point at it, only not strongly. All other texts are
+        compared by the cosine.
 
         Args:
             images: Normalised, (B, 3, H, W).
             text: Unit vectors, (K, D).
+            covered: For every text the classes it covers, none for others.
         """
-        _, patches, strength = self.tokens(images)
-        patches, neck = patches.float(), self.tower.embed_dim
-        cosine = patches @ text.T  # (B, h, w, K)
-        real = 2 * text[:, neck:-1].square().sum(1) - 1  # (K,), 1 for words of the trunk alone
-        lost = (1 - strength)[..., None] * real.clamp(0, 1)
-        within = patches[..., neck:-1] @ text[:, neck:-1].T
-        return (cosine - lost * within.clamp_min(0)).permute(0, 3, 1, 2)
+        _, patches, last = self.tower.features(images)
+        size = (patches.shape[1], patches.shape[2])
+        coarse = last.float().permute(0, 2, 3, 1) @ self.tower.basis.float()  # (B, h, w, 192)
+        spread = coarse.permute(0, 3, 1, 2).to(patches.dtype)
+        fine = F.interpolate(spread, size=size, mode="bilinear", align_corners=False)
+        tokens = self._join(patches, fine.permute(0, 2, 3, 1)).float()
+        found = (tokens @ text.T).permute(0, 3, 1, 2)
+        real = [number for number, classes in enumerate(covered) if classes]
+        if real:
+            kinds = self._kinds(coarse, [covered[number] for number in real])
+            found[:, real] = F.interpolate(kinds, size=size, mode="bilinear", align_corners=False)
+        return found
+
+    def _kinds(self, coarse: Tensor, covered: Sequence[tuple[int, ...]]) -> Tensor:
+        """Return the weighed similarity with the best class of each group, (B, N, h, w)."""
+        length = coarse.norm(dim=-1)  # (B, h, w)
+        largest = length.flatten(1).quantile(0.95, dim=1)[:, None, None].clamp_min(1e-6)
+        strength = 0.5**0.5 * (length / largest).clamp(max=1)[..., None]
+        if self._prototypes is None:
+            self._prototypes = self.tower.prototypes()
+        cosines = F.normalize(coarse, dim=-1) @ self._prototypes.to(coarse).T  # (B, h, w, 1000)
+        best = [cosines[..., list(classes)].amax(-1) for classes in covered]
+        return (strength * torch.stack(best, -1)).permute(0, 3, 1, 2)
 
     def _join(self, neck: Tensor, trunk: Tensor) -> Tensor:
         parts = [F.normalize(part, dim=-1) * 0.5**0.5 for part in (neck, trunk)]

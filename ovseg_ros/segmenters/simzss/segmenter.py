@@ -27,6 +27,9 @@ from ovseg_ros.segmenters.simzss.sliding import Windows, label_windows, rescale
 from ovseg_ros.types import Segmentation, Vocabulary
 
 
+_Covered = Sequence[tuple[int, ...]]
+
+
 class SimZSSSegmenter(TextSegmenter):
     """Labels patches by cosine similarity with class text; cost is flat in the vocabulary's size.
 
@@ -113,9 +116,10 @@ class SimZSSSegmenter(TextSegmenter):
         """
         pixels = self._pixels(images, self._input_hw(images))
         text = self.class_text(tuple(names))  # (K, D)
+        covered = [self._classes(name) for name in names]
         if self._config.window:
-            return self._slide(pixels, text)
-        return self._match(pixels, text)
+            return self._slide(pixels, text, covered)
+        return self._match(pixels, text, covered)
 
     @torch.inference_mode()
     def classify(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -154,15 +158,15 @@ class SimZSSSegmenter(TextSegmenter):
             _, patches = self._model.encode_image(pixels.to(self._dtype))
             return unit(patches.float())
 
-    def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
+    def _match(self, pixels: Tensor, text: Tensor, covered: _Covered) -> Tensor:
         if isinstance(self._model.visual, WordTower):
             with stage("encoder"):
-                return self._model.visual.match(pixels.to(self._dtype), text)
+                return self._model.visual.match(pixels.to(self._dtype), text, covered)
         patches = self._patches(pixels)  # (B, h, w, D)
         with stage("head"):
             return (patches @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
 
-    def _slide(self, pixels: Tensor, text: Tensor) -> Tensor:
+    def _slide(self, pixels: Tensor, text: Tensor, covered: _Covered) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""
         patch = self.patch
         side, stride = (max(patch, value // patch * patch) for value in self._window())
@@ -174,7 +178,7 @@ class SimZSSSegmenter(TextSegmenter):
                 window = pixels[:, :, top : top + side, left : left + side]
                 rows = slice(top // patch, (top + window.shape[2]) // patch)
                 columns = slice(left // patch, (left + window.shape[3]) // patch)
-                total[:, :, rows, columns] += self._match(window, text)
+                total[:, :, rows, columns] += self._match(window, text, covered)
                 count[rows, columns] += 1
         return total / count
 
@@ -205,6 +209,12 @@ class SimZSSSegmenter(TextSegmenter):
             self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
         return vector
 
+    def _classes(self, name: str) -> tuple[int, ...]:
+        """Return the classes of ImageNet that a name covers; none if captions taught the name."""
+        if not isinstance(self._model.visual, WordTower):
+            return ()
+        return () if name in self._model.config.taught else things.covered(name)
+
     def _look_up(self, names: Sequence[str], tower: WordTower, vectors: Tensor) -> None:
         """Write what a dictionary says over vectors (N, D) of names, in place.
 
@@ -212,8 +222,7 @@ class SimZSSSegmenter(TextSegmenter):
         the names that captions taught it, and whatever no dictionary has.
         """
         for row, name in enumerate(names):
-            classes = () if name in self._model.config.taught else things.covered(name)
-            if classes:
+            if classes := self._classes(name):
                 vectors[row] = tower.meaning(classes).to(vectors)
 
     def _span(self, prompt: Prompt) -> Tensor:
