@@ -26,7 +26,6 @@ from ovseg_ros.segmenters.simzss.model import load_simzss, unit
 from ovseg_ros.segmenters.simzss.sliding import Windows, label_windows, rescale
 from ovseg_ros.types import Segmentation, Vocabulary
 
-
 _Covered = Sequence[tuple[int, ...]]
 
 
