@@ -14,14 +14,9 @@ from torch import Tensor, nn
 
 from ovseg_ros.models.device import resolve_device, resolve_dtype
 from ovseg_ros.models.files import read_object
-<<<<<<< HEAD
 from ovseg_ros.models.pretrained import load_pretrained, set_layer_norm_epsilon
-from ovseg_ros.models.pyramid import PyramidTower, load_pyramid
-=======
-from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.pyramid import Tower, load_pyramid
 from ovseg_ros.models.tower import check_tower
->>>>>>> c206852 (The old pyramid stands for itself; weights refuse a tower they were not trained on; tests of tower, things, tags and the second generator)
 from ovseg_ros.models.weights import resolve_folder, resolve_weights
 from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
 
@@ -255,12 +250,9 @@ def load_matcher(
     place = resolve_device(device)
     if kind == "blip":
         model.vision_model.to(resolve_dtype(dtype, place))
-<<<<<<< HEAD
         set_layer_norm_epsilon(model.vision_model, vision_epsilon)
-=======
     if tower:
         check_tower(Path(resolve_weights(weights)), tower)
->>>>>>> c206852 (The old pyramid stands for itself; weights refuse a tower they were not trained on; tests of tower, things, tags and the second generator)
     pyramid = load_pyramid(Path(resolve_weights(tower))).to(place) if tower else None
     return matcher_type(model, processor, size, pyramid)
 
