@@ -29,6 +29,9 @@ from ovseg_ros.models.weights import resolve_weights
 STRIDE = 8
 """Pixels per side of a patch."""
 
+LAST = 1280
+"""Width of the trunk's last features."""
+
 CHANNELS = (24, 40, 112, 320)
 """Widths of the trunk's maps of strides 4, 8, 16 and 32."""
 
@@ -84,8 +87,8 @@ class PhotoTower(nn.Module):
         self.embed_dim = embed_dim
         self.trunk = timm.create_model(backbone, pretrained=False)
         self.neck = Neck(embed_dim)
-        self.summary = nn.Linear(self.trunk.num_features, embed_dim)  # type: ignore[arg-type]
-        self.register_buffer("basis", torch.zeros(self.trunk.num_features, MEANINGS))  # type: ignore[arg-type]
+        self.summary = nn.Linear(LAST, embed_dim)
+        self.register_buffer("basis", torch.zeros(LAST, MEANINGS))
         # All models of the cell normalise as CLIP does; Lite0 wants (x / 255 - 0.5) / 0.5.
         mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
         self.register_buffer("scale", 2 * std, persistent=False)

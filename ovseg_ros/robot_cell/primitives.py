@@ -51,7 +51,9 @@ class PrimitiveWorld:
         """Replace the scene; return its instances."""
         self.scene = scene
         rng = np.random.default_rng((scene.index, 3))
-        names = [("floor", None, False), ("wall", None, False), ("table", None, False)]
+        names: list[tuple[str, str | None, bool]] = [
+            (name, None, False) for name in ("floor", "wall", "table")
+        ]
         self._solids = []
         self._look = _Look.draw(rng)
         if scene.tray is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -224,7 +225,8 @@ def load_trunk(tower: PhotoTower, path: Path) -> None:
 
 def class_basis(tower: PhotoTower) -> Tensor:
     """Return the basis (1280, 192) in which the classes of a tower's trunk lie apart best."""
-    weights: Tensor = tower.trunk.classifier.weight.detach()  # type: ignore[union-attr,assignment]
+    trunk: Any = tower.trunk
+    weights: Tensor = trunk.classifier.weight.detach()
     _, _, directions = torch.linalg.svd(weights - weights.mean(0), full_matrices=False)
     return directions[:MEANINGS].T
 
