@@ -14,6 +14,7 @@ import typer
 
 from ovseg_ros.commands import (
     bench,
+    calibrate,
     classification,
     convert,
     doctor,
@@ -60,6 +61,7 @@ app.command("presets")(presets.presets)
 app.command("doctor")(doctor.doctor)
 app.command("pull")(presets.pull)
 app.command("convert")(convert.convert)
+app.command("calibrate")(calibrate.calibrate)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,52 @@
+"""`ovseg calibrate`: the temperature of a preset's confidence, and curves that show its worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from ovseg_ros.commands.options import DEVICE, PRESET, SET
+
+
+def calibrate(
+    preset: str = PRESET,
+    temperatures: str = typer.Option(
+        "0.01,0.015,0.02,0.03,0.04,0.05", help="Candidates; the best on val is named."
+    ),
+    splits: str = typer.Option("test,wild", help="Splits of the robot cell to draw with it."),
+    images: int = typer.Option(24, min=1, help="Images of each split, evenly spread."),
+    chart: Path = typer.Option(Path("out/reliability.png"), help="Picture of the curves."),
+    root: Path | None = typer.Option(None, help="Folder of the robot cell's splits."),
+    device: str = DEVICE,
+    sets: list[str] = SET,
+) -> None:
+    """Choose the confidence's temperature on val and draw reliability curves with it."""
+    from ovseg_ros.evaluation.calibration import draw, measure
+    from ovseg_ros.evaluation.datasets import Dataset, open_dataset
+    from ovseg_ros.presets import pipeline_options
+    from ovseg_ros.segmenters.base import Segmenter
+    from ovseg_ros.segmenters.build import build_segmenter
+
+    def build(temperature: float) -> Segmenter:
+        name = pipeline_options(preset, sets, device=device).segmenter.name
+        chosen = [*sets, f"segmenter.{name}.temperature={temperature}"]
+        options = pipeline_options(preset, chosen, device=device, measured=True)
+        return build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
+
+    def spread(data: Dataset) -> range:
+        return range(0, len(data), max(1, len(data) // images))
+
+    val = open_dataset("robot_cell", split="val", root=root)
+    errors = {}
+    for text in temperatures.split(","):
+        errors[float(text)] = measure(build(float(text)), val, spread(val)).error
+        typer.echo(f"temperature {text}: error {errors[float(text)]:.4f} on val")
+    best = min(errors, key=lambda value: errors[value])
+    segmenter, curves = build(best), {}
+    for split in ("val", *splits.split(",")):
+        data = open_dataset("robot_cell", split=split, root=root)
+        curves[split] = measure(segmenter, data, spread(data))
+        typer.echo(f"{split}: error {curves[split].error:.4f} at temperature {best}")
+    draw(curves, chart)
+    typer.echo(chart)
