@@ -59,6 +59,7 @@ def test_what_is_no_class_stays_unnamed(tags: Tags):
 
 def test_the_robot_cell_is_familiar_and_a_cat_is_not(tags: Tags):
     demo = RecordedSequence()[0].image
+    assert tags.strangeness(tags.look(demo)) < tags.config.limit
     assert tags.strangeness(scene(tags, "tabby cat")) > tags.config.limit
 
 
