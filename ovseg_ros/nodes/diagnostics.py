@@ -101,7 +101,15 @@ def input_status(silent_s: float, topics: str, inputs: Sequence[SensorInput]) ->
     return OK, f"images arrive ({ways})"
 
 
-def decoding_status(*, arrivals: float, results: float, refusals: float, reason: str) -> Judgement:
+def decoding_status(
+    *,
+    arrivals: float,
+    results: float,
+    refusals: float,
+    reason: str,
+    silent_s: float = 0.0,
+    patience_s: float = float("inf"),
+) -> Judgement:
     """Judge whether images that arrive lead to results.
 
     Args:
@@ -109,9 +117,13 @@ def decoding_status(*, arrivals: float, results: float, refusals: float, reason:
         results: Results per second.
         refusals: Refused images per second.
         reason: Why the last one was refused.
+        silent_s: Time since the last result in seconds.
+        patience_s: How long a result may take.
     """
     if arrivals > 0 and refusals > 0 and results == 0:
         return ERROR, f"images arrive and none is used: {reason}"
+    if arrivals > 0 and results == 0 and silent_s > patience_s:
+        return ERROR, f"images arrive and the model has not answered for {silent_s:.0f} s"
     if refusals > 0:
         return WARN, f"{refusals:.1f} images per second are refused: {reason}"
     return OK, "images are used"

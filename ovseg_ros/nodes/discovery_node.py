@@ -140,9 +140,9 @@ class DiscoveryNode(ImageNode):
         reply.success, reply.message = True, f"found: {', '.join(found.names) or 'nothing'}"
         return reply
 
-    def results_hz(self) -> float:
-        """Discoveries are rare: images need not lead to one."""
-        return float("inf")
+    def patience_s(self) -> float:
+        """Return how long a discovery may take, in seconds."""
+        return self.config.discover_timeout_s
 
     def device(self) -> str:
         """Return the discoverer's device."""

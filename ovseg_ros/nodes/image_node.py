@@ -27,6 +27,8 @@ from ovseg_ros.nodes.image_worker import Frames, ImageWorker, SlowCalls
 from ovseg_ros.nodes.images import image_from_msg
 from ovseg_ros.nodes.sensor_input import SensorInput
 
+_PATIENCE_S = 30.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
@@ -54,6 +56,7 @@ class ImageNode(BaseNode):
         super().__init__(name, **options)
         self.service_group = ReentrantCallbackGroup()
         self._image_group = MutuallyExclusiveCallbackGroup()
+        self._word_group = MutuallyExclusiveCallbackGroup()  # encodes text; images do not wait
         self.worker = self.make_worker()
         self.slow_calls = {
             "query": SlowCalls("queries", 2),
@@ -63,7 +66,7 @@ class ImageNode(BaseNode):
         self.meter = diagnostics.Meter()
         self._arrivals = diagnostics.Meter()
         self.refused, self._last_refusal = 0, ""
-        self._refusals = diagnostics.Meter()
+        self._refusals, self._looks = diagnostics.Meter(), diagnostics.Meter()
         self._enabled = True
         self._inputs: list[SensorInput] = []
         self._sensors: dict[tuple[type, str], SensorInput] = {}
@@ -94,9 +97,9 @@ class ImageNode(BaseNode):
     def device(self) -> str:
         """Return the device the model runs on."""
 
-    def results_hz(self) -> float:
-        """Return the rate of results, or infinity if arrivals need not lead to any."""
-        return self.meter.rate_hz
+    def patience_s(self) -> float:
+        """Return how long looking at an image may take, in seconds, before that is an error."""
+        return _PATIENCE_S
 
     def judge(self) -> dict[str, diagnostics.Judgement]:
         """Return the judgement of more parts, by their names."""
@@ -109,6 +112,7 @@ class ImageNode(BaseNode):
     def start(self) -> None:
         """Start the worker, then subscribe."""
         self.meter, self._arrivals = diagnostics.Meter(), diagnostics.Meter()
+        self._looks = diagnostics.Meter()
         self.worker.start()
         kind = CompressedImage if self.config.image_transport == "compressed" else Image
         self._inputs = [
@@ -154,7 +158,7 @@ class ImageNode(BaseNode):
                 topic,
                 callback,
                 qos,
-                callback_group=self._image_group,
+                callback_group=self._word_group,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             )
 
@@ -196,6 +200,7 @@ class ImageNode(BaseNode):
         pictures = [self.decode(camera, message) for camera, message in frames]
         if any(pictures):
             self.look([picture for picture in pictures if picture is not None])
+            self._looks.add()
 
     def _on_failure(self, error: Exception) -> None:
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
@@ -218,14 +223,16 @@ class ImageNode(BaseNode):
             "input": diagnostics.input_status(self._arrivals.silent_s, topics, self._inputs),
             "decoding": diagnostics.decoding_status(
                 arrivals=self._arrivals.rate_hz,
-                results=self.results_hz(),
+                results=self._looks.rate_hz,
                 refusals=self._refusals.rate_hz,
                 reason=self._last_refusal,
+                silent_s=self._looks.silent_s,
+                patience_s=self.patience_s(),
             ),
             **self.judge(),
         }
         if not self._enabled:
-            parts["input"] = diagnostics.OK, "disabled"
+            parts["input"] = parts["decoding"] = diagnostics.OK, "disabled"
         p50, p95 = self.meter.age_ms(50, 95)
         values = {
             "rate_hz": f"{self.meter.rate_hz:.2f}",
