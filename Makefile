@@ -17,7 +17,7 @@ STAMPS := $(VENV)/.stamps
 RUN := $(if $(filter sourced,$(ROS)),. $(VENV)/local_setup.sh &&)
 TEST_WORKERS ?= 2
 
-.PHONY: build demo test lint format lock render-deps clean help
+.PHONY: build demo test lint format docs lock render-deps clean help
 
 build: $(STAMPS)/compiled ## set up .venv (.venv-kilted) and build the package into it (the default)
 
@@ -57,6 +57,9 @@ lint: build ## ruff, mypy on the core, codespell
 format: build ## let ruff fix what it can
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
+
+docs: build ## write docs/nodes from the configuration
+	@$(BIN)/python scripts/node_pages.py
 
 render-deps: build ## add pybullet, which only rendering new robot cell images needs
 	@echo "[ovseg_ros] Installing pybullet"
