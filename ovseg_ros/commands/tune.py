@@ -12,7 +12,7 @@ import typer
 from ovseg_ros.commands.options import DEVICE, SET
 from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
-from ovseg_ros.segmenters.pnp_ovss.config import CLIP
+from ovseg_ros.segmenters.pnp_ovss import CLIP
 
 if TYPE_CHECKING:
     from ovseg_ros.segmenters.pnp_ovss.tuning import Trial

@@ -398,7 +398,7 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["eval", "--segmentation", "clusters"], "clusters have discovered names"),
         (["render", "kitchen"], "dataset: expected robot_cell, got 'kitchen'"),
         (["render", "--size", "640"], "--size: expected WIDTHxHEIGHT"),
-        (["train", "gpt"], "recipe: expected one of pyramid, blip, simzss"),
+        (["train", "gpt"], "recipe: expected one of "),
         (["bench", "all", "--vocabulary-sizes", "x"], "--vocabulary-sizes: expected numbers"),
         (["bench", "all", "--vocabulary-sizes", "1,1O"], "--vocabulary-sizes: expected numbers"),
         (["eval", "--protocol", "seed=3"], "--protocol: seed has an option of its own"),

@@ -2,6 +2,9 @@
 
 from ovseg_ros.segmenters.systems import Install, System
 
+CLIP = "openai/clip-vit-large-patch14-336"
+"""Who rewards a search where the preset brings nobody: the paper's CLIP."""
+
 SYSTEM = System(
     config="config:PnpOvssConfig",
     segmenter="segmenter:PnpOvssSegmenter",

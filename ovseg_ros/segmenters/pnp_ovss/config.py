@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.crf import CrfConfig
 
-CLIP = "openai/clip-vit-large-patch14-336"
-"""Who rewards a search where the preset brings nobody: the paper's CLIP."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class FilterConfig(Config):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ovseg_ros.config import Config, flatten, option, override
 from ovseg_ros.evaluation.table import Request, Table, Value, kept
-from ovseg_ros.segmenters.pnp_ovss.config import CLIP
+from ovseg_ros.segmenters.pnp_ovss import CLIP
 
 if TYPE_CHECKING:
     from ovseg_ros.evaluation.datasets import Dataset

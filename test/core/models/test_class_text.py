@@ -56,7 +56,7 @@ def test_the_80_prompts_are_those_of_clip():
 
 def test_an_unknown_template_set_lists_the_valid_ones():
     with pytest.raises(
-        ValueError, match="expected one of none, photo, cell, clip, xdecoder, got 'cli'"
+        ValueError, match=r"expected one of none, photo, cell, clip, .*xdecoder.*, got 'cli'"
     ):
         templates("cli")
     assert "clip" not in TEMPLATES
