@@ -186,21 +186,21 @@ def cut_squares(frames: Frames, config: ClipRecipe, count: int) -> dict[int, lis
     for frame in tqdm(range(count), desc="caption squares"):
         index = torch.tensor([frame])
         batch = frames.crop(index, frames.size_hw, generator, zoom=(1.0, 1.0))
-        ids = [instance.id for instance in frames.visible[frame]]
+        shown = batch.instances[0, ::STRIDE, ::STRIDE]
+        places = [(shown == instance.id).nonzero() for instance in frames.visible[frame]]
+        places = [pixels for pixels in places if len(pixels)]
         for side in config.squares:
             edge = min(side * config.patch, rows, columns)
             for _ in range(config.views):
                 y, x, look, pick, place = torch.rand(5, generator=generator).tolist()
                 y, x = y * rows, x * columns
-                if ids and look < config.focus:
-                    shown = batch.instances[0] == ids[int(pick * len(ids))]
-                    pixels = shown.nonzero()
-                    if len(pixels):
-                        y, x = (pixels[int(place * len(pixels))] / STRIDE).tolist()
+                if places and look < config.focus:
+                    pixels = places[int(pick * len(places))]
+                    y, x = pixels[int(place * len(pixels))].tolist()
                 row = min(max(0, round(y - edge / 2)), rows - edge)
                 column = min(max(0, round(x - edge / 2)), columns - edge)
-                places = (slice(STRIDE * k, STRIDE * (k + edge)) for k in (row, column))
-                captions = frames.describe_part(batch, 0, *places, config.visible)
+                inside = (slice(STRIDE * k, STRIDE * (k + edge)) for k in (row, column))
+                captions = frames.describe_part(batch, 0, *inside, config.visible)
                 if captions:
                     found[side].append(Square(frame, row, column, captions))
     return found
