@@ -54,7 +54,7 @@ class Shape(Config):
     def __post_init__(self) -> None:
         """Validate the sizes against each other."""
         super().__post_init__()
-        if self.width % self.heads or (self.width // self.heads) % 1:
+        if self.width % self.heads:
             raise ValueError(f"heads: expected a divisor of width {self.width}, got {self.heads}")
         if self.width % 8:
             raise ValueError(f"width: expected a multiple of 8, got {self.width}")
@@ -101,3 +101,12 @@ class LmsegConfig(Config):
     threshold: float = option(
         0.0, "pixels whose best probability is lower stay unlabelled", low=0.0, high=1.0
     )
+
+    def __post_init__(self) -> None:
+        """Refuse windows with gaps between them."""
+        super().__post_init__()
+        if self.stride > self.window:
+            raise ValueError(
+                f"stride: expected at most window {self.window}, got {self.stride}: "
+                "pixels between the windows would not be seen"
+            )

@@ -7,9 +7,12 @@ which nothing was written has plain sentences, so that a new name works at once.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +44,10 @@ WITHOUT = {
 """Sentences of a name about which nothing was written."""
 
 _LONGEST = 80
+_LONGEST_REPLY = 4000
+"""Repairs take time that grows with its square."""
+
+_REST_S = 60.0
 _KEYS = {
     "colour": ("colour", "color", "colours", "colors"),
     "shape": ("shape", "shape/size", "shape_size", "shape and size", "size", "shapes"),
@@ -68,10 +75,14 @@ class Attributes:
     def __post_init__(self) -> None:
         """Validate."""
         for group, value in asdict(self).items():
-            if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            if not isinstance(value, str) or not value.isprintable() or not _letters(value):
                 raise ValueError(f"{group}: expected a phrase, got {value!r}")
             if len(value) > _LONGEST:
                 raise ValueError(f"{group}: expected at most {_LONGEST} characters, got {value!r}")
+
+
+def _letters(value: str) -> bool:
+    return any(letter.isalpha() for letter in value)
 
 
 def sentences(name: str, attributes: Attributes | None) -> tuple[str, ...]:
@@ -91,9 +102,11 @@ def sentences(name: str, attributes: Attributes | None) -> tuple[str, ...]:
 def parse_attributes(reply: str) -> Attributes | None:
     """Read a model's reply; None if there is no such object in it.
 
-    Code fences, text around the object, single quotes, a comma too many, a brace too few, lists
-    instead of phrases and the keys' usual variants are repaired; nothing is made up.
+    Only its beginning is read (4,000 characters). Code fences, text around the object, single
+    quotes, a comma too many, a brace too few, lists instead of phrases and the keys' usual variants
+    are repaired; nothing is made up.
     """
+    reply = reply[:_LONGEST_REPLY]
     start = reply.find("{")
     if start < 0:
         return None
@@ -159,7 +172,8 @@ class AttributeStore:
             directory: Where it is kept; beside the text cache by default.
         """
         folder = directory or cache_directory().parent / "attributes"
-        safe = re.sub(r"[^\w.-]+", "_", model) or "none"
+        digest = hashlib.sha256(model.encode(errors="surrogatepass")).hexdigest()[:12]
+        safe = re.sub(r"[^\w.-]+", "_", model)[-60:] + f"-{digest}"  # names that look alike differ
         self._path = folder / f"{safe}-{VERSION}.jsonl"
         self._lock = threading.Lock()
         self._known: dict[str, Attributes | None] = dict(_read_lines(self._path))
@@ -243,6 +257,7 @@ class Enrichment:
         store: AttributeStore | None = None,
         retries: int = 2,
         complain: Callable[[str], None] = lambda text: None,
+        rest_s: float = _REST_S,
     ) -> None:
         """Begin with what was written before.
 
@@ -251,12 +266,14 @@ class Enrichment:
             chat: Who is asked about other names; None: nobody.
             store: Where the answers are kept.
             retries: Further questions about a name.
-            complain: Told why the model stopped to answer.
+            complain: Told why the model stopped to answer; a reason that stays is told once.
+            rest_s: A model that failed is left alone for so long, and then asked again.
         """
         self.version = 0
         self._written = dict(written)
         self._chat, self._store, self._retries = chat, store, retries
-        self._complain = complain
+        self._complain, self._rest_s = complain, rest_s
+        self._reason, self._resumes = "", -math.inf
         self._wanted: list[str] = []
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -279,7 +296,7 @@ class Enrichment:
         return found if found is not None or self._store is None else self._store.get(name)
 
     def _want(self, names: Sequence[str]) -> None:
-        if self._chat is None or self._store is None:
+        if self._chat is None or self._store is None or time.monotonic() < self._resumes:
             return
         store = self._store
         fresh = [n for n in dict.fromkeys(names) if n not in store and n not in self._wanted]
@@ -300,10 +317,14 @@ class Enrichment:
             try:
                 found = ask(self._chat, name, retries=self._retries)
             except Exception as error:  # away, out of memory: the plain sentences stay
-                self._complain(f"no attributes of {name!r}: {error}")
+                if str(error) != self._reason:
+                    self._complain(f"no attributes of {name!r}: {error}")
                 with self._changed:
+                    self._reason = str(error)
+                    self._resumes = time.monotonic() + self._rest_s
                     self._wanted.clear()
                 continue
+            self._reason = ""
             self._store.put(name, found)
             with self._changed:
                 self._wanted.remove(name)

@@ -26,7 +26,7 @@ from ovseg_ros.segmenters.lmseg.enrichment import (
     Enrichment,
     read_attributes,
 )
-from ovseg_ros.segmenters.lmseg.features import cost_map, dense_features
+from ovseg_ros.segmenters.lmseg.features import Dense, cost_map, dense_features
 from ovseg_ros.segmenters.lmseg.shipped import find_file
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.types import Segmentation, Vocabulary
@@ -138,32 +138,28 @@ class LmsegSegmenter(DenseSegmenter):
             neck = None
             if self._neck is not None:
                 neck = self._neck.features(image).to(self._device, self._dtype)
-        kept: Tensor | None = None
-        cells = 4 * grid * canvas // config.window  # places of the canvas at a window's resolution
-        total, count = pixels.new_zeros(0), pixels.new_zeros(cells, cells)
-        for view in reversed(views):  # the whole canvas first: it chooses the names
-            odds, kept = self._view(pixels, view, canvas, neck, text, kept)
-            if not len(total):
-                total = odds.new_zeros(len(odds), cells, cells)
-            top, left, side = (round(v * cells / canvas) for v in (view.top, view.left, view.side))
-            rows, columns = slice(top, top + side), slice(left, left + side)
-            total[:, rows, columns] += F.interpolate(
-                odds[None], size=(side, side), mode="bilinear"
-            )[0]
+        seen = [self._see(pixels, view, canvas, neck) for view in views]
+        kept = choose([cost_map(features.float(), text)[0] for features, _ in seen], config.most)
+        chosen = text[kept].to(self._dtype)
+        # Places of the canvas at a window's resolution; a smaller canvas fills one window.
+        cells = 4 * grid * max(canvas, config.window) // config.window
+        total, count = pixels.new_zeros(len(kept), cells, cells), pixels.new_zeros(cells, cells)
+        for view, (features, dense) in zip(views, seen, strict=True):
+            with stage("refinement"):
+                odds = self.model.refine(features, dense, chosen).float().sigmoid()
+            rows, columns = (
+                slice(round(start * cells / canvas), round((start + view.side) * cells / canvas))
+                for start in (view.top, view.left)
+            )
+            size = (rows.stop - rows.start, columns.stop - columns.start)
+            total[:, rows, columns] += F.interpolate(odds, size=size, mode="bilinear")[0]
             count[rows, columns] += 1
-        assert kept is not None
         return total / count, kept
 
-    def _view(
-        self,
-        pixels: Tensor,
-        view: Window,
-        canvas: int,
-        neck: Tensor | None,
-        text: Tensor,
-        kept: Tensor | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return a view's probabilities (K', 4 g, 4 g) float32, and the names they are of."""
+    def _see(
+        self, pixels: Tensor, view: Window, canvas: int, neck: Tensor | None
+    ) -> tuple[Tensor, Dense]:
+        """Return a view's unit features (1, D, g, g), and CLIP's."""
         config = self._config
         part = pixels[:, :, view.top : view.top + view.side, view.left : view.left + view.side]
         if view.side != config.window:
@@ -176,17 +172,17 @@ class LmsegSegmenter(DenseSegmenter):
             own = (
                 pixels.new_zeros(1, 8, 1, 1) if neck is None else crop_map(neck, view, canvas)[None]
             )
-            features = self.model.see(dense, own.to(self._dtype))
-        if kept is None:
-            kept = choose(cost_map(features.float(), text)[0], config.most)
-        with stage("refinement"):
-            logits = self.model.refine(features, dense, text[kept].to(self._dtype))
-        return logits[0].float().sigmoid(), kept
+            return self.model.see(dense, own.to(self._dtype)), dense
 
 
-def choose(cost: Tensor, most: int) -> Tensor:
-    """Return the names (K',) whose cost maps (K, h, w) have the largest maxima, in rising order."""
-    best = cost.flatten(1).amax(1)
+def choose(costs: Sequence[Tensor], most: int) -> Tensor:
+    """Return the names (K',) whose cost maps have the largest maxima, in rising order.
+
+    Args:
+        costs: Of every view, (K, h, w): what only one view shows counts as well.
+        most: Names at most.
+    """
+    best = torch.stack([cost.flatten(1).amax(1) for cost in costs]).amax(0)
     return best.topk(min(most, len(best))).indices.sort().values
 
 
@@ -214,12 +210,13 @@ class SentenceText:
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
         """Return class text (K, D) float32 of unit length, all of one version of the sentences."""
-        version, found = self._enrichment.sentences(names)
+        if self._enriched:
+            version, found = self._enrichment.sentences(names)
+        else:
+            version, found = 0, [(PLAIN.replace("{}", name),) for name in names]
         before, known, text = self._known
         if (before, known) == (version, tuple(names)):
             return text
-        if not self._enriched:
-            found = [(PLAIN.replace("{}", name),) for name in names]
         flat = [sentence for own in found for sentence in own]
         vectors = self._sentences.embed(flat).reshape(len(names), len(found[0]), -1)
         text = vectors.mean(1)

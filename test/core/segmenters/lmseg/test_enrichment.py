@@ -55,6 +55,8 @@ def test_replies_that_hold_the_object_are_read(reply):
         GOOD.replace("white or blue", ""),
         GOOD.replace("white or blue", "w" * 200),
         GOOD.replace("white or blue", "\\u0000"),
+        GOOD.replace("white or blue", "1, 2 - 3"),
+        "{a" + " " * 1_000_000,
         "{" * 3000,
         '{"colour": "white", "shape": {"a": 1}, "texture": "x"}',
     ],
@@ -141,6 +143,35 @@ def test_a_model_that_is_away_leaves_the_plain_sentences(tmp_path):
     assert enrichment.wait(10.0)
     assert "nobody there" in said[0]
     assert enrichment.sentences(["mug"])[1] == [sentences("mug", None)]
+
+
+def test_a_model_that_fails_rests_and_is_asked_again(tmp_path):
+    class Failing(Scripted):
+        def reply(self, question: str) -> str:
+            self.asked.append(question)
+            raise ConnectionError("nobody there")
+
+    said: list[str] = []
+    chat, store = Failing(), AttributeStore("failing", directory=tmp_path)
+    resting = Enrichment({}, chat=chat, store=store, complain=said.append, rest_s=3600)
+    for _ in range(20):  # as many frames
+        resting.sentences(["mug"])
+        assert resting.wait(10.0)
+    assert (len(chat.asked), len(said)) == (1, 1)
+    awake = Enrichment({}, chat=chat, store=store, complain=said.append, rest_s=0)
+    for _ in range(3):
+        awake.sentences(["mug"])
+        assert awake.wait(10.0)
+    assert len(chat.asked) == 4
+    assert len(said) == 2  # a reason that stays is told once
+
+
+def test_models_whose_names_look_alike_are_two(tmp_path):
+    AttributeStore("org/model", directory=tmp_path).put("mug", MUG)
+    assert "mug" not in AttributeStore("org_model", directory=tmp_path)
+    long = "/folder" * 100
+    AttributeStore(long, directory=tmp_path).put("mug", MUG)
+    assert AttributeStore(long, directory=tmp_path).get("mug") == MUG
 
 
 def test_a_file_of_attributes(tmp_path):

@@ -13,7 +13,7 @@ from ovseg_ros.models.sam import SamNeck, load_sam_model
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.lmseg.config import LmsegConfig
 from ovseg_ros.segmenters.lmseg.features import dense_features
-from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter
+from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter, choose
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.types import Vocabulary
 
@@ -73,9 +73,38 @@ def test_names_beyond_the_most_are_reported(weights, caplog):
     assert all(words.categories[i - 1].name in caplog.text for i in found.left_out)
 
 
-def test_half_precision(weights):
+def test_what_only_one_window_shows_may_be_chosen():
+    costs = [torch.tensor([[[0.1]], [[0.9]], [[0.2]]]), torch.tensor([[[0.8]], [[0.0]], [[0.3]]])]
+    assert choose(costs, 2).tolist() == [0, 1]
+    assert choose(costs, 9).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("canvas", "window", "stride"), [(1, 48, 1), (31, 48, 48), (97, 48, 47), (145, 48, 48)]
+)
+def test_windows_leave_no_pixel_out(weights, canvas, window, stride):
+    made = make(weights, canvas=canvas, window=window, stride=stride, whole=False)
+    text = torch.from_numpy(made.embed(["mug", "wall"]))
+    found, kept = made.probabilities(IMAGE, text)
+    assert kept.tolist() == [0, 1]
+    assert torch.isfinite(found).all()
+
+
+def test_windows_with_gaps_are_refused():
+    with pytest.raises(ValueError, match="stride: expected at most window 48, got 64"):
+        LmsegConfig(window=48, stride=64)
+
+
+def test_plain_prompts_ask_nobody(weights):
+    made = make(weights, prompts="plain")
+    made.enrichment.sentences = None  # would raise if it were called
+    assert made.embed(["mug"]).shape[0] == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(weights, dtype):
     given = LmsegConfig(weights=str(weights), canvas=0, window=48)
-    segmenter = LmsegSegmenter(given, device="cpu", dtype="bfloat16")
+    segmenter = LmsegSegmenter(given, device="cpu", dtype=dtype)
     assert segmenter.segment(IMAGE[None], Vocabulary.of("mug", "wall")).labels.any()
 
 
