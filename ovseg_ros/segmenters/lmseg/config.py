@@ -105,7 +105,7 @@ class LmsegConfig(Config):
     def __post_init__(self) -> None:
         """Refuse windows with gaps between them."""
         super().__post_init__()
-        if self.stride > self.window:
+        if self.canvas > self.window and self.stride > self.window:
             raise ValueError(
                 f"stride: expected at most window {self.window}, got {self.stride}: "
                 "pixels between the windows would not be seen"

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from ovseg_ros.segmenters.lmseg.enrichment import (
+    QUESTION,
     Attributes,
     AttributeStore,
     Enrichment,
@@ -43,10 +44,15 @@ def test_replies_that_hold_the_object_are_read(reply):
     assert parse_attributes(reply) == MUG
 
 
+ECHO = QUESTION.format(name="mug") + '<|im_end|>\n<|im_start|>user\nHow does a "mug" usually'
+"""What gemma-3-270m (a base model, Q4_K_M, served by llama.cpp) really answered."""
+
+
 @pytest.mark.parametrize(
     "reply",
     [
         "",
+        ECHO,
         "A mug is white.",
         "{}",
         "[1, 2]",
