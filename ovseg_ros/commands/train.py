@@ -14,7 +14,11 @@ _RECIPE_HELP = "; ".join(f"{name}: {part.about}" for name, part in recipes().ite
 
 def train(
     recipe: str = typer.Argument(..., help=_RECIPE_HELP),
-    data: Path | None = typer.Option(None, help="Folder of the robot cell's splits."),
+    data: str | None = typer.Option(
+        None,
+        help="robot_cell, NAME:ROOT of a public data set, or a folder: splits of the cell, or "
+        "images/, masks/ and classes.txt.",
+    ),
     out: Path | None = typer.Option(None, help="Folder of the result and its checkpoints."),
     steps: int | None = typer.Option(None, min=1, help="Optimiser steps."),
     batch: int | None = typer.Option(None, min=1, help="Images per step."),
@@ -34,7 +38,7 @@ def train(
     """
     config, run = load_recipe(recipe)
     given = {
-        "data": None if data is None else str(data),
+        "data": data,
         "out": None if out is None else str(out),
         "loop.steps": steps,
         "loop.batch": batch,
@@ -48,11 +52,24 @@ def train(
             typer.echo(f"{leaf.name} = {leaf.value!r}  {leaf.help}")
         return
     what = find_install(recipe) if installed else None  # a mistake is told before the training
+    root = _cell_root(flatten(config)["data"]) if installed else None
     run(config)
     if what is not None:
         from ovseg_ros.training.install import install
 
-        places = flatten(config)
-        root = Path(places["data"]) if places["data"] else None
-        target = install(Path(places["out"]), what, root=root)
+        target = install(Path(flatten(config)["out"]), what, root=root)
         typer.echo(f"{recipe}: measured and installed as {target}")
+
+
+def _cell_root(data: str) -> Path | None:
+    """Return the folder of the robot cell's splits, None for its usual place.
+
+    Raises:
+        ValueError: if the data are others: what is shipped is measured on the cell.
+    """
+    name, _, root = data.partition(":")
+    if name == "robot_cell" and not Path(data).is_dir():
+        return Path(root).expanduser() if root else None
+    if not any(Path(data).expanduser().glob("*/frames.jsonl")):
+        raise ValueError(f"--install: expected weights of the robot cell, not of {data}")
+    return Path(data).expanduser()

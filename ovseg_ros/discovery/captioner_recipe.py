@@ -27,10 +27,11 @@ from transformers import (
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
 from ovseg_ros.models.tower import note_tower
-from ovseg_ros.robot_cell.captions import frame_captions, region_caption
+from ovseg_ros.robot_cell.captions import region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import PATCH, encode_patches, frozen_pyramid, tower_card
@@ -43,7 +44,7 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 class BlipRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/tower",
         "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
@@ -65,7 +66,7 @@ class BlipRecipe(Config):
 def train(config: BlipRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     tower = frozen_pyramid(Path(config.tower))
     tokenizer = build_tokenizer(frames)
     blip = BlipForConditionalGeneration(blip_config(config, tokenizer))
@@ -281,7 +282,7 @@ def _region_caption(
 
 def _whole_caption(frames: Frames, batch: Batch, row: int) -> str:
     rng = np.random.default_rng((int(batch.index[row]), int(batch.instances[row].sum()), 1))
-    captions = frame_captions(frames.instances(batch, row), batch.labels[row].numel(), rng)
+    captions = frames.describe(batch, row, rng)
     return captions[int(rng.integers(len(captions)))]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +15,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ovseg_ros.robot_cell.captions import frame_captions
-from ovseg_ros.robot_cell.colors import COLORS
-from ovseg_ros.robot_cell.dataset import Frame, RobotCell
 from ovseg_ros.robot_cell.instances import Instance
-from ovseg_ros.robot_cell.objects import CATALOGUE, SCENERY
+from ovseg_ros.robot_cell.objects import SCENERY
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
-
-ATTRIBUTES = (*COLORS, "wooden")
-"""Words before nouns, in the order of attribute labels 1, 2, ...; 0 is none."""
+from ovseg_ros.training.data import Example, Source, open_source
 
 
 @dataclass(frozen=True)
@@ -54,44 +51,52 @@ class Batch:
 
 
 class Frames:
-    """A split of the robot cell in memory."""
+    """A split in memory."""
 
-    def __init__(self, cell: RobotCell, height: int | None = None) -> None:
-        """Read every frame (about 0.9 MB each at 480x360).
+    def __init__(self, source: Source, height: int | None = None) -> None:
+        """Read every image (about 0.9 MB each at 480x360).
+
+        All get the size of the first one, scaled; those of another aspect are squeezed.
 
         Args:
-            cell: A split.
-            height: Height in pixels that frames are scaled to; as they are if None.
+            source: A split.
+            height: Height in pixels that images are scaled to; as the first one is if None.
+
+        Raises:
+            ValueError: if they do not fit into the machine's memory.
         """
-        self.categories = tuple(kind.name for kind in CATALOGUE if not kind.novel)
-        if cell.categories[1 : 1 + len(self.categories)] != self.categories:
-            raise ValueError(
-                f"data: expected the categories of this version, {', '.join(self.categories)}; "
-                f"got {', '.join(cell.categories[1:])}; render the split again"
-            )
-        self.colours = ATTRIBUTES
-        self.split, self.captions = cell.split, [list(cell.captions(i)) for i in range(len(cell))]
-        self.visible = [cell.instances(i) for i in range(len(cell))]
+        self.categories, self.synonyms = source.categories, source.synonyms
+        self.colours, self.title, self.written = source.colours, source.title, source.written
+        self.captions: list[list[str]] = []
+        self.visible: list[tuple[Instance, ...]] = []
         self._centres = []
-        for index, frame in enumerate(tqdm(cell, desc=f"read {cell.split}", total=len(cell))):
-            size_hw = frame.labels.shape
-            if height is not None:
-                size_hw = height, round(frame.labels.shape[1] * height / frame.labels.shape[0])
+        kind = torch.uint8 if len(self.categories) < 256 else torch.int16
+        for index in tqdm(range(len(source)), desc=f"read {source.title}"):
+            example = source[index]
+            self.captions.append(list(example.captions))
+            self.visible.append(example.instances)
             if index == 0:  # all at once: a list and its stack would need twice the memory
-                self._images = torch.empty(len(cell), 3, *size_hw, dtype=torch.uint8)
-                self._labels, self._masks = torch.empty(2, len(cell), *size_hw, dtype=torch.uint8)
-            image = _resize(frame.image, size_hw, cv2.INTER_AREA)
+                size_hw: tuple[int, int] = example.labels.shape
+                if height is not None:
+                    size_hw = height, max(1, round(size_hw[1] * height / size_hw[0]))
+                _check_memory(len(source), size_hw)
+                self._images = torch.empty(len(source), 3, *size_hw, dtype=torch.uint8)
+                self._labels = torch.empty(len(source), *size_hw, dtype=kind)
+                self._masks = torch.empty(len(source), *size_hw, dtype=torch.uint8)
+            image = _resize(example.image, size_hw, cv2.INTER_AREA)
             self._images[index] = torch.from_numpy(image).permute(2, 0, 1)
             for maps, values in (
-                (self._labels, frame.labels), (self._masks, frame.instance_mask)
-            ):  # fmt: skip
-                maps[index] = torch.from_numpy(_resize(values, size_hw, cv2.INTER_NEAREST))
-            self._centres.append(_centres(frame))
-        self._paint = torch.zeros(len(cell), 256, dtype=torch.uint8)  # instance id -> attribute
+                (self._labels, example.labels),
+                (self._masks, example.instance_mask),
+            ):
+                small = _resize(values, size_hw, cv2.INTER_NEAREST)
+                maps[index] = torch.from_numpy(small.astype(np.int32)).to(maps.dtype)
+            self._centres.append(_centres(example))
+        self._paint = torch.zeros(len(source), 256, dtype=torch.uint8)  # instance id -> attribute
         for row, instances in zip(self._paint, self.visible, strict=True):
             for instance in instances:
                 if instance.attribute:
-                    row[instance.id] = ATTRIBUTES.index(instance.attribute) + 1
+                    row[instance.id] = self.colours.index(instance.attribute) + 1
 
     def __len__(self) -> int:
         """Return the number of frames."""
@@ -106,7 +111,7 @@ class Frames:
     def summary(self) -> str:
         """Return one line about the data, for cards."""
         height, width = self.size_hw
-        return f"robot cell, split {self.split}, {len(self)} frames {width}x{height}"
+        return f"{self.title}, {len(self)} frames {width}x{height}"
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """Draw frame indices with replacement, (count,) int64."""
@@ -235,6 +240,16 @@ class Frames:
             if counts[instance.id] > 0
         ]
 
+    def describe(self, batch: Batch, row: int, rng: np.random.Generator) -> list[str]:
+        """Return captions of a view: those somebody wrote, else what it shows."""
+        frame = int(batch.index[row])
+        if frame in self.written:
+            return self.captions[frame]
+        shown = self.instances(batch, row)
+        if not shown:
+            return ["something"]
+        return [text for text in frame_captions(shown, batch.labels[row].numel(), rng) if text]
+
     def describe_part(
         self, batch: Batch, row: int, rows: slice, columns: slice, share: float
     ) -> list[str]:
@@ -251,6 +266,8 @@ class Frames:
         visible = self.instances(part, 0)
         large = [instance for instance in visible if instance.pixels >= share * pixels]
         named = large or sorted(visible, key=lambda instance: -instance.pixels)[:1]
+        if not named:  # nothing that has a label
+            return ["something"]
         said = frame_captions(named, pixels, _rng(part, 0))
         return [caption for caption in said if caption]  # of a bare wall some say nothing
 
@@ -270,7 +287,7 @@ class _Uniform:
         return torch.randn(self._count, *shape, generator=self._generator)
 
 
-def _centres(frame: Frame) -> Tensor:
+def _centres(frame: Example) -> Tensor:
     """Return the centres of what stands on the table, (N, 2), x and y in [-1, 1]."""
     height, width = frame.labels.shape
     boxes = [i.bbox_xyxy for i in frame.instances if i.category not in SCENERY]
@@ -289,10 +306,27 @@ def _rng(batch: Batch, row: int) -> np.random.Generator:
     return np.random.default_rng((int(batch.index[row]), int(batch.instances[row].sum())))
 
 
-def load_frames(root: Path, split: str, height: int | None = None) -> Frames:
-    """Read a split that ``ovseg render`` made, scaled to a height in pixels if one is given.
+def load_frames(data: str | Path, split: str, height: int | None = None) -> Frames:
+    """Read a split of what ``--data`` names, scaled to a height in pixels if one is given.
+
+    Args:
+        data: See :mod:`ovseg_ros.training.data`.
+        split: train or val.
+        height: Height in pixels.
 
     Raises:
-        ValueError: if it is not there.
+        FileNotFoundError: if it is not there.
+        ValueError: if it is not such data, or does not fit into the machine's memory.
     """
-    return Frames(RobotCell(root, split), height)
+    return Frames(open_source(data, split), height)
+
+
+def _check_memory(count: int, size_hw: tuple[int, int]) -> None:
+    """Refuse what would be killed half way."""
+    wanted = 6 * count * size_hw[0] * size_hw[1]
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if wanted > 0.8 * there:
+        raise ValueError(
+            f"height: {count} images of {size_hw[1]}x{size_hw[0]} take {wanted / 2**30:.0f} GiB, "
+            f"this machine has {there / 2**30:.0f}; lower it, or name a folder with fewer images"
+        )

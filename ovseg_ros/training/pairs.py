@@ -22,8 +22,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
 
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
+from ovseg_ros.training.data import (
+    CAPTIONS,
+    Source,
+    captions_file,
+    folder_of,
+    open_source,
+    read_captions,
+)
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
@@ -142,22 +151,86 @@ class ShardPairs:
             return file.read(place[1])
 
 
+class FolderPairs:
+    """Pictures with captions that somebody wrote: ``images/`` and ``captions.jsonl``."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read the captions.
+
+        Raises:
+            FileNotFoundError: if they or a picture are not there.
+            ValueError: if they are not as they should be.
+        """
+        said = read_captions(folder)
+        files = {path.stem: path for path in sorted((folder / "images").iterdir())}
+        self._entries = [(files[stem], captions) for stem, captions in said.items()]
+
+    def __len__(self) -> int:
+        """Return the number of pictures with captions."""
+        return len(self._entries)
+
+    def captions(self, index: int) -> Sequence[str]:
+        """Return the captions of a picture."""
+        return self._entries[index][1]
+
+    def picture(self, index: int) -> Image.Image:
+        """Read a picture."""
+        return Image.open(self._entries[index][0]).convert("RGB")
+
+
+class LabelledPairs:
+    """Pictures with masks, whose captions name what is there."""
+
+    def __init__(self, source: Source) -> None:
+        """Wrap a split; its captions are read, or made of its masks, once."""
+        self._source = source
+        self._captions = [
+            source[i].captions for i in tqdm(range(len(source)), desc=f"read {source.title}")
+        ]
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._source)
+
+    def captions(self, index: int) -> Sequence[str]:
+        """Return the captions of a picture."""
+        return self._captions[index]
+
+    def picture(self, index: int) -> Image.Image:
+        """Read a picture."""
+        return Image.fromarray(self._source[index].image)
+
+
 def open_pairs(data: str, captions: str = "") -> Pairs:
-    """Open pairs: a folder with a captions file, or shards by a pattern such as ``train-*.tar``.
+    """Open pairs.
+
+    Args:
+        data: Shards by a pattern such as ``train-*.tar`` or their folder; a folder of pictures with
+            a captions file; or what every recipe takes (:mod:`ovseg_ros.training.data`), where
+            ``captions.jsonl`` is enough and masks without one give captions of their names.
+        captions: A captions file in COCO's format.
 
     Raises:
         FileNotFoundError: if nothing is there.
+        ValueError: if it is not as it should be.
     """
     if captions:
         return CocoPairs(Path(data), Path(captions))
     folder = Path(data).expanduser()
     pattern = str(folder / "*.tar") if folder.is_dir() else str(folder)
     shards = [Path(path) for path in sorted(glob.glob(pattern))]
-    if not shards:
+    if shards:
+        return ShardPairs(shards)
+    place = folder_of(folder, "train")
+    if place is not None and captions_file(place) is not None:
+        return FolderPairs(place)
+    try:
+        return LabelledPairs(open_source(data, "train"))
+    except ValueError as error:
         raise FileNotFoundError(
-            f"data: {data!r} matches no tar file; a folder of pictures needs captions=FILE.json"
-        )
-    return ShardPairs(shards)
+            f"data: {data!r} matches no tar file, and holds no {CAPTIONS}; a folder of pictures "
+            f"needs captions=FILE.json ({error})"
+        ) from None
 
 
 def clean(caption: str) -> str:

@@ -18,6 +18,7 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.models.pyramid import STRIDE, PyramidTower
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option, has_split
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
@@ -27,7 +28,7 @@ from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
 class PyramidConfig(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     out: str = option("out/pyramid", "directory of the result", kind="place")
     backbone: str = option("resnet18", "convolutional model of timm")
     channels: tuple[int, ...] = option((64, 128, 224, 224), "widths of its stages")
@@ -63,7 +64,7 @@ class PyramidTrainer(nn.Module):
 def train(config: PyramidConfig) -> None:
     """Train the tower and write it to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     visual = {
         "backbone": config.backbone,
         "channels": config.channels,
@@ -91,11 +92,13 @@ def train(config: PyramidConfig) -> None:
         }
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
-    out, data = Path(config.out), Path(config.data)
+    out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
     metrics = {}
-    if (data / "val").is_dir():
-        metrics["val_miou"] = probe(model.eval().cpu(), load_frames(data, "val", config.height))
+    if has_split(config.data, "val"):
+        metrics["val_miou"] = probe(
+            model.eval().cpu(), load_frames(config.data, "val", config.height)
+        )
     save_tower(out, model.tower, visual)
     write_card(
         out, recipe="pyramid", config=config, seconds=seconds, data=frames.summary(), **metrics

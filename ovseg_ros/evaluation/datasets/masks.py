@@ -69,6 +69,11 @@ class MaskDataset:
         if not self._pairs:
             raise FileNotFoundError(f"{name}: expected at least one image, found none")
 
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Names of the samples, in order."""
+        return tuple(pair.id for pair in self._pairs)
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._pairs)

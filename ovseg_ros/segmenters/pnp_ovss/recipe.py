@@ -38,6 +38,7 @@ from ovseg_ros.robot_cell.captions import MIN_SHARE
 from ovseg_ros.robot_cell.objects import SCENERY
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import frozen_pyramid, tower_card
@@ -56,7 +57,7 @@ _TRIES = 4
 class BlipItmRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/tower",
         "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
@@ -93,7 +94,7 @@ class BlipItmRecipe(Config):
 def train(config: BlipItmRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     tower = frozen_pyramid(Path(config.tower))
     tokenizer = build_tokenizer(frames, start=START)
     model: Any = BlipForImageTextRetrieval(itm_config(config, tokenizer))

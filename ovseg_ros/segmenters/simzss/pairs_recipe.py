@@ -34,7 +34,10 @@ class PairsRecipe(Config):
     """Options of the recipe."""
 
     data: str = option(
-        "", "tar shards by a pattern or their folder; or a folder of pictures", kind="place"
+        "",
+        "tar shards by a pattern or their folder; a folder of pictures with captions; or what other "
+        "recipes take (docs/own_images.md)",
+        kind="place",
     )
     captions: str = option(
         "", "captions file in COCO's format, for a folder of pictures", kind="place"

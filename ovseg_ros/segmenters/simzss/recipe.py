@@ -27,6 +27,7 @@ from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
 from ovseg_ros.segmenters.simzss.step import OBJECTIVES, Reader, Trained, objective_losses
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.concepts import ConceptBank
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
@@ -38,7 +39,7 @@ from ovseg_ros.training.words import WordReader, real_words
 class SimZSSRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/tower",
         "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
@@ -124,7 +125,7 @@ def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
     device = config.loop.join()
     torch.manual_seed(config.loop.seed)
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     model, tokenizer = build(config, frames)
     model.to(device)
     reader = build_reader(frames, tokenizer)
@@ -198,6 +199,8 @@ def read_words(config: SimZSSRecipe, model: SimZSS, tokenizer: Tokenizer) -> Wor
 def build_reader(frames: Frames, tokenizer: Tokenizer) -> Reader:
     """Return a reader of captions that knows nouns and coloured nouns."""
     nouns = ConceptBank(frames.categories)
+    if not frames.colours:
+        return Reader(tokenizer, [nouns])
     painted = ConceptBank([f"{c} {name}" for c in frames.colours for name in frames.categories])
     return Reader(tokenizer, [nouns, painted])
 

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
-from ovseg_ros.robot_cell.objects import BY_NAME
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.checkpoint import save_xdecoder
@@ -38,6 +37,7 @@ from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
 from ovseg_ros.segmenters.xdecoder.segmenter import BACKGROUND
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, patch_shares
@@ -50,7 +50,7 @@ CELL = 4
 class XDecoderRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/simzss",
         "frozen visual tower, as for simzss; empty for a FocalNet that learns",
@@ -135,7 +135,7 @@ def train(config: XDecoderRecipe) -> None:
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     visual, weights = load_tower(Path(config.tower)) if config.tower else ({}, {})
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     tokenizer = build_tokenizer(frames, config.vocab_size)
     model = XDecoder(architecture(config, tokenizer, visual))
     if isinstance(model.backbone, PyramidBackbone):
@@ -246,7 +246,7 @@ def own_logits(trainer: XDecoderTrainer, pixels: Tensor, text: Tensor) -> Tensor
 
 def build_tokenizer(frames: Frames, vocab_size: int) -> Tokenizer:
     """Return a tokenizer of the captions' words and of the categories' synonyms."""
-    names = [word for name in frames.categories for word in (name, *BY_NAME[name].synonyms)]
+    names = [word for name in frames.categories for word in (name, *frames.synonyms.get(name, ()))]
     texts = [caption for captions in frames.captions for caption in captions]
     return train_tokenizer(texts + 50 * names, vocab_size=vocab_size, context_length=24)
 
@@ -275,8 +275,8 @@ def draw_texts(
     """
     rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
     nouns = [
-        str(rng.choice(BY_NAME[name].synonyms))
-        if BY_NAME[name].synonyms and rng.random() < config.synonyms
+        str(rng.choice(list(frames.synonyms[name])))
+        if frames.synonyms.get(name) and rng.random() < config.synonyms
         else name
         for name in frames.categories
     ]

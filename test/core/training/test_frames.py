@@ -13,7 +13,8 @@ import torch
 from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.robot_cell.objects import category_id
 from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
-from ovseg_ros.training.frames import ATTRIBUTES, Frames, load_frames
+from ovseg_ros.training.data import ATTRIBUTES
+from ovseg_ros.training.frames import Frames, load_frames
 
 RGB = {
     "wall": (230, 230, 230),
