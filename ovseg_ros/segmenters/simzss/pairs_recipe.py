@@ -35,8 +35,8 @@ class PairsRecipe(Config):
 
     data: str = option(
         "",
-        "tar shards by a pattern or their folder; a folder of pictures with captions; or what other "
-        "recipes take (docs/own_images.md)",
+        "tar shards by a pattern or their folder; a folder of pictures with captions; or what "
+        "other recipes take (docs/own_images.md)",
         kind="place",
     )
     captions: str = option(

@@ -37,7 +37,7 @@ def test_the_split_is_in_memory(frames: Frames):
 
 
 def test_a_missing_split_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="split 'train' is not under"):
+    with pytest.raises(ValueError, match="data: expected robot_cell, NAME:ROOT"):
         load_frames(tmp_path, "train")
 
 
