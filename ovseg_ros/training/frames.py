@@ -84,6 +84,7 @@ class Frames:
                 self._labels = torch.empty(len(source), *size_hw, dtype=kind)
                 self._masks = torch.empty(len(source), *size_hw, dtype=torch.uint8)
             image = _resize(example.image, size_hw, cv2.INTER_AREA)
+            image = np.require(image, requirements="W")  # torch wraps no other
             self._images[index] = torch.from_numpy(image).permute(2, 0, 1)
             for maps, values in (
                 (self._labels, example.labels),
