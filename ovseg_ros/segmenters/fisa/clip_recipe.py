@@ -22,6 +22,7 @@ from ovseg_ros.segmenters.fisa.pyramid import LEVEL, PyramidPatches
 from ovseg_ros.segmenters.fisa.towers import OpenClipTower
 from ovseg_ros.segmenters.simzss.losses import caption_loss
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
@@ -32,7 +33,7 @@ from ovseg_ros.training.tower import load_tower, tower_card
 class ClipRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/tower",
         "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS with a pyramid",
@@ -72,7 +73,7 @@ def train(config: ClipRecipe) -> None:
     """Train and write the model, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     visual, weights = load_tower(Path(config.tower))
     tokenizer = train_tokenizer(
         [caption for captions in frames.captions for caption in captions],

@@ -17,6 +17,7 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.segmenters.fisa.generator import build_small, save_small
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Batch, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
@@ -27,7 +28,7 @@ from ovseg_ros.training.tower import load_tower, tower_card
 class MasksRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "directory of the rendered robot cell", kind="place")
+    data: str = data_option()
     tower: str = option(
         "robot_cell/tower",
         "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS with a pyramid",
@@ -86,7 +87,7 @@ def train(config: MasksRecipe) -> None:
         raise ValueError(f"window: expected two multiples of 32, got {config.window}")
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
-    frames = load_frames(Path(config.data), "train", config.height)
+    frames = load_frames(config.data, "train", config.height)
     model, visual = build(config)
     trainer = MasksTrainer(model.to(device)).train()
     size = (config.window[0], config.window[1])

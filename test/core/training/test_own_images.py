@@ -1,0 +1,92 @@
+"""Every recipe trains on anybody's folder of images, masks and names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ovseg_ros.config import override
+from ovseg_ros.training.recipes import load_recipe, recipes
+
+SMALL: dict[str, dict[str, Any]] = {
+    "pyramid": {"backbone": "resnet10t", "channels": [16, 16, 32, 32], "height": 96, "window": 64},
+    "simzss": {
+        **{"height": 96, "window": 64, "views": 1, "crops": 2, "crop": [2, 3], "token_size": 32},
+        **{"width": 64, "layers": 1, "vocab_size": 300, "words": 0},
+    },
+    "blip": {
+        **{"height": 96, "sizes": [64], "depth": 1, "width": 192, "layers": 1, "patches": 8},
+        "regions": 2,
+    },
+    "blip_itm": {
+        **{"height": 96, "width": 64, "heads": 2, "size": 64, "views": 1, "windows": [2, 4]},
+        "pairs": 2,
+    },
+    "xdecoder": {
+        **{"tower": "", "height": 96, "window": 64, "dim": 8, "depths": [1, 1, 1, 1], "levels": 1},
+        **{"queries": 9, "width": 16, "text_width": 16, "text_layers": 1, "vocab_size": 300},
+    },
+}
+"""Options that make each recipe small."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures of a road with a car or a dog, one with captions of its own."""
+    root = tmp_path_factory.mktemp("lab")
+    for name in ("images", "masks"):
+        (root / name).mkdir()
+    (root / "classes.txt").write_text("0: road, street\n1: car\n2: dog\n")
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        mask = np.zeros((96, 128), np.uint8)
+        mask[:30] = 255
+        top, left = rng.integers(32, 60), rng.integers(0, 80)
+        mask[top : top + 30, left : left + 40] = 1 + number % 2
+        image = np.choose(mask % 3, [[90], [200], [30]])[..., None].repeat(3, 2).astype(np.uint8)
+        cv2.imwrite(str(root / "images" / f"{number}.png"), image)
+        cv2.imwrite(str(root / "masks" / f"{number}.png"), mask)
+    line = {"image": "1.png", "captions": ["a dog that nobody saw on the street"]}
+    (root / "captions.jsonl").write_text(json.dumps(line))
+    return root
+
+
+def run(name: str, folder: Path, out: Path, **more: Any) -> dict[str, Any]:
+    """Train for two steps; return the card."""
+    config, train = load_recipe(name)
+    fixed = {
+        **{"data": str(folder), "out": str(out), "loop.steps": 2, "loop.batch": 2},
+        **{"loop.device": "cpu", **SMALL[name], **more},
+    }
+    train(override(config, [], fixed))
+    card: dict[str, Any] = json.loads((out / "card.json").read_text())
+    return card
+
+
+@pytest.fixture(scope="module")
+def tower(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tower trained on the same folder."""
+    out = tmp_path_factory.mktemp("tower") / "out"
+    card = run("pyramid", folder, out)
+    assert card["data"] == f"{folder.name}, split train, 4 frames 128x96"
+    assert "val_miou" not in card  # there is no split to measure on
+    return out
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "pyramid"])
+def test_recipes_take_a_folder(name: str, folder: Path, tower: Path, tmp_path: Path):
+    more = {} if "tower" in SMALL[name] else {"tower": str(tower)}
+    card = run(name, folder, tmp_path / "out", **more)
+    assert card["data"].startswith(folder.name)
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_recipes_on_masks_are_all_tried_here():
+    """Those that learn from pictures alone or from a data set of their own choice say so."""
+    found = {name for name in recipes() if load_recipe(name)[0].data == "robot_cell"}
+    assert found - {"tower", "fisa_clip", "fisa_masks"} == set(SMALL)
