@@ -20,7 +20,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import SetBool
 
-from ovseg_ros.msg import FrameCategories
+from ovseg_ros.msg import Category, FrameCategories, Vocabulary
+from ovseg_ros.nodes.base import LATCHED_QOS
 from ovseg_ros.nodes.conversions import stamp_to_msg
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.images import image_to_msg
@@ -286,3 +287,64 @@ def test_a_mono8_session_stays_within_its_ids(graph):
     reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=names, mode=1)
     assert reply.success
     assert node.pipeline.vocabulary.ids_left == (0, 0)
+
+
+class Broken(ColourDiscoverer):
+    def discover(self, image, *, seed=0):
+        raise MemoryError("no memory")
+
+
+def test_discoveries_that_all_fail_are_an_error(graph):
+    graph.add(DiscoveryNode, lambda config: Broken(), device="cpu", discovery_period_s=0.1)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    publish = graph.camera()
+    name = "discovery_node: decoding"
+    graph.until(lambda: publish(STRIPES), lambda: statuses(heard).get(name, (b"",))[0] == b"\x02")
+    assert "none is used" in statuses(heard)[name][1]
+
+
+class SlowText(ColourSegmenter):
+    def embed(self, names):
+        time.sleep(2.0)
+        return np.eye(len(names), dtype=np.float32)
+
+
+def test_images_do_not_wait_for_the_text_of_proposals(graph):
+    graph.add(
+        SegmentationNode, lambda c: Pipeline(SlowText(), None, LivingVocabulary(c.vocabulary))
+    )
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    words = graph.listen(Vocabulary, f"{NODE}/vocabulary", latched=True)
+    proposals = graph.client.create_publisher(Vocabulary, "/discovery_node/proposals", LATCHED_QOS)
+    graph.wait(lambda: proposals.get_subscription_count() > 0)
+    proposals.publish(Vocabulary(categories=[Category(name="red block", score=0.5)]))
+    masks.clear()
+    graph.until(lambda: publish(STRIPES), lambda: len(masks) >= 3)
+    assert not any(heard.categories for heard in words)  # its text is still being encoded
+    graph.wait(lambda: any(heard.categories for heard in words))
+
+
+def test_what_cannot_be_taken_does_not_block_an_input(graph, monkeypatch):
+    node = graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    subscription = next(s for s in node.subscriptions if s.topic_name == "/image")
+    failed = []
+
+    handle = subscription.handle
+    take = type(graph.executor)._take_subscription
+
+    def take_or_fail(executor, entity):
+        if entity is subscription and len(failed) < 3:
+            handle.take_message(entity.msg_type, entity.raw)
+            failed.append(1)
+            raise MemoryError
+        return take(executor, entity)
+
+    monkeypatch.setattr(type(graph.executor), "_take_subscription", take_or_fail)
+    graph.until(lambda: publish(STRIPES), lambda: len(failed) >= 3)
+    masks.clear()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
