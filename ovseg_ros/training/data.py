@@ -113,7 +113,7 @@ class CellSource:
         self._cell = RobotCell(root, split)
         self.title = f"robot cell, split {split}"
         self.categories = tuple(kind.name for kind in kinds)
-        self.synonyms = {kind.name: kind.synonyms for kind in kinds}
+        self.synonyms: Mapping[str, Sequence[str]] = {kind.name: kind.synonyms for kind in kinds}
         self.colours = ATTRIBUTES
         found = self._cell.categories[1:]
         if found[: len(self.categories)] != self.categories:

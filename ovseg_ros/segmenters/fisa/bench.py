@@ -25,7 +25,7 @@ def swin_base() -> Any:
     """Return the shapes of facebook/mask2former-swin-base-coco-panoptic."""
     from transformers import Mask2FormerConfig, SwinConfig
 
-    backbone = SwinConfig(
+    backbone = SwinConfig(  # type: ignore[call-arg]
         image_size=384,
         embed_dim=128,
         depths=[2, 2, 18, 2],
@@ -33,7 +33,9 @@ def swin_base() -> Any:
         window_size=12,
         out_features=["stage1", "stage2", "stage3", "stage4"],
     )
-    return Mask2FormerConfig(backbone_config=backbone, num_queries=100, num_labels=133)
+    return Mask2FormerConfig(  # type: ignore[call-arg]
+        backbone_config=backbone, num_queries=100, num_labels=133
+    )
 
 
 def large_clip() -> Clip:

@@ -200,8 +200,10 @@ def cut_squares(frames: Frames, config: ClipRecipe, count: int) -> dict[int, lis
                     y, x = pixels[int(place * len(pixels))].tolist()
                 row = min(max(0, round(y - edge / 2)), rows - edge)
                 column = min(max(0, round(x - edge / 2)), columns - edge)
-                inside = (slice(STRIDE * k, STRIDE * (k + edge)) for k in (row, column))
-                captions = frames.describe_part(batch, 0, *inside, config.visible)
+                down, across = (
+                    slice(STRIDE * start, STRIDE * (start + edge)) for start in (row, column)
+                )
+                captions = frames.describe_part(batch, 0, down, across, config.visible)
                 if captions:
                     found[side].append(Square(frame, row, column, captions))
     return found

@@ -180,7 +180,8 @@ def build_small(config: dict[str, Any], pyramid: dict[str, Any]) -> Any:
 
     rest = {key: value for key, value in config.items() if key != "backbone_config"}
     stages = [f"stage{k}" for k in range(1, 5)]
-    least = SwinConfig(  # made and thrown away: transformers builds no Mask2Former without one
+    # Made and thrown away: transformers builds no Mask2Former without one.
+    least = SwinConfig(  # type: ignore[call-arg]
         image_size=32, embed_dim=8, depths=[1] * 4, num_heads=[1] * 4, out_features=stages
     )
     settings = Mask2FormerConfig(**{**rest, "backbone_config": least})

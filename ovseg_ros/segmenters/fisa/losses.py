@@ -56,7 +56,7 @@ def _criterion(names: int, points: int, device: torch.device) -> Any:
     from transformers import Mask2FormerConfig
     from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
-    config = Mask2FormerConfig(
+    config = Mask2FormerConfig(  # type: ignore[call-arg]
         num_labels=names,
         no_object_weight=0.0,
         class_weight=WEIGHTS["loss_cross_entropy"],

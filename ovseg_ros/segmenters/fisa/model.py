@@ -68,12 +68,12 @@ class Classifier(nn.Module):
 
     def describe(self, patches: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Describe masks on CLIP's patches (B, C, h, w); else as :meth:`forward`."""
-        masks = self.adapter(masks.to(patches.dtype))
+        masks = self.adapter(masks.to(patches.dtype))  # type: ignore[operator]
         tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
         image = tower.embed(patches)  # (B, 1 + N, C)
         visible = visible_tokens(masks, (patches.shape[2], patches.shape[3]))  # (B, M, 1 + N)
         tokens = image[:, :1].expand(-1, masks.shape[1], -1)  # (B, M, C)
-        read = [part.read(text.to(image.dtype)) for part in self.seve]
+        read = [part.read(text.to(image.dtype)) for part in self.seve]  # type: ignore[operator]
         for number, block in enumerate(tower.blocks):
             semantic = None
             if read:

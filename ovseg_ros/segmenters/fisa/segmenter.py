@@ -133,7 +133,7 @@ class FisaSegmenter(TextSegmenter):
         inner = self._input_hw(images)
         pixels = resize(self.to_device(images), inner)
         height, width = pixels.shape[2:]
-        mean = self.model.generator.mean.float()  # type: ignore[operator,union-attr]
+        mean: Tensor = self.model.generator.mean.float()  # type: ignore[assignment,operator,union-attr]
         padding = (0, -width % STRIDE, 0, -height % STRIDE)
         canvas = F.pad(pixels - mean, padding) + mean
         padded = (canvas.shape[2], canvas.shape[3])
