@@ -74,6 +74,7 @@ def evaluate(
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
     options = pipeline_options(preset, sets, device=device, measured=True, **without)
     options = override(options, [], {"device": device_of_process(options.device)})
+    override(EvaluationConfig(), protocol, fixed)  # a mistake is told before images are rendered
     data = open_dataset(dataset, split=split, root=root)
     if vocabulary == "gt":
         rules = dataset_rules(options.segmenter.name, data.name)

@@ -128,7 +128,7 @@ def test_the_robot_cell_may_lie_beside_the_public_data_sets(
 def measured(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any, Any]]:
     """Replace models and data; return what would have been measured."""
     calls: list[tuple[str, Any, Any]] = []
-    scores = {"none": 0.5, "bboost": 0.4, "caption": 0.2, "sam_blip": 0.3, "vlm": 0.1}
+    scores = {"none": 0.5, "bboost": 0.4, "caption": 0.2, "sam_blip": 0.3, "vlm": 0.1, "tags": 0.1}
 
     def open_dataset(name: str, **_: Any) -> Any:
         if name not in (CELL, "voc20", "pc459"):
