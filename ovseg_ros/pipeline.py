@@ -14,7 +14,8 @@ from ovseg_ros.discovery.config import DiscoveryConfig
 from ovseg_ros.segmenters.base import Segmenter, TextEmbedding
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
 from ovseg_ros.types import MAX_MONO8_ID, Discovery, Segmentation, Vocabulary, check_images
-from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig, distinct
+from ovseg_ros.vocabulary.config import VocabularyConfig, distinct
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,7 @@ def connected_segments(
         inside = (slice(top, top + height), slice(left, left + width))
         count, regions, stats, _ = cv2.connectedComponentsWithStats(mask[inside], connectivity=8)
         sums = np.bincount(regions.ravel(), confidence[inside].ravel(), minlength=count)
+        ids = np.zeros(count, np.uint16)  # of the regions; 0 is left out
         for region in range(1, count):
             x, y, w, h, area = (int(value) for value in stats[region])
             if area < min_pixels or len(segments) == MAX_ID:
@@ -61,7 +62,8 @@ def connected_segments(
                     box_xywh=(left + x, top + y, w, h),
                 )
             )
-            segment_ids[inside][regions == region] = len(segments)
+            ids[region] = len(segments)
+        segment_ids[inside] |= ids[regions]  # categories share no pixel
     return segment_ids, tuple(segments)
 
 

@@ -62,7 +62,7 @@ def tune(
         draw_settings,
         search,
     )
-    from ovseg_ros.vocabulary.living import distinct
+    from ovseg_ros.vocabulary.config import distinct
 
     config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
     fixed = {"trials": trials, "seed": seed, "crf": crf, "odds": odds, "template": template}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 from transformers import (
@@ -29,12 +30,11 @@ from ovseg_ros.discovery.captioner import honour_memory_masks
 from ovseg_ros.models.tower import note_tower
 from ovseg_ros.robot_cell.captions import region_caption
 from ovseg_ros.robot_cell.instances import Instance
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, encode_patches, frozen_pyramid, tower_card
+from ovseg_ros.training.tower import PATCH, encode_patches, frozen_pyramid, tower_card, tower_option
 
 PROMPT = "a picture of"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -45,11 +45,7 @@ class BlipRecipe(Config):
     """Options of the recipe."""
 
     data: str = data_option()
-    tower: str = option(
-        "robot_cell/tower",
-        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
-        kind="weights",
-    )
+    tower: str = tower_option()
     out: str = option("out/blip", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     depth: int = option(2, "blocks of the ViT", low=1)
@@ -106,8 +102,8 @@ def train(config: BlipRecipe) -> None:
     blip.cpu().half().save_pretrained(out)
     images = BlipImageProcessor(
         size={"height": config.sizes[0], "width": config.sizes[0]},
-        image_mean=list(OPENAI_MEAN),
-        image_std=list(OPENAI_STD),
+        image_mean=list(OPENAI_CLIP_MEAN),
+        image_std=list(OPENAI_CLIP_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
     note_tower(out, config.tower)

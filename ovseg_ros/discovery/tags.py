@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.language import things
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.files import read_tensors
-from ovseg_ros.models.tower import CLIP_MEAN, CLIP_STD, PhotoTower, load_photo_tower
+from ovseg_ros.models.tower import PhotoTower, load_photo_tower
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.types import Discovery, Proposal
 
@@ -64,7 +65,8 @@ class Tags:
         pixels = pixels.permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True) / 255
         mean, std = (
-            torch.tensor(v, device=self.device)[:, None, None] for v in (CLIP_MEAN, CLIP_STD)
+            torch.tensor(v, device=self.device)[:, None, None]
+            for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
         )
         weight = self._tower.trunk.classifier.weight  # type: ignore[union-attr]
         last = self._tower.last(((pixels - mean) / std).to(weight.dtype))  # type: ignore[union-attr,arg-type]

@@ -18,7 +18,8 @@ from ovseg_ros.evaluation.metrics.temporal import (
 from ovseg_ros.evaluation.records import number
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import Vocabulary
-from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig
+from ovseg_ros.vocabulary.config import VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 def evaluate_sequence(

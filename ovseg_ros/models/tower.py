@@ -12,22 +12,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers.norm_act import BatchNormAct2d
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ovseg_ros.models.conv_tower import STRIDE, ConvTower
 from ovseg_ros.models.files import load_state, read_object, read_tensors
 from ovseg_ros.models.weights import resolve_weights
-
-STRIDE = 8
-"""Pixels per side of a patch."""
 
 LAST = 1280
 """Width of the trunk's last features."""
@@ -42,9 +38,6 @@ FILE = "tower.safetensors"
 
 NOTE = "stands_on.json"
 """Beside weights: the tower they were trained on, by name and digest."""
-
-CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 class Features(NamedTuple):
@@ -61,18 +54,15 @@ class Features(NamedTuple):
     last: Tensor
 
 
-class PhotoTower(nn.Module):
+class PhotoTower(ConvTower):
     """A frozen Lite0 and a neck that merges its maps at stride 8.
 
     Attributes:
-        patch: Height and width of a patch in pixels.
-        embed_dim: Width D of the neck's tokens.
         basis: (1280, 192), the first right singular vectors of ImageNet's class weights after
             their mean is taken off: the directions of the last features that tell classes apart.
     """
 
     basis: Tensor
-    patch = (STRIDE, STRIDE)
     scale: Tensor
     shift: Tensor
 
@@ -90,7 +80,7 @@ class PhotoTower(nn.Module):
         self.summary = nn.Linear(LAST, embed_dim)
         self.register_buffer("basis", torch.zeros(LAST, MEANINGS))
         # All models of the cell normalise as CLIP does; Lite0 wants (x / 255 - 0.5) / 0.5.
-        mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
+        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
         self.register_buffer("scale", 2 * std, persistent=False)
         self.register_buffer("shift", 2 * mean - 1, persistent=False)
         self.to(memory_format=torch.channels_last)
@@ -139,46 +129,6 @@ class PhotoTower(nn.Module):
         """Return ImageNet's class weights in the basis, centred, of unit length, (1000, 192)."""
         weights: Tensor = self.trunk.classifier.weight.float()  # type: ignore[union-attr,assignment]
         return F.normalize((weights - weights.mean(0)) @ self.basis.float(), dim=1)
-
-    def draw(self, images: Tensor) -> Tensor:
-        """Lay the patch tokens out as an image for models that read nothing else.
-
-        A patch's 192 numbers, scaled to unit root mean square, become its 8x8 pixels of 3 channels.
-
-        Args:
-            images: Normalised, (B, 3, H, W), H and W multiples of 8.
-
-        Returns:
-            (B, 3, H, W); each 16x16 square holds exactly the four patch tokens that belong there.
-
-        Raises:
-            ValueError: if the tower's width is not 192.
-        """
-        if self.embed_dim != 3 * STRIDE**2:
-            raise ValueError(f"tower: expected embed_dim {3 * STRIDE**2}, got {self.embed_dim}")
-        _, patches = self(images)
-        tokens = F.normalize(patches, dim=-1) * self.embed_dim**0.5
-        return F.pixel_shuffle(tokens.permute(0, 3, 1, 2), STRIDE)
-
-    def fuse(self) -> PhotoTower:
-        """Fold batch normalisation into the convolutions before it; for inference only.
-
-        The trunk's norms of timm carry their activation (ReLU6), which stays.
-
-        Returns:
-            Itself, in eval mode.
-        """
-        self.eval()
-        for module in list(self.modules()):
-            children = list(module.named_children())
-            for (name, conv), (after, norm) in pairwise(children):
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    setattr(module, name, fuse_conv_bn_eval(conv, norm))
-                    kept = nn.Identity()
-                    if isinstance(norm, BatchNormAct2d):
-                        kept = nn.Sequential(norm.drop, norm.act)  # type: ignore[assignment]
-                    setattr(module, after, kept)
-        return self
 
 
 class Neck(nn.Module):
@@ -358,16 +308,9 @@ def check_tower(weights: Path, tower: str) -> None:
     Raises:
         ValueError: if it is another one.
     """
-    if not (weights / NOTE).is_file():
-        return
-    noted = read_object(weights / NOTE)
-    directory = Path(resolve_weights(tower))
-    found = tower_digest(directory) if is_photo_tower(directory) else "none"
-    if found != noted.get("digest"):
-        raise ValueError(
-            f"tower: expected {noted.get('tower')} with digest {noted.get('digest')}, which "
-            f"{weights.name} was trained on, got {tower} with {found}; train it again on this tower"
-        )
+    if (weights / NOTE).is_file():
+        noted = read_object(weights / NOTE)
+        _require(noted.get("digest"), tower, named=noted.get("tower"))
 
 
 def named_tower(tower: str, digest: str) -> PhotoTower:
@@ -381,11 +324,16 @@ def named_tower(tower: str, digest: str) -> PhotoTower:
         FileNotFoundError: if there is no such tower.
         ValueError: if the tower there is another one.
     """
+    return load_photo_tower(_require(digest, tower, named=tower))
+
+
+def _require(digest: object, tower: str, *, named: object) -> Path:
+    """Return the folder of a tower whose digest must be this one."""
     directory = Path(resolve_weights(tower))
     found = tower_digest(directory) if is_photo_tower(directory) else "none"
     if found != digest:
         raise ValueError(
-            f"tower: expected {tower} with digest {digest}, which these weights were trained on, "
-            f"got {found}; train them again on this tower"
+            f"tower: expected {named} with digest {digest}, which the weights were trained on, "
+            f"got {tower} with {found}; train it again on this tower"
         )
-    return load_photo_tower(directory)
+    return directory

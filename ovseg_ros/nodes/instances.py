@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,16 +105,7 @@ def numbered(
     order = sorted(range(len(segments)), key=lambda n: -segments[n].area)
     return Instances(
         lookup[segment_ids],
-        tuple(
-            Segment(
-                id=values[n],
-                category_id=segments[n].category_id,
-                score=segments[n].score,
-                area=segments[n].area,
-                box_xywh=segments[n].box_xywh,
-            )
-            for n in order
-        ),
+        tuple(replace(segments[n], id=values[n]) for n in order),
         tuple(track_ids[n] for n in order),
     )
 

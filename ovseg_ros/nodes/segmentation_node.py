@@ -35,8 +35,8 @@ from ovseg_ros.nodes.segmentation_services import SegmentationServices, shown
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import Vocabulary
+from ovseg_ros.vocabulary.config import parse_groups
 from ovseg_ros.vocabulary.groups import GroupTable
-from ovseg_ros.vocabulary.living import parse_groups
 
 _JUMP_NS = 10**9
 """Stamps that fall back by more than cameras differ are those of a clock that was set back."""

@@ -16,7 +16,7 @@ from ovseg_ros.nodes.conversions import (
 from ovseg_ros.nodes.image_worker import wait_for
 from ovseg_ros.nodes.images import image_from_msg, image_to_msg, labels_to_msg
 from ovseg_ros.srv import GetVocabulary, QuerySegmentation, SetVocabulary
-from ovseg_ros.vocabulary.living import distinct
+from ovseg_ros.vocabulary.config import distinct
 
 if TYPE_CHECKING:
     from ovseg_ros.nodes.segmentation_node import SegmentationNode

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 from tqdm import tqdm
 
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.robot_cell.objects import SCENERY
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.data import Example, Source, open_source
 
 
@@ -228,7 +228,8 @@ class Frames:
     def normalise(self, images: Tensor) -> Tensor:
         """Return images normalised with CLIP's statistics, which BLIP shares."""
         mean, std = (
-            torch.tensor(v, device=images.device)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD)
+            torch.tensor(v, device=images.device)[:, None, None]
+            for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
         )
         return (images - mean) / std
 

@@ -20,11 +20,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from PIL import Image
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.data import (
     CAPTIONS,
     Source,
@@ -266,7 +266,7 @@ class Views(Dataset[tuple[Tensor, str]]):
         box = draw_box(picture.size, self._scale, rng)
         view = picture.resize((self._size, self._size), Image.Resampling.BICUBIC, box)
         pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
+        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
         return (pixels - mean) / std, captions[int(rng.integers(len(captions)))]
 
 

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.models.pyramid import STRIDE, PyramidTower
+from ovseg_ros.models.conv_tower import STRIDE
+from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split

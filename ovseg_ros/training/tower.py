@@ -13,11 +13,21 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from ovseg_ros.config import option
 from ovseg_ros.models.pyramid import PyramidTower, Tower, load_visual
 from ovseg_ros.models.tower import is_photo_tower, load_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
 
 PATCH = 16
+
+
+def tower_option() -> Any:
+    """Return the option ``tower`` of a recipe whose model stands on one."""
+    return option(
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
+        kind="weights",
+    )
 
 
 def encode_patches(

@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.tags import CELL_FILE, Tags
+from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.files import load_state, read_tensors
-from ovseg_ros.models.tower import FILE, MEANINGS, STRIDE, PhotoTower, load_photo_tower
+from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
 from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card

@@ -4,116 +4,24 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from ovseg_ros.config import Config, option
 from ovseg_ros.language.countable import is_thing
 from ovseg_ros.types import (
-    MAX_ID,
-    MAX_MONO8_ID,
     Category,
     Mode,
     Proposal,
     Source,
     Vocabulary,
-    normalise_name,
 )
+from ovseg_ros.vocabulary.config import VocabularyConfig, check_mode, distinct, parse_groups
 from ovseg_ros.vocabulary.groups import normalise_group
 from ovseg_ros.vocabulary.state import OperatorState, read_state
-
-
-@dataclass(frozen=True, kw_only=True)
-class VocabularyConfig(Config):
-    """How words come and go."""
-
-    mode: str = option(
-        "auto", "how the vocabulary lives at the start", choices=("auto", "fixed", "extend")
-    )
-    names: tuple[str, ...] = option((), "names in force from the start (fixed and extend)")
-    groups: tuple[str, ...] = option(
-        (), "stable classes as 'group: name, name', e.g. 'traversable: floor, carpet'"
-    )
-    group_similarity: float = option(
-        0.0,
-        "a name in no group joins that of the listed name whose text is most similar, from this "
-        "cosine on (it depends on the model); 0: listed names and their synonyms only",
-        low=0.0,
-        high=1.0,
-    )
-    window: int = option(5, "discoveries that are remembered (n of k-of-n)", low=1, high=1000)
-    admit: int = option(
-        2, "discoveries in the window that must propose a name (k of k-of-n)", low=1, high=1000
-    )
-    forget: int = option(
-        10, "discoveries without a name after which it leaves the vocabulary", low=1, high=100_000
-    )
-    max_categories: int = option(
-        MAX_MONO8_ID, "ids that may ever be given out in a session", low=1, high=MAX_ID
-    )
-    reserve: int = option(
-        32,
-        "ids of these that discovery leaves to the operator; at most a quarter of them",
-        low=0,
-        high=MAX_ID,
-    )
-    state_file: str = option(
-        "",
-        "file that keeps the operator's words (not the ids) over a restart; empty: none",
-        kind="place",
-    )
-
-    def __post_init__(self) -> None:
-        """Validate the options against each other."""
-        super().__post_init__()
-        if self.admit > self.window:
-            raise ValueError(f"admit: expected at most window ({self.window}), got {self.admit}")
-        if len(distinct(self.names)) > self.max_categories:
-            raise ValueError(
-                f"names: expected at most max_categories ({self.max_categories}), "
-                f"got {len(self.names)}"
-            )
-        _check_mode(Mode(self.mode), self.names)
-        parse_groups(self.groups)
-
-
-def parse_groups(lines: Iterable[str]) -> dict[str, str]:
-    """Return ``{name: group}`` from lines such as ``"traversable: floor, carpet"``."""
-    groups = {}
-    for line in lines:
-        group, colon, names = line.partition(":")
-        if not colon or not group.strip() or not names.strip():
-            raise ValueError(f"groups: expected 'group: name, name', got {line!r}")
-        for name in names.split(","):
-            groups[normalise_name(name)] = normalise_group(group)
-    return groups
-
-
-def distinct(names: Sequence[str]) -> list[str]:
-    """Return normalised names.
-
-    Raises:
-        ValueError: if one is bad or comes twice.
-    """
-    if isinstance(names, str):
-        raise ValueError(f"names: expected a list of names, got {names!r}")
-    clean = [normalise_name(name) for name in names]
-    repeats = sorted(name for name, count in Counter(clean).items() if count > 1)
-    if repeats:
-        raise ValueError(f"names: expected no repeats, got {repeats[0]!r} more than once")
-    return clean
-
-
-def _check_mode(mode: Mode, names: Sequence[str]) -> None:
-    if mode is Mode.AUTO and names:
-        raise ValueError(f"names: expected none in mode 'auto', got {len(names)}")
-    if mode is not Mode.AUTO and not names:
-        raise ValueError(f"names: expected at least one name in mode {mode.value!r}, got none")
-
 
 _REFUSED = 50
 """Refused names that are remembered."""
@@ -279,7 +187,7 @@ class LivingVocabulary:
         new_session: bool = False,
     ) -> Vocabulary:
         clean, classes = distinct(names), [normalise_group(group) for group in groups]
-        _check_mode(mode, clean)
+        check_mode(mode, clean)
         if classes and len(classes) != len(clean):
             raise ValueError(
                 f"groups: expected none or one per name ({len(clean)}), got {len(classes)}"

@@ -6,8 +6,8 @@ import yaml
 
 from ovseg_ros.config import describe, flatten, from_mapping
 from ovseg_ros.nodes.config import SegmentationNodeConfig
+from ovseg_ros.vocabulary.config import parse_groups
 from ovseg_ros.vocabulary.groups import UNKNOWN
-from ovseg_ros.vocabulary.living import parse_groups
 
 FOLDER = Path(__file__).parents[2] / "nav2"
 

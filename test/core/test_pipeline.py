@@ -10,7 +10,8 @@ import pytest
 from ovseg_ros.config import from_mapping
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, QueryAnswer, build_pipeline
 from ovseg_ros.types import Discovery, Mode, Proposal, Segmentation, Vocabulary
-from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig
+from ovseg_ros.vocabulary.config import VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 class Painter:

@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from ovseg_ros.evaluation.tracks import TrackScorer
 from ovseg_ros.robot_cell.recording import RecordedSequence, category_id
 from ovseg_ros.tracking import Tracker, box_overlaps, connected_segments
 from ovseg_ros.types import Segment
+
+from .track_scores import TrackScorer
 
 
 def at(x, y=0, *, category=1, size=10, number=1):

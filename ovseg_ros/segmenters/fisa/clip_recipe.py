@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.models.pyramid import STRIDE
+from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
 from ovseg_ros.segmenters.fisa.clip import build_small, save_small
 from ovseg_ros.segmenters.fisa.pyramid import LEVEL, PyramidPatches
@@ -26,7 +26,7 @@ from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import load_tower, tower_card
+from ovseg_ros.training.tower import load_tower, tower_card, tower_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,7 @@ class ClipRecipe(Config):
     """Options of the recipe."""
 
     data: str = data_option()
-    tower: str = option(
-        "robot_cell/tower",
-        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS with a pyramid",
-        kind="weights",
-    )
+    tower: str = tower_option()
     out: str = option("out/fisa_clip", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     frames: int = option(0, "frames that are used; 0: all", low=0)

@@ -21,7 +21,7 @@ from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Batch, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import load_tower, tower_card
+from ovseg_ros.training.tower import load_tower, tower_card, tower_option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,7 @@ class MasksRecipe(Config):
     """Options of the recipe."""
 
     data: str = data_option()
-    tower: str = option(
-        "robot_cell/tower",
-        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS with a pyramid",
-        kind="weights",
-    )
+    tower: str = tower_option()
     out: str = option("out/fisa_masks", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: tuple[int, ...] = option(

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
 from ovseg_ros.models.files import load_state
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
 
 LEVEL = 1
@@ -44,7 +44,7 @@ class PyramidMaps(nn.Module):
             backbone = PyramidBackbone(shape)
             self.tower, self.channels = backbone.tower, backbone.channels
         self.tower.requires_grad_(False).eval()
-        for name, values in (("mean", OPENAI_MEAN), ("std", OPENAI_STD)):
+        for name, values in (("mean", OPENAI_CLIP_MEAN), ("std", OPENAI_CLIP_STD)):
             value = 255 * torch.tensor(values)[:, None, None]
             self.register_buffer(name, value, persistent=False)
         self._last: tuple[Tensor, list[Tensor]] | None = None

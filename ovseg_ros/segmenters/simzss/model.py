@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
 from safetensors.torch import save_file
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
@@ -21,9 +22,6 @@ from ovseg_ros.models.files import first_line, load_state, read_object, read_ten
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.tower import WordTower, named_tower
-
-OPENAI_MEAN = (0.48145466, 0.4578275, 0.40821073)
-OPENAI_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +43,8 @@ class Architecture:
     text: dict[str, Any]
     denoiser: int = 0
     image_hw: tuple[int, int] = (224, 224)
-    mean: tuple[float, ...] = field(default=OPENAI_MEAN)
-    std: tuple[float, ...] = field(default=OPENAI_STD)
+    mean: tuple[float, ...] = field(default=OPENAI_CLIP_MEAN)
+    std: tuple[float, ...] = field(default=OPENAI_CLIP_STD)
     taught: tuple[str, ...] = ()
 
 

@@ -31,7 +31,7 @@ from ovseg_ros.training.data import data_option
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import load_tower, tower_card
+from ovseg_ros.training.tower import load_tower, tower_card, tower_option
 from ovseg_ros.training.words import WordReader, real_words
 
 
@@ -40,11 +40,7 @@ class SimZSSRecipe(Config):
     """Options of the recipe."""
 
     data: str = data_option()
-    tower: str = option(
-        "robot_cell/tower",
-        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid",
-        kind="weights",
-    )
+    tower: str = tower_option()
     out: str = option("out/simzss", "directory of the result", kind="place")
     objective: str = option(
         "simzss", "simzss; lit: without concept losses; clip: lit, but the tower learns too",

@@ -6,10 +6,10 @@ from typing import Any
 
 import timm
 import torch
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
 from ovseg_ros.models.pyramid import PyramidTower
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.segmenters.xdecoder.architecture import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -35,7 +35,7 @@ class PyramidBackbone(nn.Module):
         self.channels = (channels[0], self.tower.embed_dim, *channels[2:])
         mean, std, seen_mean, seen_std = (
             torch.tensor(values, device="cpu")[:, None, None]
-            for values in (IMAGENET_MEAN, IMAGENET_STD, OPENAI_MEAN, OPENAI_STD)
+            for values in (IMAGENET_MEAN, IMAGENET_STD, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
         )
         # From X-Decoder's normalisation to the one the tower was trained with.
         self.register_buffer("gain", std / 255 / seen_std, persistent=False)

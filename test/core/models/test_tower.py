@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import nn
 
 from ovseg_ros.models.pyramid import load_pyramid
 from ovseg_ros.models.tower import (
-    CLIP_MEAN,
-    CLIP_STD,
     PhotoTower,
     WordTower,
     check_tower,
@@ -60,7 +59,7 @@ def test_fusing_keeps_relu6(tower: PhotoTower):
 @torch.inference_mode()
 def test_lite0_gets_its_own_normalisation(tower: PhotoTower):
     pixels = torch.rand(1, 3, 64, 64)
-    mean, std = (torch.tensor(v)[:, None, None] for v in (CLIP_MEAN, CLIP_STD))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     expected = tower.trunk.forward_features((pixels - 0.5) / 0.5)  # type: ignore[operator]
     torch.testing.assert_close(tower.last((pixels - mean) / std), expected, atol=1e-3, rtol=1e-3)
 

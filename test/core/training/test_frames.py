@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.robot_cell.objects import category_id
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.training.data import ATTRIBUTES
 from ovseg_ros.training.frames import Frames, load_frames
 
@@ -157,7 +157,7 @@ def test_unlabelled_pixels_weigh_nothing(cell: Path, tmp_path: Path):
 def test_images_are_normalised_like_clips(frames: Frames):
     images = torch.rand(2, 3, 4, 4)
     expected = torch.stack(
-        [(images[:, c] - OPENAI_MEAN[c]) / OPENAI_STD[c] for c in range(3)], dim=1
+        [(images[:, c] - OPENAI_CLIP_MEAN[c]) / OPENAI_CLIP_STD[c] for c in range(3)], dim=1
     )
     torch.testing.assert_close(frames.normalise(images), expected)
 

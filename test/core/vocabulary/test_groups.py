@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ovseg_ros.types import Category, Mode, Proposal, Vocabulary
+from ovseg_ros.vocabulary.config import VocabularyConfig
 from ovseg_ros.vocabulary.groups import UNKNOWN, GroupTable, normalise_group
-from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 def vocabulary(**groups: str) -> Vocabulary:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ovseg_ros.types import MAX_MONO8_ID, Mode, Proposal, Source, Vocabulary
-from ovseg_ros.vocabulary.living import LivingVocabulary, VocabularyConfig, parse_groups
+from ovseg_ros.vocabulary.config import VocabularyConfig, parse_groups
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 def seen(*names: str) -> list[Proposal]:

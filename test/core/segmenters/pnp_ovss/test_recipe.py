@@ -16,16 +16,13 @@ from ovseg_ros.segmenters.pnp_ovss.recipe import (
     START,
     BlipItmRecipe,
     RandomMass,
-    cut_windows,
-    draw_patches,
-    draw_views,
     find_names,
-    hide,
     itm_config,
     match_losses,
     shown_categories,
     write_pairs,
 )
+from ovseg_ros.segmenters.pnp_ovss.samples import cut_windows, draw_patches, draw_views, hide
 from ovseg_ros.training.frames import Batch, Frames
 from ovseg_ros.training.loop import LoopConfig
 

@@ -6,10 +6,10 @@ import dataclasses
 from pathlib import Path
 
 import torch
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import load_tokenizer
-from ovseg_ros.segmenters.simzss.model import OPENAI_MEAN, OPENAI_STD
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder, save_xdecoder
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
 from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
@@ -35,7 +35,7 @@ def test_maps_are_the_towers():
         (16, 2, 3),
     ]
     assert backbone.channels == (8, 24, 16, 16)
-    mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_MEAN, OPENAI_STD))
+    mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     seen = (images / 255 - mean) / std
     torch.testing.assert_close(maps[1].permute(0, 2, 3, 1), tower(seen)[1], rtol=1e-3, atol=1e-4)
     for found, wanted in zip(maps[2:], tower.backbone(seen)[1:], strict=True):

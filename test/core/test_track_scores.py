@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ovseg_ros.evaluation.tracks import TrackScorer
+from .track_scores import TrackScorer
 
 
 def row(*values):
