@@ -77,7 +77,8 @@ def evaluate(
     override(EvaluationConfig(), protocol, fixed)  # a mistake is told before images are rendered
     data = open_dataset(dataset, split=split, root=root)
     if vocabulary == "gt":
-        rules = dataset_rules(options.segmenter.name, data.name)
+        own = getattr(options.segmenter, options.segmenter.name)
+        rules = dataset_rules(options.segmenter.name, data.name, own)
     if rules is not None:
         options = override(options, [], unasked(rules.options, sets))
         fixed |= unasked(rules.protocol, protocol)

@@ -34,7 +34,7 @@ def render(
     try:
         import pybullet  # noqa: F401
     except ImportError:
-        raise ImportError("rendering needs pybullet: pip install 'ovseg_ros[render]'") from None
+        raise ImportError("rendering needs pybullet: pip install pybullet") from None
     folder = render_split(
         root or robot_cell_root(),
         split,

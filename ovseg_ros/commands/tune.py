@@ -24,7 +24,9 @@ def tune(
     names: str = typer.Option(..., help="Names with commas: what may be seen in them."),
     preset: str = typer.Option("pnp_ovss", "--preset", "-p", help="Preset by name, or a file."),
     scorer: str = typer.Option(
-        "", help=f"Who rewards: a CLIP, BLIP or SimZSS; the SimZSS of the preset, else {CLIP}."
+        "",
+        help="Who rewards: a CLIP, BLIP or SimZSS; if empty robot_cell/simzss where the preset "
+        f"stands on a tower, else {CLIP}.",
     ),
     out: Path = typer.Option(Path("out/tune"), help="Folder of the trials and the picture."),
     trials: int = typer.Option(60, min=1, help="Settings that are tried."),
@@ -72,7 +74,7 @@ def tune(
         raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
     files = find_images(images)[:limit]
     options = config.segmenter.pnp_ovss
-    judge_weights = scorer or options.tower or CLIP
+    judge_weights = scorer or ("robot_cell/simzss" if options.tower else CLIP)
     model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
     judged_by = load_scorer(judge_weights, device=config.device, template=template)
     judge = Judge(judged_by, words, odds=odds)

@@ -106,7 +106,8 @@ class Tags:
                 if called[-1]:
                     found[name] = max(score, found.get(name, 0.0))
                     fine = things.class_names()[number]
-                    finer.setdefault(name, {})[fine] = score
+                    sure = finer.setdefault(name, {})
+                    sure[fine] = max(score, sure.get(fine, 0.0))
             clusters, names = labels, called
         proposals = tuple(
             Proposal(

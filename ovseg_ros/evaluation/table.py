@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ovseg_ros.config import describe
 from ovseg_ros.segmenters import systems
 from ovseg_ros.segmenters.systems import Part
 
@@ -137,6 +138,31 @@ def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dic
     unfinished.write_text(json.dumps({"protocol": asked, "result": result}, indent=1) + "\n")
     unfinished.replace(path)
     return result
+
+
+def train_once(config: Any, train: Callable[[Any], object]) -> None:
+    """Run a recipe unless ``config.out`` holds finished weights of the same options."""
+    card = Path(config.out) / "card.json"
+    if card.is_file():
+        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
+        found = json.loads(card.read_text())["options"]
+        wanted = json.loads(json.dumps(wanted))  # tuples are lists there
+        if all(found.get(key) == value for key, value in wanted.items()):
+            return
+    train(config)
+
+
+def split_rows(request: Request, known: Collection[str]) -> tuple[list[str], list[str]]:
+    """Return the rows that ``rows=a,b`` asks for, all by default, and the other ``sets``.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
+    asked = [entry[5:] for entry in request.sets if entry.startswith("rows=")]
+    chosen = [name.strip() for entry in asked for name in entry.split(",")] or list(known)
+    if unknown := [name for name in chosen if name not in known]:
+        raise ValueError(f"rows: expected some of {', '.join(known)}, got {unknown[0]!r}")
+    return chosen, [entry for entry in request.sets if not entry.startswith("rows=")]
 
 
 def _text(value: Value) -> str:

@@ -39,7 +39,7 @@ def kinds() -> dict[int, tuple[int, ...]]:
     """Return for every synset the classes that are it or kinds of it, for 1 to 250 of them."""
     below: dict[int, list[int]] = defaultdict(list)
     for number, synset in enumerate(classes()):
-        for above in {synset, *_above(synset)}:
+        for above in {synset, *wordnet.ancestors((synset,))}:
             below[above].append(number)
     return {synset: tuple(found) for synset, found in below.items() if len(found) <= LARGEST}
 
@@ -87,14 +87,3 @@ def covered(name: str) -> tuple[int, ...]:
             if synset in kinds():
                 return kinds()[synset]
     return ()
-
-
-def _above(synset: int) -> set[int]:
-    found: set[int] = set()
-    todo = [synset]
-    while todo:
-        for parent in wordnet.parents(todo.pop()):
-            if parent not in found:
-                found.add(parent)
-                todo.append(parent)
-    return found

@@ -71,17 +71,9 @@ def parents(synset: int) -> tuple[int, ...]:
     return _synset(synset)[1]
 
 
-def synonyms(noun: str, *, senses: int | None = None) -> frozenset[str]:
-    """Return the nouns that share one of the first ``senses`` senses (all by default), itself too.
-
-    An unknown noun has no synonyms, not even itself.
-    """
-    return frozenset(name for synset in synsets(noun)[:senses] for name in lemmas(synset))
-
-
 def hypernyms(noun: str, *, senses: int | None = None) -> frozenset[str]:
     """Return the nouns of everything above the first ``senses`` senses (all by default)."""
-    above = _ancestors(synsets(noun)[:senses])
+    above = ancestors(synsets(noun)[:senses])
     return frozenset(name for synset in above for name in lemmas(synset))
 
 
@@ -94,7 +86,7 @@ def is_a(noun: str, ancestor: str, *, senses: int | None = None) -> bool:
         senses: How many senses of each noun count, most frequent first; all by default.
     """
     own = synsets(noun)[:senses]
-    return not set(synsets(ancestor)[:senses]).isdisjoint(_ancestors(own).union(own))
+    return not set(synsets(ancestor)[:senses]).isdisjoint(ancestors(own).union(own))
 
 
 @lru_cache(maxsize=4096)
@@ -148,7 +140,8 @@ def _synset(synset: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(names.split("|")), tuple(int(parent) for parent in parents.split())
 
 
-def _ancestors(start: tuple[int, ...]) -> frozenset[int]:
+def ancestors(start: tuple[int, ...]) -> frozenset[int]:
+    """Return all synsets above some synsets, without these unless one is above another."""
     seen: set[int] = set()
     todo = [parent for synset in start for parent in _synset(synset)[1]]
     while todo:

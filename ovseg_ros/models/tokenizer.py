@@ -46,6 +46,14 @@ class Tokenizer:
         """Return for every token its span of characters in ``text`` ((0, 0) for the marks)."""
         return list(self._fast.encode(text).offsets)[: self.context_length]
 
+    def spelling(self, text: str, first: int, last: int) -> Tensor:
+        """Return 1.0 for every token that spells some of the characters first..last, (L,)."""
+        spelled = torch.zeros(self.context_length)
+        for index, (start, end) in enumerate(self.offsets(text)):
+            if end > first and start < last and end > start:
+                spelled[index] = 1.0
+        return spelled
+
     def save(self, directory: Path) -> None:
         """Write ``tokenizer.json``."""
         self._fast.save(str(directory / FILE))

@@ -175,7 +175,7 @@ def _bag(path: Path) -> Source:
         from rosbags.highlevel import AnyReader
     except ImportError as error:
         raise ImportError(
-            f"source: reading the bag {path} needs rosbags: pip install 'ovseg_ros[replay]'"
+            f"source: reading the bag {path} needs rosbags: pip install rosbags"
         ) from error
     folder = path if path.is_dir() or path.suffix == ".bag" else path.parent
     kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}

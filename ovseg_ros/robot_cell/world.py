@@ -48,7 +48,7 @@ def _import_pybullet() -> tuple[Any, str]:
         import pybullet_data
     except ImportError as error:
         raise ImportError(
-            "Rendering the robot cell needs pybullet: pip install 'ovseg_ros[render]'"
+            "Rendering the robot cell needs pybullet: pip install pybullet"
         ) from error
     return pybullet, pybullet_data.getDataPath()
 

@@ -143,3 +143,9 @@ def shortest_edge_hw(height: int, width: int, short: int, long: int) -> tuple[in
         scale = long / max(sides)
         sides = (sides[0] * scale, sides[1] * scale)
     return max(1, int(sides[0] + 0.5)), max(1, int(sides[1] + 0.5))
+
+
+def window_starts(length: int, side: int, stride: int) -> list[int]:
+    """Return starts of windows that cover a side; the last one is flush with the far edge."""
+    count = -(-max(length - side, 0) // stride) + 1
+    return [max(min(number * stride + side, length) - side, 0) for number in range(count)]

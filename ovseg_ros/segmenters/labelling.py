@@ -72,7 +72,9 @@ def _label(
 
     Channel 0 is the background where there is one.
     """
-    enlarged = choose_winners(logits[None], most=CHIEF)[0][0]  # (n,) ascending, for stable ties
+    wins = torch.bincount(logits.argmax(0).flatten(), minlength=len(logits))  # (K,)
+    most = min(CHIEF, int((wins > 0).sum()))
+    enlarged = wins.topk(most).indices.sort().values  # (n,) ascending, for stable ties
     maps = F.interpolate(logits[enlarged][None], size=size_hw, mode="bilinear")[0]  # (n, H, W)
     if background is not None:
         maps = torch.cat([torch.full_like(maps[:1], background), maps])
@@ -92,24 +94,6 @@ def _label(
         )
         index[rows, columns] = torch.where(won, channels, holder)
     return index, (255 / odds).round_().to(torch.uint8)
-
-
-def choose_winners(scores: Tensor, *, most: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return the categories that win anywhere, (B, n) int64 ascending.
-
-    Args:
-        scores: (B, K, h, w).
-        most: Only so many of them: those that win most places.
-
-    Returns:
-        The categories, and which of them win anywhere in their own image, (B, n) bool.
-    """
-    first = scores.argmax(1).flatten(1)  # (B, h * w)
-    wins = torch.zeros(scores.shape[:2], dtype=torch.int64, device=scores.device)
-    wins.scatter_add_(1, first, torch.ones_like(first))  # (B, K)
-    count = int((wins > 0).sum(1).max())
-    winners = wins.topk(min(count, most or count), dim=1).indices.sort(1).values
-    return winners, wins.gather(1, winners) > 0
 
 
 class _Axis(NamedTuple):

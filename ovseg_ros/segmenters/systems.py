@@ -130,10 +130,16 @@ def load_part(name: str, place: str) -> Any:
     return load_place(f"{SYSTEMS[name]}.{place}")
 
 
-def dataset_rules(system: str, dataset: str) -> Rules | None:
-    """Return what a system's authors change for a data set, by names; None if nothing."""
+def dataset_rules(system: str, dataset: str, config: Any = None) -> Rules | None:
+    """Return what a system's authors change for a data set; None if nothing.
+
+    Args:
+        system: Name of the segmenter.
+        dataset: Name of the data set (``voc20/val``).
+        config: The segmenter's own options, where the rules hold for published weights only.
+    """
     place = load_system(system).protocol
-    return load_part(system, place)(dataset) if place else None
+    return load_part(system, place)(dataset, config) if place else None
 
 
 def spellers() -> tuple[str, ...]:

@@ -11,6 +11,8 @@ from ovseg_ros.config import flatten, from_mapping
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig
+from ovseg_ros.models.files import read_object
+from ovseg_ros.models.tower import NOTE
 from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.pipeline import PipelineConfig, build_pipeline
 from ovseg_ros.presets import load_preset
@@ -68,7 +70,10 @@ def measure(
 ) -> dict[str, Any]:
     """Return what a preset reaches with the weights in a folder, by split."""
     options = load_preset(what.preset)
-    options = from_mapping(PipelineConfig, {**flatten(options), what.option: str(out)})
+    changes = {what.option: str(out)}
+    if (out / NOTE).is_file():  # the tower that these weights stand on
+        changes[what.option.replace(".weights", ".tower")] = read_object(out / NOTE)["tower"]
+    options = from_mapping(PipelineConfig, {**flatten(options), **changes})
     pipeline = build_pipeline(options)
     config = EvaluationConfig(vocabulary=what.vocabulary)
     found: dict[str, Any] = {"preset": what.preset, "vocabulary": what.vocabulary}

@@ -1,7 +1,7 @@
 """The robot cell's visual tower: a small convolutional pyramid that learns from simulator masks.
 
 It stands in for DINOv2-scale pretraining, which cannot be downloaded where the package is tested.
-It is frozen afterwards; SimZSS's text tower is trained on top of it.
+It is frozen afterwards; the small BLIP, its matcher and X-Decoder are trained on top of it.
 """
 
 from __future__ import annotations

@@ -22,10 +22,9 @@ from ovseg_ros.discovery.tags import CELL_FILE, Tags
 from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.files import load_state, read_tensors
 from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
-from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import data_option, has_split
+from ovseg_ros.training.data import Source, data_option, has_split, open_source
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
@@ -120,7 +119,6 @@ def train(config: TowerRecipe) -> None:
             first, patches = model.see(pixels)
         category, colour = model.classify(patches.flatten(1, 2))
         where = patch_shares(batch.labels, STRIDE, categories)
-        where = torch.cat([torch.zeros_like(where[..., :1]), where[..., 1:]], -1)
         paint = patch_shares(batch.colours, STRIDE, colours)
         shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
         losses = {
@@ -139,7 +137,7 @@ def train(config: TowerRecipe) -> None:
             model.eval().cpu(), load_frames(config.data, "val", config.height)
         )
     save_tower(out, tower, config)
-    save_cell(out, Path(config.data))
+    save_cell(out, open_source(config.data, "train"))
     write_card(
         out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
         start=CREDIT, **({"before": tower_card(Path(config.neck))} if config.neck else {}),
@@ -155,12 +153,12 @@ def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     (out / "config.json").write_text(json.dumps({"tower": shape}, indent=2) + "\n")
 
 
-def save_cell(out: Path, data: Path, *, count: int = 300, shrink: float = 0.3) -> None:
+def save_cell(out: Path, source: Source, *, count: int = 300, shrink: float = 0.3) -> None:
     """Write what training frames look like as a whole, so that photographs can be told from them.
 
     Args:
         out: Folder of the tower.
-        data: Folder of the rendered splits.
+        source: The images it was trained on.
         count: How many frames are looked at.
         shrink: Share of the mean variance that is added to every direction.
     """
@@ -169,9 +167,8 @@ def save_cell(out: Path, data: Path, *, count: int = 300, shrink: float = 0.3) -
         TagsConfig(),
         {"mean": torch.zeros(MEANINGS), "precision": torch.eye(MEANINGS)},
     )
-    cell = RobotCell(data, "train")
-    chosen = range(0, len(cell), max(1, len(cell) // count))
-    wholes = [tags.look(cell[index].image).mean((0, 1)) for index in chosen]
+    chosen = range(0, len(source), max(1, len(source) // count))
+    wholes = [tags.look(source[index].image).mean((0, 1)) for index in chosen]
     looks = F.normalize(torch.stack(wholes), dim=1)
     covariance = torch.cov(looks.T)
     spread = shrink * covariance.diagonal().mean() * torch.eye(MEANINGS)

@@ -188,8 +188,4 @@ class WordReader:
     def _read_one(self, prompt: str, name: str) -> tuple[Tensor, Tensor]:
         text = prompt.format(name)
         first = prompt.index("{}")
-        span = torch.zeros(self._tokenizer.context_length)
-        for index, (start, end) in enumerate(self._tokenizer.offsets(text)):
-            if end > first and start < first + len(name) and end > start:
-                span[index] = 1.0
-        return self._tokenizer([text])[0], span
+        return self._tokenizer([text])[0], self._tokenizer.spelling(text, first, first + len(name))

@@ -187,9 +187,7 @@ def test_what_is_no_picture_is_skipped(graph, tmp_path):
 
 
 def test_replay_of_a_bag(tmp_path):
-    rosbag2 = pytest.importorskip(
-        "rosbags.rosbag2", reason="needs rosbags: pip install 'ovseg_ros[replay]'"
-    )
+    rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags: pip install rosbags")
     from rclpy.serialization import serialize_message
     from rosbags.typesys import Stores, get_typestore
 

@@ -98,6 +98,15 @@ def _render(root: Path, split: str) -> None:
     """Render a split of the robot cell, if this machine can."""
     from ovseg_ros.robot_cell.render import PLANS, render_split
 
+    splits = {*PLANS, "sequence"}
+    others = (
+        [path.name for path in root.iterdir() if path.name not in splits] if root.is_dir() else []
+    )
+    if (root / split / "classes.txt").is_file() or others:
+        raise FileNotFoundError(
+            f"root: expected the robot cell's splits or an empty folder, got {root} with other "
+            f"files; nothing is rendered into it (for images of your own: dataset={root})"
+        )
     if split not in PLANS:
         raise ValueError(f"split: expected one of {', '.join(PLANS)} or sequence, got {split!r}")
     try:
@@ -105,7 +114,7 @@ def _render(root: Path, split: str) -> None:
     except ImportError:
         raise FileNotFoundError(
             f"the robot cell's {split} split is not in {root}, and rendering it needs pybullet: "
-            f"pip install 'ovseg_ros[render]', then ovseg render robot_cell --split {split} "
+            f"pip install pybullet, then ovseg render robot_cell --split {split} "
             f"--root {root}"
         ) from None
     render_split(root, split, workers=os.cpu_count() or 1)

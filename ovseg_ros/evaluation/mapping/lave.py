@@ -14,7 +14,8 @@ from ovseg_ros.config import Config, option
 from ovseg_ros.evaluation.mapping.lexical import Match, spelling_key, spellings
 from ovseg_ros.evaluation.mapping.replies import class_keys, parse_reply
 from ovseg_ros.language import wordnet
-from ovseg_ros.models.chat import Chat, ChatConfig
+from ovseg_ros.models.chat import Chat
+from ovseg_ros.models.chat_config import ChatConfig
 from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.types import normalise_name
 

@@ -1,6 +1,6 @@
 """FISA: a frozen mask generator and a finely adapted CLIP that names masks (arXiv 2409.16278)."""
 
-from ovseg_ros.segmenters.systems import System
+from ovseg_ros.segmenters.systems import Install, System
 
 SYSTEM = System(
     config="config:FisaConfig",
@@ -10,6 +10,11 @@ SYSTEM = System(
         "fisa_coco": ("the same on COCO panoptic, as published", "recipe:train_coco"),
         "fisa_masks": ("a small Mask2Former, FISA's generator", "masks_recipe:train"),
         "fisa_clip": ("a small CLIP, FISA's classifier, from captions", "clip_recipe:train"),
+    },
+    installs={
+        "fisa": Install("fisa", "robot_cell/fisa", "segmenter.fisa.weights"),
+        "fisa_masks": Install("fisa_masks", "robot_cell/fisa", "segmenter.fisa.generator"),
+        "fisa_clip": Install("fisa_clip", "robot_cell/fisa", "segmenter.fisa.clip"),
     },
     table=("FISA's ablations: what is added, what is trained", "table:table"),
     benches={

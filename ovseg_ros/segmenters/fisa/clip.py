@@ -57,6 +57,11 @@ class Clip:
             return images
         return (images - self.mean.to(images.device)) / self.std.to(images.device)
 
+    def to(self, device: torch.device) -> Clip:
+        """Return it with everything on a device, so that no frame has to bring anything there."""
+        mean, std = self.mean.to(device), self.std.to(device)
+        return replace(self, model=self.model.to(device), mean=mean, std=std)
+
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return text vectors, (N, D), not normalised."""
         ids = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)

@@ -116,7 +116,7 @@ def train(config: ClipRecipe) -> None:
             recipe="fisa_clip",
             config=config,
             seconds=seconds,
-            data=frames.summary() + ", captions of squares",
+            data=f"{frames.summary()}, captions of squares of {len(maps)} of them",
             tower=tower_card(Path(config.tower)),
         )
 

@@ -79,7 +79,8 @@ class Classifier(nn.Module):
             if read:
                 part = number % len(read)  # shared: always the first
                 semantic = (self.seve[part], *read[part])
-            image, tokens = self._layer(number, block, image, tokens, visible, semantic)
+            last = number == len(tower.blocks) - 1
+            image, tokens = self._layer(number, block, image, tokens, visible, semantic, last=last)
         vectors = tower.finish(tokens)
         return F.normalize(vectors.to(_at_least_single(vectors)), dim=-1), masks
 
@@ -91,8 +92,13 @@ class Classifier(nn.Module):
         tokens: Tensor,
         visible: Tensor,
         semantic: tuple[nn.Module, Tensor, Tensor] | None,
+        *,
+        last: bool,
     ) -> tuple[Tensor, Tensor]:
-        """Return image tokens and mask tokens after a layer (Eq. 1 and 2)."""
+        """Return image tokens and mask tokens after a layer (Eq. 1 and 2).
+
+        After the last one nobody reads the image: its tokens stay as they came.
+        """
         lora = self.lora[number] if self.lora else None
         y, z = block.normalise(image), block.normalise(tokens)
         query, key, value = block.project(y)
@@ -106,14 +112,15 @@ class Classifier(nn.Module):
         asked = self.queries[number](z) if self.queries else F.linear(z, *block.query())
         if lora is not None:
             asked = asked + lora(z, 0)
-        seen = attend(query, key, value, block.heads)
-        found = attend(asked, key, value, block.heads, visible)
 
         def close(x: Tensor, attended: Tensor) -> Tensor:
             output = block.output(attended)
             return block.add(x, output if lora is None else output + lora(attended, 3))
 
-        return close(image, seen), close(tokens, found)
+        tokens = close(tokens, attend(asked, key, value, block.heads, visible))
+        if last:
+            return image, tokens
+        return close(image, attend(query, key, value, block.heads)), tokens
 
     def adapted(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the added parameters by name, without CLIP's own."""

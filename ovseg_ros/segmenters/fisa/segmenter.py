@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.stages import stage
-from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize
+from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize, shortest_edge_hw
 from ovseg_ros.segmenters.fisa.checkpoint import load_fisa
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.config import FisaConfig
@@ -51,7 +51,7 @@ class FisaSegmenter(TextSegmenter):
         """Bring the models to the device; the text tower stays float32: it runs once per word."""
         size = sum(parameter.numel() for parameter in model.parameters())
         self.cadence = "frame" if size <= _LIGHT else "keyframe"
-        self.clip, self.model = clip, model.to(self._device)
+        self.clip, self.model = clip.to(self._device), model.to(self._device)
         model.generator.lower(self._dtype)  # type: ignore[operator]
         clip.model.visual.to(self._dtype)  # type: ignore[operator,union-attr]
         for part in ("seve", "queries", "lora", "adapter"):
@@ -92,19 +92,22 @@ class FisaSegmenter(TextSegmenter):
         """
         ids = vocabulary.ids[order]
         things = [vocabulary.categories[i].is_thing for i in order]
-        with stage("merge"):
-            found = self._segments(masks, probabilities, ids, things, sizes)
-        if self._config.labels == "panoptic":
+        found = None
+        if self._config.segments or self._config.labels == "panoptic":
+            with stage("merge"):
+                found = self._segments(masks, probabilities, ids, things, sizes)
+        if found is not None and self._config.labels == "panoptic":
             labels, confidence = _paint(*found, ids)
         else:
             with stage("upsample + argmax"):
                 labels, confidence = self._labels(masks, probabilities, ids, sizes)
+        kept = found if self._config.segments else None
         return Segmentation(
             labels=labels,
             confidence=confidence,
             vocabulary=vocabulary,
-            segment_ids=found[0] if self._config.segments else None,
-            segments=found[1] if self._config.segments else (),
+            segment_ids=kept[0] if kept else None,
+            segments=kept[1] if kept else (),
         )
 
     @torch.inference_mode()
@@ -130,7 +133,8 @@ class FisaSegmenter(TextSegmenter):
 
     def canvas(self, images: np.ndarray) -> tuple[Tensor, Sizes]:
         """Return images in 0..255, resized and padded to multiples of 32, (B, 3, H, W) float32."""
-        inner = self._input_hw(images)
+        height, width = images.shape[1:3]
+        inner = shortest_edge_hw(height, width, self._config.short_side, self._config.long_side)
         pixels = resize(self.to_device(images), inner)
         height, width = pixels.shape[2:]
         mean: Tensor = self.model.generator.mean.float()  # type: ignore[assignment,operator,union-attr]
@@ -185,15 +189,6 @@ class FisaSegmenter(TextSegmenter):
             numbers.append(merged.cpu().numpy().astype(np.uint16))
             segments.append(list_segments(numbers[-1], found, ids))
         return np.stack(numbers), tuple(segments)
-
-    def _input_hw(self, images: np.ndarray) -> tuple[int, int]:
-        """Return the size images are brought to: the short side as asked, the long one limited."""
-        height, width = images.shape[1:3]
-        scale = min(
-            self._config.short_side / min(height, width),
-            self._config.long_side / max(height, width),
-        )
-        return max(1, round(height * scale)), max(1, round(width * scale))
 
     def _encode(self, prompts: Sequence[Prompt]) -> Tensor:
         return self.clip.encode([prompt.sentence for prompt in prompts])

@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import describe, flatten, override
+from ovseg_ros.config import flatten, override
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
-from ovseg_ros.evaluation.table import Request, Table, Value, kept
+from ovseg_ros.evaluation.table import Request, Table, Value, kept, split_rows, train_once
 from ovseg_ros.pipeline import build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.build import build_segmenter
@@ -60,7 +60,7 @@ def table(request: Request) -> Table:
         ValueError: if there is no such row.
     """
     root = request.root or robot_cell_root()
-    chosen, sets = _rows(request)
+    chosen, sets = split_rows(request, ROWS)
     fixed: dict[str, Any] = {"data": str(root), "loop.device": request.device}
     recipe = override(RECIPE, sets, fixed)
     splits = [s for s in dict.fromkeys((request.split, *SPLITS)) if _there(root, s, request.split)]
@@ -69,7 +69,7 @@ def table(request: Request) -> Table:
     for name in chosen:
         title, adaptation = ROWS[name]
         folder = request.out / name
-        _train_once(with_adaptation(recipe, adaptation, folder))
+        train_once(with_adaptation(recipe, adaptation, folder), train)
         row: dict[str, Value] = {"method": title, "trained": _trained(folder)}
         for split in splits:
             row |= _score(request, root, folder, recipe, split)
@@ -95,28 +95,8 @@ def table(request: Request) -> Table:
     )
 
 
-def _rows(request: Request) -> tuple[list[str], list[str]]:
-    """Return the rows that are asked for, and the sets that are the recipe's."""
-    asked = [entry[5:] for entry in request.sets if entry.startswith("rows=")]
-    chosen = [name.strip() for entry in asked for name in entry.split(",")] or list(ROWS)
-    if unknown := [name for name in chosen if name not in ROWS]:
-        raise ValueError(f"rows: expected some of {', '.join(ROWS)}, got {unknown[0]!r}")
-    return chosen, [entry for entry in request.sets if not entry.startswith("rows=")]
-
-
 def _there(root: Path, split: str, asked: str) -> bool:
     return split == asked or (root / split / "frames.jsonl").is_file()
-
-
-def _train_once(config: FisaRecipe) -> None:
-    """Train unless the folder holds finished weights of the same options."""
-    card = Path(config.out) / "card.json"
-    if card.is_file():
-        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
-        found = json.loads(card.read_text())["options"]
-        if all(found.get(key) == value for key, value in wanted.items()):
-            return
-    train(config)
 
 
 def _trained(folder: Path) -> int:
@@ -132,6 +112,7 @@ def _options(request: Request, folder: Path | str, recipe: FisaRecipe) -> Any:
             f"segmenter.fisa.clip={recipe.clip}",
         ],
         device=request.device,
+        measured=True,
         discovery__name="none",
     )
 
@@ -159,6 +140,7 @@ def _score(
         measure,
         weights=fingerprint(str(folder)),
         root=str(root.resolve()),
+        dtype=options.dtype,
         split=split,
         limit=request.limit,
     )
@@ -184,6 +166,7 @@ def _oracle(
         generator=fingerprint(recipe.generator),
         clip=fingerprint(recipe.clip),
         root=str(root.resolve()),
+        dtype=options.dtype,
         limit=request.limit,
     )[kind]
     return {f"PQ {split}": found["pq"], f"mIoU {split}": found["miou"]}

@@ -70,8 +70,13 @@ class WindowBlock(nn.Module):
         same = groups[:, :, None] == groups[:, None]  # (windows, places, places)
         real = cut(inside.int(), window, shift)[..., 0] > 0
         mask = torch.where(same & real[:, None], 0.0, -torch.inf)[:, None]
-        mask = (mask + self._bias(window)).to(query.dtype).repeat(len(x), 1, 1, 1)
+        # Windows count as heads, so that one mask serves all N maps without a copy for each.
+        mask = (mask + self._bias(window)).to(query.dtype).flatten(0, 1)[None]
+        query, key, value = (
+            t.unflatten(0, (len(x), -1)).flatten(1, 2) for t in (query, key, value)
+        )
         found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        found = found.unflatten(1, (-1, self.heads)).flatten(0, 1)
         found = self.output(found.transpose(1, 2).flatten(2))
         x = x + uncut(found, window, shift, (height, width))
         y = x + self.mlp(self.norm2(x))

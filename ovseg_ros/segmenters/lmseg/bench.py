@@ -17,9 +17,6 @@ from ovseg_ros.segmenters.lmseg.features import dense_features
 from ovseg_ros.segmenters.lmseg.model import Lmseg
 from ovseg_ros.segmenters.lmseg.views import windows
 
-COUNTS = (16, 64, 256)
-"""Names at which the refinement is timed."""
-
 
 def bench(job: Job) -> Result:
     """``ovseg bench lmseg``: CLIP B/16 and SAM ViT-B of the published sizes, random weights.
@@ -55,7 +52,7 @@ def bench(job: Job) -> Result:
         passes = {"SAM ViT-B, once an image": sam_pass, "CLIP B/16, a view": clip_pass}
         for stage, run in passes.items():
             rows.append(measure(stage, str(device), run, runs=runs, warmup=0))
-        for names in COUNTS:
+        for names in job.counts:
             title = f"refinement, {names} names"
             rows.append(measure(title, str(device), refine(names), runs=runs, warmup=0))
     count = len(windows(640, 384, 256, whole=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.models.chat_config import ChatConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,20 +14,14 @@ class EnrichmentConfig(Config):
 
     file: str = option(
         "",
-        "attributes a language model wrote before: a JSON file, or a name that ships",
+        "JSON file of attributes that a language model wrote before: its name under model, and "
+        "under names for every name colour, shape and texture",
     )
     ask: bool = option(
-        False, "ask the chat model below, in the background, about names nobody wrote about"
+        False, "ask the chat model, in the background, about names nobody wrote about"
     )
-    backend: str = option(
-        "transformers",
-        "transformers (weights below, on this machine) or openai (an endpoint that speaks so)",
-        choices=("transformers", "openai"),
-    )
-    weights: str = option("", "folder or public name of a transformers chat model", kind="weights")
-    address: str = option("", "endpoint, e.g. http://localhost:8000/v1")
-    model: str = option("", "the endpoint's name of the model")
     retries: int = option(2, "further questions where a reply is no such JSON", low=0, high=10)
+    chat: ChatConfig = ChatConfig(max_tokens=160)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +66,7 @@ class LmsegConfig(Config):
 
     weights: str = option(
         "trained/lmseg",
-        "directory of what `ovseg train lmseg` writes, robot_cell/NAME or trained/NAME",
+        "directory of what `ovseg train lmseg` writes, or trained/NAME",
         kind="weights",
     )
     clip: str = option(

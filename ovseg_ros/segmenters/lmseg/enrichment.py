@@ -234,14 +234,6 @@ def read_attributes(path: Path) -> tuple[str, dict[str, Attributes]]:
         raise ValueError(f"enrichment.file: {path} holds no attributes ({error})") from None
 
 
-def write_attributes(path: Path, model: str, names: Mapping[str, Attributes]) -> None:
-    """Write a file of attributes."""
-    entries = {name: asdict(attributes) for name, attributes in sorted(names.items())}
-    data = {"model": model, "question": QUESTION, "names": entries}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data, indent=1) + "\n")
-
-
 class Enrichment:
     """Says at once what stands for names, and has a model write about the new ones meanwhile.
 
@@ -281,10 +273,14 @@ class Enrichment:
     def sentences(self, names: Sequence[str]) -> tuple[int, list[tuple[str, ...]]]:
         """Return the version, and each name's sentences, all of that version."""
         with self._changed:
-            version = self.version
-            found = [sentences(name, self._find(name)) for name in names]
-            self._want([name for name in names if self._find(name) is None])
-        return version, found
+            self._want(names)
+            return self.version, [sentences(name, self._find(name)) for name in names]
+
+    def want(self, names: Sequence[str]) -> int:
+        """Have the model write about names that nothing is known about; return the version."""
+        with self._changed:
+            self._want(names)
+            return self.version
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until nothing is asked any more; return whether that came to pass."""
@@ -298,8 +294,8 @@ class Enrichment:
     def _want(self, names: Sequence[str]) -> None:
         if self._chat is None or self._store is None or time.monotonic() < self._resumes:
             return
-        store = self._store
-        fresh = [n for n in dict.fromkeys(names) if n not in store and n not in self._wanted]
+        known = (self._written, self._store, self._wanted)
+        fresh = [n for n in dict.fromkeys(names) if not any(n in place for place in known)]
         self._wanted += fresh
         if self._wanted and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="enrichment", daemon=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ovseg_ros.segmenters.fisa.attention import attend
 from ovseg_ros.segmenters.fisa.towers import Tower
 
 
@@ -51,13 +52,6 @@ def dense_features(tower: Tower, images: Tensor) -> Dense:
             tokens[kept[number]] = as_map(x, size)
     tokens.setdefault("early", tokens["middle"])
     return Dense(as_map(tower.finish(x), size), tokens["early"], tokens["middle"])
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, heads: int) -> Tensor:
-    """Return multi-head attention of tokens (B, N, C)."""
-    parts = (t.unflatten(-1, (heads, -1)).transpose(1, 2) for t in (query, key, value))
-    found = nn.functional.scaled_dot_product_attention(*parts)  # (B, heads, N, C / heads)
-    return found.transpose(1, 2).flatten(2)
 
 
 def as_map(x: Tensor, size: tuple[int, int]) -> Tensor:

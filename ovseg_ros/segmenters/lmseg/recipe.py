@@ -1,7 +1,7 @@
 """LMSeg's training: fusion, aggregation and decoder learn, the towers are frozen.
 
-The same recipe trains the small LMSeg on the robot cell and the published one on COCO-Stuff
-(``dataset=coco_stuff views=0 loop.steps=80000 loop.batch=4 crop=384``).
+The same recipe trains the small LMSeg on the robot cell and the published one on COCO-Stuff; the
+preset ``lmseg`` says with which options.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class LmsegRecipe(Config):
     enrichment: EnrichmentConfig = EnrichmentConfig()
     crop: int = option(384, "side of the views in pixels", low=32)
     scale: tuple[float, ...] = option(
-        (0.6, 1.0), "range of a view's side as a share of the image's short side", low=0.05
+        (0.6, 1.0),
+        "range of a view's side as a share of the image's short side",
+        low=0.05,
+        high=1.0,
     )
     names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
     synonyms: float = option(
@@ -52,6 +55,12 @@ class LmsegRecipe(Config):
         0, "views that are drawn and seen by the towers once, before training; 0: new ones", low=0
     )
     loop: LoopConfig = LoopConfig(steps=600, batch=4, lr=2e-4, weight_decay=1e-4, clip=0.01)
+
+    def __post_init__(self) -> None:
+        """Validate the range."""
+        super().__post_init__()
+        if len(self.scale) != 2 or self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale: expected two rising numbers, got {self.scale}")
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,14 @@ class SamShape(Config):
     channels: int = option(64, "channels of the neck", low=8)
     window: int = option(8, "side of the attention windows in patches", low=2)
 
+    def __post_init__(self) -> None:
+        """Validate the sizes against each other."""
+        super().__post_init__()
+        if self.size % 16:
+            raise ValueError(f"size: expected a multiple of 16, got {self.size}")
+        if self.width % self.heads:
+            raise ValueError(f"heads: expected a divisor of width {self.width}, got {self.heads}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamRecipe(Config):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.models.chat import ChatConfig, build_chat
+from ovseg_ros.models.chat import build_chat
 from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.stages import stage
 from ovseg_ros.segmenters.base import Cadence
@@ -27,7 +28,6 @@ from ovseg_ros.segmenters.lmseg.enrichment import (
     read_attributes,
 )
 from ovseg_ros.segmenters.lmseg.features import Dense, cost_map, dense_features
-from ovseg_ros.segmenters.lmseg.shipped import find_file
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.types import Segmentation, Vocabulary
 
@@ -62,12 +62,12 @@ class LmsegSegmenter(DenseSegmenter):
     def _take(self, config: LmsegConfig, parts: Parts) -> None:
         self._config, self._neck = config, parts.neck
         self.model = parts.model.eval().to(self._device, self._dtype)
-        self.clip: Clip = parts.clip
-        self.clip.model.to(self._device)
+        self.clip: Clip = parts.clip.to(self._device)
         self.clip.model.visual.to(self._dtype)  # type: ignore[operator,union-attr]
         self._tower = show_tower(self.clip.model.visual)  # type: ignore[arg-type]
         self.enrichment = build_enrichment(config.enrichment, device=str(self._device))
         self.text = SentenceText(self.clip, self.enrichment, enriched=config.prompts == "enriched")
+        self._class_text = np.empty(0), torch.empty(0)
         self._warned: tuple[str, ...] = ()
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
@@ -79,7 +79,10 @@ class LmsegSegmenter(DenseSegmenter):
         """Label images one after the other; see :class:`DenseSegmenter`."""
         order = np.argsort(np.array(vocabulary.names), kind="stable")
         names = [vocabulary.names[i] for i in order]
-        text = torch.from_numpy(self.text.embed(names)).to(self._device)
+        found_text = self.text.embed(names)
+        if found_text is not self._class_text[0]:  # the same object as long as nothing changes
+            self._class_text = found_text, torch.from_numpy(found_text).to(self._device)
+        text = self._class_text[1]
         labels, confidence, chosen = [], [], set()
         for image in images:
             probabilities, kept = self.probabilities(image, text)
@@ -137,9 +140,12 @@ class LmsegSegmenter(DenseSegmenter):
         with stage("sam"):
             neck = None
             if self._neck is not None:
-                neck = self._neck.features(image).to(self._device, self._dtype)
+                neck = self._neck.features(image).to(self._device)
         seen = [self._see(pixels, view, canvas, neck) for view in views]
-        kept = choose([cost_map(features.float(), text)[0] for features, _ in seen], config.most)
+        kept = torch.arange(len(text), device=text.device)
+        if len(text) > config.most:
+            costs = [cost_map(features.float(), text)[0] for features, _ in seen]
+            kept = choose(costs, config.most)
         chosen = text[kept].to(self._dtype)
         # Places of the canvas at a window's resolution; a smaller canvas fills one window.
         cells = 4 * grid * max(canvas, config.window) // config.window
@@ -210,13 +216,14 @@ class SentenceText:
 
     def embed(self, names: Sequence[str]) -> np.ndarray:
         """Return class text (K, D) float32 of unit length, all of one version of the sentences."""
-        if self._enriched:
-            version, found = self._enrichment.sentences(names)
-        else:
-            version, found = 0, [(PLAIN.replace("{}", name),) for name in names]
+        version = self._enrichment.want(names) if self._enriched else 0
         before, known, text = self._known
         if (before, known) == (version, tuple(names)):
             return text
+        if self._enriched:
+            version, found = self._enrichment.sentences(names)
+        else:
+            found = [(PLAIN.replace("{}", name),) for name in names]
         flat = [sentence for own in found for sentence in own]
         vectors = self._sentences.embed(flat).reshape(len(names), len(found[0]), -1)
         text = vectors.mean(1)
@@ -236,17 +243,10 @@ def build_enrichment(config: EnrichmentConfig, *, device: str) -> Enrichment:
         FileNotFoundError: if a file is missing.
         ValueError: if it is damaged, or a model is asked that has no name.
     """
-    written = read_attributes(find_file(config.file))[1] if config.file else {}
+    written = read_attributes(Path(config.file).expanduser())[1] if config.file else {}
     if not config.ask:
         return Enrichment(written)
-    options = ChatConfig(
-        backend=config.backend,
-        weights=config.weights or ChatConfig().weights,
-        address=config.address,
-        model=config.model,
-        max_tokens=160,
-    )
-    chat = build_chat(options, device=device)
+    chat = build_chat(config.chat, device=device)
     return Enrichment(
         written,
         chat=chat,

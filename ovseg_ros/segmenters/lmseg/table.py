@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import describe, flatten, from_mapping, override
+from ovseg_ros.config import flatten, from_mapping, override
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
-from ovseg_ros.evaluation.table import Request, Table, Value, kept
+from ovseg_ros.evaluation.table import Request, Table, Value, kept, split_rows, train_once
 from ovseg_ros.pipeline import PipelineConfig, build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.lmseg.recipe import LmsegRecipe, train
@@ -51,7 +51,7 @@ def table(request: Request) -> Table:
         ValueError: if there is no such row.
     """
     root = request.root or robot_cell_root()
-    chosen, sets = _rows(request)
+    chosen, sets = split_rows(request, ROWS)
     fixed = {"data": str(root), "loop.device": request.device}
     recipe = override(RECIPE, sets, fixed)
     splits = [s for s in dict.fromkeys((request.split, *SPLITS)) if (root / s).is_dir()]
@@ -61,7 +61,7 @@ def table(request: Request) -> Table:
         title, changes = ROWS[name]
         folder = request.out / name
         own = from_mapping(LmsegRecipe, {**flatten(recipe), **changes, "out": str(folder)})
-        _train_once(own)
+        train_once(own, train)
         row: dict[str, Value] = {"method": title, "w of CLIP": _mix(folder)}
         for split in splits:
             row[f"mIoU {split}"] = _score(request, root, folder, own, split)
@@ -74,33 +74,13 @@ def table(request: Request) -> Table:
         notes={
             "training": f"{recipe.loop.steps} steps of {recipe.loop.batch} views each",
             "measured": f"true names, {request.limit or 'all'} images of every split",
+            "prompts": ""
+            if recipe.enrichment.file or recipe.enrichment.ask
+            else "no attributes were given (enrichment.file): the enriched sentences name the "
+            "groups only, which is not the paper's enrichment",
             "choices": "everything but prompts, fusion, cost map and loss follows CAT-Seg",
         },
     )
-
-
-def _rows(request: Request) -> tuple[list[str], list[str]]:
-    chosen, sets = list(ROWS), []
-    for entry in request.sets:
-        if entry.startswith("rows="):
-            chosen = entry.removeprefix("rows=").split(",")
-        else:
-            sets.append(entry)
-    for name in chosen:
-        if name not in ROWS:
-            raise ValueError(f"rows: expected some of {', '.join(ROWS)}, got {name!r}")
-    return chosen, sets
-
-
-def _train_once(config: LmsegRecipe) -> None:
-    """Train unless the folder holds finished weights of the same options."""
-    card = Path(config.out) / "card.json"
-    if card.is_file():
-        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
-        found = json.loads(card.read_text())["options"]
-        if all(found.get(key) == value for key, value in wanted.items()):
-            return
-    train(config)
 
 
 def _mix(folder: Path) -> float:
@@ -115,7 +95,10 @@ def _score(
     changes = {
         "segmenter.name": "lmseg",
         "segmenter.lmseg.weights": str(folder),
-        "segmenter.lmseg.enrichment.file": recipe.enrichment.file,
+        **{
+            f"segmenter.lmseg.enrichment.{key}": value
+            for key, value in flatten(recipe.enrichment).items()
+        },
         "segmenter.lmseg.canvas": 0,
         "segmenter.lmseg.window": recipe.crop,
         "segmenter.lmseg.prompts": recipe.prompts,
@@ -130,6 +113,10 @@ def _score(
         return {"miou": evaluate(pipeline, data, config, limit=request.limit).summary()["miou"]}
 
     found = kept(
-        folder / f"{split}.json", measure, weights=fingerprint(str(folder)), limit=request.limit
+        folder / f"{split}.json",
+        measure,
+        weights=fingerprint(str(folder)),
+        root=str(root.resolve()),
+        limit=request.limit,
     )
     return found["miou"]

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovseg_ros.segmenters.dense import window_starts
+
 
 @dataclass(frozen=True)
 class Window:
@@ -29,7 +31,7 @@ def windows(canvas: int, side: int, stride: int, *, whole: bool) -> list[Window]
     """
     if canvas <= side:
         return [Window(0, 0, canvas)]
-    starts = sorted({*range(0, canvas - side, stride), canvas - side})
+    starts = window_starts(canvas, side, stride)
     found = [Window(top, left, side) for top in starts for left in starts]
     return [*found, Window(0, 0, canvas)] if whole else found
 

@@ -25,7 +25,7 @@ _ADE = {
 ours keeps the screen door apart, since a vocabulary has no name twice."""
 
 
-def for_dataset(dataset: str) -> Rules:
+def for_dataset(dataset: str, config: object = None) -> Rules:
     """Return how the authors evaluate on a data set, by its name (``voc21/val``)."""
     name = dataset.partition("/")[0]
     background = "always" if name in _OBJECTS else "few"

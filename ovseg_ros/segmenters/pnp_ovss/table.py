@@ -50,8 +50,8 @@ class Options(Config):
     preset: str = option("robot_cell/pnp_ovss", "preset that is measured")
     scorer: str = option(
         "",
-        "who rewards: a CLIP, BLIP or SimZSS; if empty the SimZSS whose tower the "
-        f"preset has, else {CLIP}",
+        "who rewards: a CLIP, BLIP or SimZSS; if empty robot_cell/simzss where the preset stands "
+        f"on a tower, else {CLIP}",
         kind="weights",
     )
     trials: int = option(40, "settings that reward and masks both choose from; 0: no tuning", low=0)
@@ -139,7 +139,7 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
     settings = draw_settings(segmenter.matcher.layers, segmenter.matcher.heads, how)
     masks = Masks(segmenter, [sample.image for sample in samples], data.classes, how)
     scorer = load_scorer(
-        options.scorer or segmenter.config.tower or CLIP,
+        options.scorer or ("robot_cell/simzss" if segmenter.config.tower else CLIP),
         device=config.device,
         template=how.template,
     )

@@ -174,7 +174,8 @@ def save_simzss(
     directory.mkdir(parents=True, exist_ok=True)
     config = {name: getattr(model.config, name) for name in model.config.__dataclass_fields__}
     (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    stored = isinstance(model.visual, WordTower)  # for itself: config.json names it
+    frozen = not next(model.visual.parameters()).requires_grad  # the objective clip trains it
+    stored = frozen and isinstance(model.visual, WordTower)  # for itself: config.json names it
     weights = {
         key: value.to(dtype).contiguous()
         for key, value in model.state_dict().items()

@@ -2,7 +2,7 @@
 
 SimZSS and LiT keep the vision tower frozen, so its features are computed once
 (:class:`FeatureBank`) and the text tower is trained on them. CLIP trains the vision tower too and
-sees new views in every step. For image-caption pairs of your own see ``simzss_pairs.py``.
+sees new views in every step. For image-caption pairs of your own see ``pairs_recipe.py``.
 
 A view is a small square of a frame with captions of what it shows. Our frames all show floor, wall,
 table and arm together; captions of whole frames never tell these apart, and text trained on them

@@ -18,7 +18,7 @@ from ovseg_ros.models.stages import stage
 from ovseg_ros.models.tokenizer import FILE as TOKENIZER_FILE
 from ovseg_ros.models.tower import WordTower
 from ovseg_ros.models.weights import resolve_weights
-from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize
+from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize, window_starts
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.simzss.config import SimZSSConfig
@@ -63,6 +63,7 @@ class SimZSSSegmenter(TextSegmenter):
             )
             for kind in (config.class_text, "sentence")
         )
+        self._covering: tuple[tuple[str, ...], _Covered] = ((), ())
         self.read_names(text)
 
     def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
@@ -115,7 +116,10 @@ class SimZSSSegmenter(TextSegmenter):
         """
         pixels = self._pixels(images, self._input_hw(images))
         text = self.class_text(tuple(names))  # (K, D)
-        covered = [self._classes(name) for name in names]
+        known, covered = self._covering
+        if known != tuple(names):
+            covered = [self._classes(name) for name in names]
+            self._covering = tuple(names), covered
         if self._config.window:
             return self._slide(pixels, text, covered)
         return self._match(pixels, text, covered)
@@ -172,8 +176,8 @@ class SimZSSSegmenter(TextSegmenter):
         height, width = pixels.shape[2:]
         total = pixels.new_zeros(len(pixels), len(text), height // patch, width // patch)
         count = pixels.new_zeros(height // patch, width // patch)
-        for top in _starts(height, side, stride, patch):
-            for left in _starts(width, side, stride, patch):
+        for top in window_starts(_whole(height, side, patch), side, stride):
+            for left in window_starts(_whole(width, side, patch), side, stride):
                 window = pixels[:, :, top : top + side, left : left + side]
                 rows = slice(top // patch, (top + window.shape[2]) // patch)
                 columns = slice(left // patch, (left + window.shape[3]) // patch)
@@ -202,7 +206,9 @@ class SimZSSSegmenter(TextSegmenter):
         ids = self._tokenizer([prompt.sentence for prompt in prompts]).to(self._device)
         vector, tokens = self._model.encode_text(ids)
         if kind == "concept":
-            spans = torch.stack([self._span(prompt) for prompt in prompts]).to(self._device)
+            spans = torch.stack(
+                [self._tokenizer.spelling(prompt.sentence, *prompt.span) for prompt in prompts]
+            ).to(self._device)
             vector = torch.einsum("bl,bld->bd", spans, unit(tokens))
         if isinstance(self._model.visual, WordTower):
             self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
@@ -224,15 +230,6 @@ class SimZSSSegmenter(TextSegmenter):
             if classes := self._classes(name):
                 vectors[row] = tower.meaning(classes).to(vectors)
 
-    def _span(self, prompt: Prompt) -> Tensor:
-        """Return which tokens of a prompt spell its name, (L,) float32 of zeros and ones."""
-        first, last = prompt.span
-        mask = torch.zeros(self._tokenizer.context_length)
-        for index, (start, end) in enumerate(self._tokenizer.offsets(prompt.sentence)):
-            if end > first and start < last and end > start:
-                mask[index] = 1.0
-        return mask
-
 
 def _digest(directory: Path) -> str:
     """Return a digest of everything the meaning of text depends on."""
@@ -243,7 +240,6 @@ def _digest(directory: Path) -> str:
     return found.hexdigest()
 
 
-def _starts(length: int, side: int, stride: int, patch: int) -> list[int]:
-    """Return window starts that cover ``length``, the last one flush with the end."""
-    last = max(0, length - side) // patch * patch
-    return sorted({*range(0, last, stride), last})
+def _whole(length: int, side: int, patch: int) -> int:
+    """Return a length whose last window of a side begins with a whole patch."""
+    return side + max(0, length - side) // patch * patch

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovseg_ros.segmenters.dense import window_starts
 from ovseg_ros.types import MAX_MONO8_ID
 
 CHUNK = 2**25
@@ -31,9 +32,8 @@ def rescale(image: np.ndarray, short: int, long: int) -> np.ndarray:
 
 def windows(length: int, side: int, stride: int) -> list[tuple[int, int]]:
     """Return the windows of mmseg's ``slide_inference`` along one axis, as (start, stop)."""
-    count = max(length - side + stride - 1, 0) // stride + 1
-    stops = [min(index * stride + side, length) for index in range(count)]
-    return [(max(stop - side, 0), stop) for stop in stops]
+    starts = window_starts(length, side, stride)
+    return [(start, min(start + side, length)) for start in starts]
 
 
 class Windows:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import describe, flatten, override
+from ovseg_ros.config import flatten, override
 from ovseg_ros.evaluation.classification import evaluate_classification, squares
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
-from ovseg_ros.evaluation.table import Request, Table, Value, kept
+from ovseg_ros.evaluation.table import Request, Table, Value, kept, train_once
 from ovseg_ros.pipeline import build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.robot_cell.render import render_split
@@ -53,7 +52,7 @@ def table(request: Request) -> Table:
     rows: list[dict[str, Value]] = []
     folders = {name: request.out / name for name in NAMES}
     for name, folder in folders.items():
-        _train_once(for_objective(recipe, name, folder))
+        train_once(for_objective(recipe, name, folder), train)
     costs = kept(
         request.out / "cost.json",
         lambda: _costs(folders["simzss"], request.device),
@@ -87,17 +86,6 @@ def table(request: Request) -> Table:
             "options": {k: v for k, v in flatten(recipe).items() if k not in ("data", "out")},
         },
     )
-
-
-def _train_once(config: SimZSSRecipe) -> None:
-    """Train unless the folder holds finished weights of the same options."""
-    card = Path(config.out) / "card.json"
-    if card.is_file():
-        wanted = {leaf.name: leaf.value for leaf in describe(config) if not leaf.kind}
-        found = json.loads(card.read_text())["options"]
-        if all(found.get(key) == value for key, value in wanted.items()):
-            return
-    train(config)
 
 
 def _score(request: Request, root: Path, folder: Path, side: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ovseg_ros.models.class_text import ClassText
 from ovseg_ros.models.stages import stage
-from ovseg_ros.segmenters.dense import TextSegmenter
+from ovseg_ros.segmenters.dense import TextSegmenter, window_starts
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.tipsv2.config import Tipsv2Config
@@ -23,7 +23,7 @@ from ovseg_ros.segmenters.tipsv2.model import (
     values,
     whole_patches,
 )
-from ovseg_ros.segmenters.tipsv2.windows import Window, label_windows, window_starts
+from ovseg_ros.segmenters.tipsv2.windows import Window, label_windows
 from ovseg_ros.types import MAX_MONO8_ID, Segmentation, Vocabulary
 
 _BATCH = 8

@@ -36,12 +36,6 @@ class Window(NamedTuple):
     logits: Tensor
 
 
-def window_starts(length: int, side: int, stride: int) -> list[int]:
-    """Return starts of windows that cover a side; the last one is flush with the far edge."""
-    count = -(-max(length - side, 0) // stride) + 1
-    return [max(min(number * stride + side, length) - side, 0) for number in range(count)]
-
-
 def label_windows(
     windows: list[Window],
     ids: Tensor,

@@ -52,8 +52,9 @@ class XDecoderRecipe(Config):
 
     data: str = data_option()
     tower: str = option(
-        "robot_cell/simzss",
-        "frozen visual tower, as for simzss; empty for a FocalNet that learns",
+        "robot_cell/pyramid",
+        "frozen tower: folder of `ovseg train pyramid`, or a SimZSS on one; empty for a FocalNet "
+        "that learns",
         kind="weights",
     )
     out: str = option("out/xdecoder", "directory of the result", kind="place")

@@ -1,6 +1,7 @@
 """Reading people's own folders and the robot cell."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -189,3 +190,12 @@ def test_samples_are_checked():
             segments=Segments(ids=np.zeros((1, 2), np.int32), of={}),
         )
     assert VOID == 0
+
+
+@pytest.mark.parametrize("layout", ["masks", "train/masks"])
+def test_nothing_is_rendered_among_files_of_somebody(tmp_path: Path, layout: str):
+    (tmp_path / layout).mkdir(parents=True)
+    (tmp_path / layout).with_name("classes.txt").write_text("road\n")
+    with pytest.raises(FileNotFoundError, match="nothing is rendered into it"):
+        open_dataset("robot_cell", split="train", root=tmp_path)
+    assert not list(tmp_path.rglob("frames.jsonl"))

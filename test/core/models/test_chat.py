@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ovseg_ros.evaluation.mapping.sentence_bert import SentenceBert, SentenceBertConfig, embed
-from ovseg_ros.models.chat import ChatConfig, EndpointChat, TransformersChat, build_chat
+from ovseg_ros.models.chat import EndpointChat, TransformersChat, build_chat
+from ovseg_ros.models.chat_config import ChatConfig
 
 WORDS = [*("the", "classes", "of", "an", "image", "is", "similar", "to"), *("road", "car", "taxi")]
 TEMPLATE = "{% for m in messages %}[INST] {{ m['content'] }} [/INST]{% endfor %}"

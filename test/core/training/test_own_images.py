@@ -9,9 +9,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import timm
+from safetensors.torch import save_file
 
 from ovseg_ros.config import override
+from ovseg_ros.discovery.config import TagsConfig
+from ovseg_ros.discovery.tags import load_tags
+from ovseg_ros.models.tower import load_photo_tower
 from ovseg_ros.training.recipes import load_recipe, recipes
+from ovseg_ros.training.tower import load_tower
 
 SMALL: dict[str, dict[str, Any]] = {
     "pyramid": {"backbone": "resnet10t", "channels": [16, 16, 32, 32], "height": 96, "window": 64},
@@ -84,6 +90,27 @@ def test_recipes_take_a_folder(name: str, folder: Path, tower: Path, tmp_path: P
     card = run(name, folder, tmp_path / "out", **more)
     assert card["data"].startswith(folder.name)
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_a_tower_is_trained_on_a_folder_too(folder: Path, tmp_path: Path):
+    trunk = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    save_file(trunk.state_dict(), tmp_path / "trunk.safetensors")
+    config, train = load_recipe("tower")
+    fixed = {
+        **{"data": str(folder), "out": str(tmp_path / "out"), "loop.steps": 2, "loop.batch": 2},
+        **{"loop.device": "cpu", "start": str(tmp_path / "trunk.safetensors"), "width": 64},
+        **{"height": 96, "window": 64},
+    }
+    train(override(config, [], fixed))
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["data"].startswith(folder.name)
+    load_photo_tower(tmp_path / "out")
+    assert load_tags(TagsConfig(tower=str(tmp_path / "out")), device="cpu") is not None
+
+
+def test_the_tower_that_xdecoder_stands_on_ships():
+    config, _ = load_recipe("xdecoder")
+    assert "backbone" in load_tower(Path(config.tower))[0]
 
 
 def test_recipes_on_masks_are_all_tried_here():

@@ -7,7 +7,7 @@ import pytest
 from ovseg_ros.evaluation.mapping import lave
 from ovseg_ros.evaluation.mapping.base import MapperConfig, build_mapper
 from ovseg_ros.evaluation.mapping.lave import Lave, LaveConfig
-from ovseg_ros.models.chat import ChatConfig
+from ovseg_ros.models.chat_config import ChatConfig
 
 STREET = ("road", "car", "traffic light", "person", "tvmonitor")
 

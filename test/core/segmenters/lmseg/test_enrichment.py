@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import asdict
 
 import pytest
 
@@ -15,7 +17,6 @@ from ovseg_ros.segmenters.lmseg.enrichment import (
     parse_attributes,
     read_attributes,
     sentences,
-    write_attributes,
 )
 
 MUG = Attributes("white or blue", "small cylinder with a handle", "smooth glazed ceramic")
@@ -181,8 +182,8 @@ def test_models_whose_names_look_alike_are_two(tmp_path):
 
 
 def test_a_file_of_attributes(tmp_path):
-    path = tmp_path / "a" / "mine.json"
-    write_attributes(path, "a model", {"mug": MUG})
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"model": "a model", "names": {"mug": asdict(MUG)}}))
     assert read_attributes(path) == ("a model", {"mug": MUG})
     path.write_text('{"names": {"mug": {"colour": "x"}}}')
     with pytest.raises(ValueError, match=str(path)):

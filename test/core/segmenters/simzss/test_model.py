@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 
 from ovseg_ros.models.tokenizer import Tokenizer
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.simzss.model import SimZSS, load_simzss, save_simzss, unit
 
 MakeModel = Callable[..., SimZSS]
@@ -108,6 +109,21 @@ def test_images_are_normalised_by_channel(make_model: MakeModel):
         [(0.48145466, 0.26862954), (0.4578275, 0.26130258), (0.40821073, 0.27577711)]
     ):
         torch.testing.assert_close(found[:, channel], (images[:, channel] - mean) / std)
+
+
+def test_a_tower_that_learned_is_kept(tmp_path: Path):
+    model, tokenizer = load_simzss(Path(resolve_weights("robot_cell/simzss")))
+    save_simzss(model, tokenizer, tmp_path / "frozen")
+    model.visual.requires_grad_(True)
+    changed = next(model.visual.parameters())
+    changed.data += 1
+    save_simzss(model, tokenizer, tmp_path / "learned")
+    found, _ = load_simzss(tmp_path / "learned")
+    torch.testing.assert_close(next(found.visual.parameters()), changed, atol=2e-3, rtol=2e-3)
+    sizes = [
+        (tmp_path / name / "model.safetensors").stat().st_size for name in ("frozen", "learned")
+    ]
+    assert sizes[0] < sizes[1]
 
 
 def test_unit_length():
