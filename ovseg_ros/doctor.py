@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.config import describe
-from ovseg_ros.models.weights import resolve_weights, split_file
+from ovseg_ros.models.weights import resolve_file, resolve_folder, resolve_weights, split_file
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.programs import explain
 
@@ -156,15 +156,11 @@ def weights(preset: str) -> Iterator[Finding]:
 
 
 def _cached(name: str) -> bool:
-    from huggingface_hub import scan_cache_dir
-    from huggingface_hub.errors import CacheNotFound
-
-    file = split_file(name)
     try:
-        repositories = {repository.repo_id for repository in scan_cache_dir().repos}
-    except CacheNotFound:
+        (resolve_file if split_file(name) else resolve_folder)(name)
+    except FileNotFoundError:
         return False
-    return (file[0] if file else name) in repositories
+    return True
 
 
 def shared_memory(folder: Path = _SHM) -> Iterator[Finding]:
@@ -207,8 +203,9 @@ def middleware() -> Iterator[Finding]:
             "ROS_LOCALHOST_ONLY=1: nothing on other machines is heard (deprecated since Iron)",
             "unset ROS_LOCALHOST_ONLY",
         )
-    if rmw.startswith("rmw_cyclonedds"):
-        kib = int(Path("/proc/sys/net/core/rmem_max").read_text()) >> 10
+    buffer = Path("/proc/sys/net/core/rmem_max")  # not shown in a container's own network
+    if rmw.startswith("rmw_cyclonedds") and buffer.is_file():
+        kib = int(buffer.read_text()) >> 10
         if kib < _RMEM_KIB:
             yield Finding(
                 WARN,

@@ -117,6 +117,7 @@ PAGES: dict[str, dict[str, Any]] = {
         "inputs": [
             ("`segmentation_node/label_mask`", "`sensor_msgs/Image`", "masks"),
             ("`segmentation_node/vocabulary`", "`ovseg_ros/Vocabulary`", "their words"),
+            ("`segmentation_node/categories`", "`ovseg_ros/FrameCategories`", "which words count"),
             ("`discovery_node/proposals`", "`ovseg_ros/Vocabulary`", "words found"),
             ("`camera/ground_truth`", "`sensor_msgs/Image`", "true labels"),
             ("`camera/ground_truth_vocabulary`", "`ovseg_ros/Vocabulary`", "their words"),

@@ -29,7 +29,7 @@ class Playback:
     """What happened while images were played.
 
     Attributes:
-        sent_s: When each image was sent, by its number.
+        sent_s: When each image was sent, by its stamp in nanoseconds.
         received_s: When its mask came, by the same number; those that are missing never came.
         busy: Share of all cores that was busy, in each second.
         cores: Cores that the node's process used on average.

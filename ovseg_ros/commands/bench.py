@@ -47,6 +47,8 @@ def bench(
 
     if part.preset and preset == DEFAULT:
         preset = part.preset
+    if plot_file is not None and name != "graph":
+        raise ValueError(f"--plot: expected the benchmark graph, got {name}")
     job = Job(
         config=pipeline_options(preset, sets, device=device),
         image=benchmark_image(image, image_size(size)),
@@ -64,6 +66,4 @@ def bench(
     if plot_file is not None:
         from ovseg_ros.bench.graph import plot
 
-        if name != "graph":
-            raise ValueError(f"--plot: expected the benchmark graph, got {name}")
         plot(result.data["runs"], plot_file)

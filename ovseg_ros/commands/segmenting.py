@@ -101,13 +101,13 @@ def segment_photograph(
         labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
     categories: list[dict[str, Any]] = []
+    counts = np.bincount(labels.ravel(), minlength=len(scores) + 1)
+    sums = np.bincount(labels.ravel(), confidence.ravel(), minlength=len(scores) + 1)
     for category, score in zip(vocabulary.categories, scores.values(), strict=True):
-        mask = labels == category.id
-        pixels = int(mask.sum())
-        if pixels:
+        if pixels := int(counts[category.id]):
             entry = {"id": category.id, "name": category.name, "score": round(score, 4)}
             entry |= {"pixels": pixels, "share": round(pixels / labels.size, 6)}
-            entry |= {"confidence": round(float(confidence[mask].mean()) / 255, 4)}
+            entry |= {"confidence": round(float(sums[category.id]) / pixels / 255, 4)}
             categories.append(entry)
     categories.sort(key=lambda entry: -entry["pixels"])
     return Segmented(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ovseg_ros.interrupts import end_with_parent
+from ovseg_ros.nodes.up import stop
 
 _TAIL_LINES = 15
 
@@ -67,16 +66,7 @@ class Children:
 
     def stop(self, grace_s: float) -> dict[str, int]:
         """Interrupt all programs, kill what still runs after ``grace_s``, and return exit codes."""
-        for process in self._running.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        end = time.monotonic() + grace_s
-        codes = {}
-        for name, process in self._running.items():
-            try:
-                codes[name] = process.wait(max(0.0, end - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                codes[name] = process.wait()
+        stop(self._running.values(), grace_s)
+        codes = {name: process.wait() for name, process in self._running.items()}
         self._running.clear()
         return codes

@@ -105,8 +105,9 @@ def describe(
             "averaged over labels, then images; unlabelled pixels are no segment"
         ),
         "pq_rule": (
-            "match at IoU > 0.5; predicted things are the connected components of the mask, stuff "
-            "is one segment per class; void and crowds as in COCO's evaluation"
+            "match at IoU > 0.5; predicted things are the segmenter's own segments, where it tells "
+            "none apart the connected components of the mask; stuff is one segment per class; void "
+            "and crowds as in COCO's evaluation"
         ),
         "options": flat,
         "weights": used_weights(options) if options else {},

@@ -16,10 +16,9 @@ from ovseg_ros.evaluation.metrics.temporal import (
     vocabulary_jaccard,
 )
 from ovseg_ros.evaluation.records import number
-from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.pipeline import Pipeline, build_vocabulary
 from ovseg_ros.types import Vocabulary
 from ovseg_ros.vocabulary.config import VocabularyConfig
-from ovseg_ros.vocabulary.living import LivingVocabulary
 
 
 def evaluate_sequence(
@@ -58,7 +57,8 @@ def evaluate_sequence(
     """
     if discover_every and pipeline.discoverer is None:
         raise ValueError("discover_every: expected 0, this pipeline has no discovery")
-    run = Pipeline(pipeline.segmenter, pipeline.discoverer, LivingVocabulary(vocabulary))
+    lived = build_vocabulary(vocabulary or VocabularyConfig(), pipeline.segmenter)
+    run = Pipeline(pipeline.segmenter, pipeline.discoverer, lived)
     fixed = Vocabulary.of(*dataset.words)
     ids = {name: label for label, name in enumerate(dataset.classes, start=1)}
     rest = ids.get(dataset.background or "", VOID)

@@ -107,7 +107,7 @@ class KeyFrames:
 
 def _measured(segments: tuple[Segment, ...], ids: np.ndarray) -> tuple[Segment, ...]:
     """Return segments with their areas and boxes in other ids; those that vanished are left out."""
-    boxes, areas = find_objects(ids.astype(np.int32)), np.bincount(ids.ravel())
+    boxes, areas = find_objects(ids), np.bincount(ids.ravel())
     measured = []
     for segment in segments:
         box = boxes[segment.id - 1] if segment.id <= len(boxes) else None
@@ -126,4 +126,4 @@ def sampled(image: np.ndarray, size_hw: tuple[int, int]) -> np.ndarray:
         ((np.arange(n) + 0.5) * old / n).astype(np.intp)
         for n, old in zip(size_hw, image.shape, strict=True)
     )
-    return image[rows[:, None], columns[None]]
+    return image[rows].take(columns, axis=1)  # in two steps: several times as fast as in one

@@ -72,11 +72,9 @@ def _cameras(node: Node, image: str) -> Iterator[Finding]:
         )
     elif cameras:
         others = [topic for topic, transport in cameras.items() if transport == "raw"]
-        yield Finding(
-            ERROR,
-            f"nobody sends {image}",
-            f"ovseg up --image {sorted(others or cameras)[0].removesuffix('/compressed')}",
-        )
+        sent = sorted(others or cameras)[0].removesuffix("/compressed")
+        how = "" if others else " --image-transport compressed"
+        yield Finding(ERROR, f"nobody sends {image}", f"ovseg up --image {sent}{how}")
     else:
         yield Finding(
             ERROR,

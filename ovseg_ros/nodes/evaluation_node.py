@@ -46,7 +46,7 @@ class EvaluationNode(BaseNode):
         self._mapping = mapping
         self._report = self.create_publisher(DiagnosticArray, "~/report", OUTPUT_QOS)
         self._subscribed: set[str] = set()
-        self._listening = False
+        self._heard: set[str] = set()  # topics of this configuration, none while inactive
         self._group = MutuallyExclusiveCallbackGroup()
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0, self._on_timer, callback_group=self._group, clock=steady)
@@ -75,12 +75,13 @@ class EvaluationNode(BaseNode):
         def subscribe(
             kind: type, topic: str, callback: Callable[..., None], qos: QoSProfile
         ) -> None:
+            self._heard.add(topic)
             if topic in self._subscribed:
                 return
             self._subscribed.add(topic)
 
             def take(message: Any, info: Any) -> None:
-                if self._listening:
+                if topic in self._heard:
                     callback(message, info)
 
             self.create_subscription(kind, topic, take, qos, callback_group=self._group)
@@ -93,11 +94,10 @@ class EvaluationNode(BaseNode):
         subscribe(FrameCategories, f"{own}/categories", self._on_categories, OUTPUT_QOS)
         subscribe(Image, f"{camera}/ground_truth", self._on_truth, INPUT_QOS)
         subscribe(Image, f"{own}/label_mask", self._on_mask, OUTPUT_QOS)
-        self._listening = True
 
     def stop(self) -> None:
         """Listen no more and write the report."""
-        self._listening = False
+        self._heard = set()
         self._names.finish()
         if self.config.report_path:
             path = Path(self.config.report_path).expanduser()
@@ -184,7 +184,7 @@ class EvaluationNode(BaseNode):
             self._score.add(frame["labels"], truth, vocabulary)
 
     def _on_timer(self) -> None:
-        if not self._listening:
+        if not self._heard:
             return
         report = self.report()
         values = {

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import rclpy
-import yaml
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
@@ -26,7 +25,7 @@ from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS, PatientExecutor, spin_t
 from ovseg_ros.nodes.conversions import stamp_from_msg
 from ovseg_ros.nodes.images import image_to_msg
 from ovseg_ros.nodes.session import ros_domain
-from ovseg_ros.nodes.up import running_graph
+from ovseg_ros.nodes.up import parameter_text, running_graph
 from ovseg_ros.pipeline import PipelineConfig
 from ovseg_ros.types import MAX_MONO8_ID
 
@@ -80,8 +79,7 @@ def _command(config: PipelineConfig, names: int) -> Iterator[str]:
         if value == [] or value == ():
             continue  # rcl takes an empty list for bytes
         value = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
-        yield from ("-p", f"{name}:={text.removesuffix('...' + chr(10)).strip()}")
+        yield from ("-p", f"{name}:={parameter_text(value)}")
     yield from ("--log-level", "warn")
 
 

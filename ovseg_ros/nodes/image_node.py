@@ -72,6 +72,7 @@ class ImageNode(BaseNode):
         self._sensors: dict[tuple[type, str], SensorInput] = {}
         self._publishers_made: dict[tuple[type, str], Any] = {}
         self._subscribed: dict[tuple[type, str], Any] = {}
+        self._heard: dict[type, str] = {}  # topics of this configuration
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
         self.create_timer(
             1.0,
@@ -150,13 +151,22 @@ class ImageNode(BaseNode):
         return self._sensors[key]
 
     def subscribe(self, kind: type, topic: str, callback: Any, qos: QoSProfile) -> None:
-        """Subscribe, once, with QoS that parameters may override."""
+        """Subscribe to the one topic of a kind, with QoS that parameters may override.
+
+        What comes on the topic of an earlier configuration is dropped.
+        """
         key = kind, topic
+        self._heard[kind] = topic
         if key not in self._subscribed:
+
+            def take(message: Any) -> None:
+                if self._heard[kind] == topic:
+                    callback(message)
+
             self._subscribed[key] = self.create_subscription(
                 kind,
                 topic,
-                callback,
+                take,
                 qos,
                 callback_group=self._word_group,
                 qos_overriding_options=QoSOverridingOptions.with_default_policies(),

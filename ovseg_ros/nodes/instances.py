@@ -72,10 +72,11 @@ class InstancePublisher:
             self._detections.publish(detections_to_msg(found, header))
 
     def _follow(self, masks: Masks, vocabulary: Vocabulary) -> Instances:
+        things = {category.id for category in vocabulary.categories if category.is_thing}
         if masks.segment_ids is not None:
-            segment_ids, segments = masks.segment_ids, masks.segments
+            segment_ids = masks.segment_ids
+            segments = tuple(s for s in masks.segments if s.category_id in things)
         else:
-            things = {category.id for category in vocabulary.categories if category.is_thing}
             least = max(1, round(self._node.config.instance_min_share * masks.labels.size))
             segment_ids, segments = connected_segments(
                 masks.labels, masks.confidence, things, min_pixels=least
@@ -93,13 +94,13 @@ def numbered(
 
     Args:
         segment_ids: Segment of every pixel, (H, W) uint16.
-        segments: The segments.
+        segments: The segments that are objects; pixels of others become 0.
         track_ids: Track of each segment.
     """
     taken = {track for track in track_ids if track <= MAX_ID}
     free = (value for value in range(1, MAX_ID + 1) if value not in taken)
     values = [track if track <= MAX_ID else next(free) for track in track_ids]
-    lookup = np.zeros(max((segment.id for segment in segments), default=0) + 1, np.uint16)
+    lookup = np.zeros(MAX_ID + 1, np.uint16)
     for segment, value in zip(segments, values, strict=True):
         lookup[segment.id] = value
     order = sorted(range(len(segments)), key=lambda n: -segments[n].area)

@@ -18,7 +18,7 @@ from ovseg_ros.evaluation.metrics.semantic import (
 from ovseg_ros.types import Mode, Vocabulary
 
 NameMapping = Callable[..., dict[str, "str | None"]]
-"""(names, classes, synonyms=...) -> class of each name; `evaluation.lexical.map_names`."""
+"""(names, classes, synonyms=...) -> class of each name; `evaluation.mapping.lexical.map_names`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ class SegmentationNode(ImageNode):
         self._masks: list[MaskPublisher] = []
         self._cloud: CloudInput | None = None
         self._key_frames: KeyFrames | None = None
+        self._resized: tuple[Masks | None, Masks | None] = (None, None)
         self._service_answers = SegmentationServices(self)
 
     def make_worker(self) -> ImageWorker:
@@ -109,6 +110,7 @@ class SegmentationNode(ImageNode):
         if self._cloud is not None:
             self._cloud.close()
         self._masks, self._cloud, self.pipeline = [], None, None
+        self._resized = (None, None)
         diagnostics.free_gpu_memory()
 
     def look(self, pictures: Sequence[Picture]) -> None:
@@ -169,7 +171,12 @@ class SegmentationNode(ImageNode):
     def _publish(self, picture: Picture, masks: Masks, vocabulary: Vocabulary) -> None:
         age_s = stamp_from_msg(picture.header.stamp) / 1e9 - masks.stamp_s
         if self.config.mask_size == "depth" and self._cloud is not None and picture.camera == 0:
-            masks = masks.resized(self._cloud.depth_size(picture) or masks.labels.shape)
+            size = self._cloud.depth_size(picture) or masks.labels.shape
+            known, resized = self._resized  # carried masks are resized once
+            if known is not masks or resized is None or resized.labels.shape != size:
+                resized = masks.resized(size)
+                self._resized = masks, resized
+            masks = resized
         self._masks[picture.camera].publish(picture, masks, vocabulary, age_ns=round(age_s * 1e9))
         self.measure(picture.header)
         if self._cloud is not None and picture.camera == 0:

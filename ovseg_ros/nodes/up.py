@@ -73,7 +73,7 @@ def node_commands(
 
     def command(module: str, parameters: dict[str, Any], *more: str) -> list[str]:
         # A parameter without a node reaches every node of the process, one with a node its own.
-        words = [f"{name}:={_yaml(value)}" for name, value in parameters.items()]
+        words = [f"{name}:={parameter_text(value)}" for name, value in parameters.items()]
         words += [
             f"{node}:{name}:={value}" if node else f"{name}:={value}" for node, name, value in given
         ]
@@ -111,8 +111,9 @@ def _override(entry: str, nodes: Sequence[str]) -> tuple[str, str, str]:
     return node, parameter, value
 
 
-def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("...\n").strip()
+def parameter_text(value: Any) -> str:
+    """Return a value as rcl reads it in ``-p name:=value``."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10**9).removesuffix("...\n").strip()
 
 
 @contextmanager
@@ -143,13 +144,13 @@ def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
             stop(processes.values())
 
 
-def stop(processes: Iterable[subprocess.Popen[Any]]) -> None:
+def stop(processes: Iterable[subprocess.Popen[Any]], grace_s: float = _STOP_S) -> None:
     """End processes with SIGINT, and those that do not end in time with SIGKILL."""
     processes = list(processes)
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
-    end = time.monotonic() + _STOP_S
+    end = time.monotonic() + grace_s
     for process in processes:
         try:
             process.wait(max(end - time.monotonic(), 0.0))

@@ -71,10 +71,10 @@ class LivingVocabulary:
         # What each discovery of the window found: names -> all names of the same thing.
         self._recent: deque[dict[str, _Same]] = deque(maxlen=self._config.window)
         self._mode = Mode.AUTO
-        self._vocabulary = Vocabulary()
+        self.session = _new_session()
+        self._vocabulary = Vocabulary(session=self.session)
         self.refused: tuple[str, ...] = ()
         """Discovered names that got no id, because those for discovery were given out."""
-        self.session = _new_session()
         self.warnings: tuple[str, ...] = ()
         """What is wrong with the state file, for people; empty if nothing is."""
         if self._config.names:
@@ -152,6 +152,7 @@ class LivingVocabulary:
             ValueError: on a bad name or group, a repeat, no names, or too many; nothing is changed
                 then.
         """
+        self._compare(distinct(names))  # slow: before the lock, which every frame takes
         with self._lock:
             vocabulary = self._set(
                 names, mode=mode, groups=groups, stamp=stamp, new_session=new_session
@@ -307,7 +308,7 @@ class LivingVocabulary:
         changed = (
             self._mode is not old.mode
             or meaning(categories) != meaning(old.categories)
-            or (bool(old.session) and self.session != old.session)
+            or self.session != old.session
         )
         self._vocabulary = Vocabulary(
             version=old.version + changed,

@@ -28,7 +28,7 @@ def test_cameras_and_nodes(graph):
     found = said("/front/image_raw", "compressed only")
     assert found.remedy == "ovseg up --image /front/image_raw --image-transport compressed"
     found = said("/camera/image_raw", "nobody sends /camera/image_raw")
-    assert found.remedy == "ovseg up --image /front/image_raw"
+    assert found.remedy == "ovseg up --image /front/image_raw --image-transport compressed"
     graph.client.create_publisher(Image, "/left/image_raw", 5)
     assert said("/left/image_raw", "/left/image_raw: raw, reliable").level == OK
     graph.add(SegmentationNode, build_fake_pipeline, up=False)

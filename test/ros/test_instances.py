@@ -13,12 +13,13 @@ from std_msgs.msg import Header
 
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes import instances
+from ovseg_ros.nodes.carried import Masks
 from ovseg_ros.nodes.conversions import stamp_to_msg
 from ovseg_ros.nodes.images import labels_from_msg
-from ovseg_ros.nodes.instances import numbered
+from ovseg_ros.nodes.instances import InstancePublisher, numbered
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 from ovseg_ros.pipeline import Pipeline
-from ovseg_ros.types import Segment
+from ovseg_ros.types import Category, Segment, Vocabulary
 from ovseg_ros.vocabulary.living import LivingVocabulary
 
 WORDS = {"vocabulary__mode": "fixed", "vocabulary__names": ["red block", "green block"]}
@@ -50,6 +51,29 @@ def test_tracks_beyond_16_bits_take_free_values():
     found = numbered(ids, [segment(1), segment(2), segment(3)], (70_000, 1, 70_001))
     assert found.ids.tolist() == [[2, 1, 3]]
     assert found.track_ids == (70_000, 1, 70_001)
+
+
+def test_stuff_is_no_object():
+    """A panoptic segmenter has segments of stuff as well."""
+    topic = SimpleNamespace(get_subscription_count=lambda: 1)
+    config = SimpleNamespace(track_gap_s=1.0, instance_min_share=0.0)
+    node = SimpleNamespace(publisher=lambda *_: topic, config=config)
+    words = Vocabulary(
+        categories=(Category(id=1, name="mug"), Category(id=2, name="floor", is_thing=False))
+    )
+    floor = Segment(id=1, category_id=2, score=0.9, area=3, box_xywh=(0, 0, 2, 2))
+    mug = Segment(id=2, category_id=1, score=0.8, area=1, box_xywh=(1, 1, 1, 1))
+    masks = Masks(
+        stamp_s=0.0,
+        version=0,
+        labels=np.array([[2, 2], [2, 1]], np.uint8),
+        confidence=np.full((2, 2), 200, np.uint8),
+        segment_ids=np.array([[1, 1], [1, 2]], np.uint16),
+        segments=(floor, mug),
+    )
+    found = InstancePublisher(node, "~").find(masks, words)
+    assert [s.category_id for s in found.segments] == [1]
+    assert found.ids.tolist() == [[0, 0], [0, found.segments[0].id]]
 
 
 def test_objects_are_followed_while_somebody_listens(graph):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -314,7 +315,29 @@ def test_the_start_comes_from_the_configuration():
     assert (fixed.snapshot().mode, fixed.snapshot().names) == (Mode.FIXED, ("mug", "duck"))
     extend = LivingVocabulary(VocabularyConfig(mode="extend", names=("mug",)))
     assert extend.observe(seen("duck")).names == ("mug", "duck")
-    assert LivingVocabulary().snapshot() == Vocabulary()  # before the first word
+    words = LivingVocabulary()
+    before = words.snapshot()
+    assert before == Vocabulary(session=words.session)  # before the first word
+    assert words.observe([]) == before  # one version, one session
+
+
+def test_frames_do_not_wait_for_text():
+    """Whoever asks for the snapshot while text is encoded gets it."""
+    waited: list[bool] = []
+
+    def embed(names: Sequence[str]) -> np.ndarray:
+        asking = threading.Thread(target=words.snapshot, daemon=True)
+        asking.start()
+        asking.join(5.0)
+        waited.append(asking.is_alive())
+        return np.eye(2, dtype=np.float32)[[name == "floor" for name in names]]
+
+    config = VocabularyConfig(groups=("ground: floor",), group_similarity=0.5)
+    words = LivingVocabulary(config, embed=embed)
+    words.set(["mug", "cup"], mode=Mode.FIXED)
+    words.observe(seen("duck"))
+    assert waited
+    assert not any(waited)
 
 
 @pytest.mark.parametrize(
