@@ -12,17 +12,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.pyramid import PyramidTower
-from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import cross_entropy, patch_shares, save_tower
+from ovseg_ros.training.tower import CellHeads, save_tower
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,27 +37,14 @@ class PyramidConfig(Config):
     loop: LoopConfig = LoopConfig(steps=5000, batch=16, lr=2e-3, warmup=0.01, weight_decay=0.02)
 
 
-class PyramidTrainer(nn.Module):
-    """The tower and the heads that exist only while it is trained.
-
-    The heads are cosine classifiers, as names are for SimZSS later: features gather around
-    directions, so that a text tower has something to point at.
-    """
+class PyramidTrainer(CellHeads):
+    """The tower and its heads."""
 
     def __init__(self, visual: dict[str, Any], categories: int, colours: int) -> None:
         """Build with random weights."""
-        super().__init__()
-        self.tower = PyramidTower(**visual)
-        width = self.tower.embed_dim
-        self.category = nn.Parameter(torch.randn(categories, width) / width**0.5)
-        self.colour = nn.Parameter(torch.randn(colours, width) / width**0.5)
-
-    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of categories (..., C) and colours (..., A) of features (..., D)."""
-        features = F.normalize(features.float(), dim=-1)
-        heads = (F.normalize(head, dim=-1) for head in (self.category, self.colour))
-        category, colour = (CONCEPT_SCALE * features @ head.T for head in heads)
-        return category, colour
+        tower = PyramidTower(**visual)
+        super().__init__(tower.embed_dim, categories, colours)
+        self.tower = tower
 
 
 def train(config: PyramidConfig) -> None:
@@ -82,16 +67,7 @@ def train(config: PyramidConfig) -> None:
         batch = frames.window(index, size, generator).to(device)
         with config.loop.autocast():
             first, patches = model.tower(frames.normalise(batch.images))
-        category, colour = model.classify(patches.flatten(1, 2))
-        where = patch_shares(batch.labels, STRIDE, categories)
-        paint = patch_shares(batch.colours, STRIDE, colours)
-        shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
-        losses = {
-            "patch": cross_entropy(category, where * rarity),
-            "colour": cross_entropy(colour[..., 1:], paint[..., 1:]),
-            "image": cross_entropy(model.classify(first)[0], shown * rarity),
-        }
-        return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
+        return model.losses(first, patches, batch, rarity)
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)

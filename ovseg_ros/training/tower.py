@@ -14,9 +14,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ovseg_ros.config import option
+from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.pyramid import PyramidTower, Tower, load_visual
 from ovseg_ros.models.tower import is_photo_tower, load_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
+from ovseg_ros.training.frames import Batch
 
 PATCH = 16
 
@@ -107,6 +110,51 @@ def tower_card(directory: Path) -> dict[str, Any]:
     card = card.get("tower", card)  # of a SimZSS, its tower's
     told = ("command", "data", "seconds", "val_miou", "start")
     return {key: card[key] for key in told if key in card}
+
+
+class CellHeads(nn.Module):
+    """The heads that exist only while a tower is trained.
+
+    They are cosine classifiers, as names are for SimZSS later: features gather around directions,
+    so that a text tower has something to point at.
+    """
+
+    def __init__(self, width: int, categories: int, colours: int) -> None:
+        """Build with random weights, for tokens of a width."""
+        super().__init__()
+        self.category = nn.Parameter(torch.randn(categories, width) / width**0.5)
+        self.colour = nn.Parameter(torch.randn(colours, width) / width**0.5)
+
+    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return logits of categories (..., C) and colours (..., A) of features (..., D)."""
+        features = F.normalize(features.float(), dim=-1)
+        heads = (F.normalize(head, dim=-1) for head in (self.category, self.colour))
+        category, colour = (CONCEPT_SCALE * features @ head.T for head in heads)
+        return category, colour
+
+    def losses(
+        self, first: Tensor, patches: Tensor, batch: Batch, rarity: Tensor
+    ) -> dict[str, Tensor]:
+        """Return the losses of class tokens (B, D) and patch tokens (B, h, w, D).
+
+        Args:
+            first: The class tokens.
+            patches: The patch tokens, of stride 8.
+            batch: What the images show.
+            rarity: Weights of the categories, (C,).
+        """
+        category, colour = self.classify(patches.flatten(1, 2))
+        size = (batch.labels.shape[1], batch.labels.shape[2])
+        categories = len(self.category)
+        where = patch_shares(batch.labels, STRIDE, categories)
+        paint = patch_shares(batch.colours, STRIDE, len(self.colour))
+        shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
+        found = {
+            "patch": cross_entropy(category, where * rarity),
+            "colour": cross_entropy(colour[..., 1:], paint[..., 1:]),
+            "image": cross_entropy(self.classify(first)[0], shown * rarity),
+        }
+        return {"loss": found["patch"] + 0.3 * found["colour"] + 0.1 * found["image"], **found}
 
 
 def cross_entropy(logits: Tensor, weights: Tensor) -> Tensor:

@@ -14,21 +14,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.tags import CELL_FILE, Tags
-from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.files import load_state, read_tensors
 from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
-from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import Source, data_option, has_split, open_source
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
-from ovseg_ros.training.tower import cross_entropy, patch_shares, tower_card
+from ovseg_ros.training.tower import CellHeads, tower_card
 
 CREDIT = (
     "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on "
@@ -60,20 +58,17 @@ class TowerRecipe(Config):
     )
 
 
-class TowerTrainer(nn.Module):
-    """The neck, and the cosine classifiers that exist only while it is trained.
+class TowerTrainer(CellHeads):
+    """The neck and its heads.
 
     The frozen trunk is kept out of ``state_dict``, so that checkpoints stay small.
     """
 
     def __init__(self, tower: PhotoTower, categories: int, colours: int) -> None:
         """Build the heads with random weights."""
-        super().__init__()
+        super().__init__(tower.embed_dim, categories, colours)
         self.neck, self.summary = tower.neck, tower.summary
         self._tower = [tower]
-        width = tower.embed_dim
-        self.category = nn.Parameter(torch.randn(categories, width) / width**0.5)
-        self.colour = nn.Parameter(torch.randn(colours, width) / width**0.5)
 
     @property
     def tower(self) -> PhotoTower:
@@ -86,13 +81,6 @@ class TowerTrainer(nn.Module):
             maps = self.tower.see(pixels)
             last = self.tower.head(maps[3])
         return self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1)
-
-    def classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits of categories (..., C) and colours (..., A) of features (..., D)."""
-        features = F.normalize(features.float(), dim=-1)
-        heads = (F.normalize(head, dim=-1) for head in (self.category, self.colour))
-        category, colour = (CONCEPT_SCALE * features @ head.T for head in heads)
-        return category, colour
 
 
 def train(config: TowerRecipe) -> None:
@@ -117,16 +105,7 @@ def train(config: TowerRecipe) -> None:
         pixels = frames.normalise(spoil(batch.images, generator))
         with config.loop.autocast():
             first, patches = model.see(pixels)
-        category, colour = model.classify(patches.flatten(1, 2))
-        where = patch_shares(batch.labels, STRIDE, categories)
-        paint = patch_shares(batch.colours, STRIDE, colours)
-        shown = (patch_shares(batch.labels, size, categories)[:, 0] > 0.003).float()
-        losses = {
-            "patch": cross_entropy(category, where * rarity),
-            "colour": cross_entropy(colour[..., 1:], paint[..., 1:]),
-            "image": cross_entropy(model.classify(first)[0], shown * rarity),
-        }
-        return {"loss": losses["patch"] + 0.3 * losses["colour"] + 0.1 * losses["image"], **losses}
+        return model.losses(first, patches, batch, rarity)
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)

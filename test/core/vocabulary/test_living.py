@@ -330,7 +330,7 @@ def test_frames_do_not_wait_for_text():
         asking.start()
         asking.join(5.0)
         waited.append(asking.is_alive())
-        return np.eye(2, dtype=np.float32)[[name == "floor" for name in names]]
+        return np.eye(2, dtype=np.float32)[[int(name == "floor") for name in names]]
 
     config = VocabularyConfig(groups=("ground: floor",), group_similarity=0.5)
     words = LivingVocabulary(config, embed=embed)
