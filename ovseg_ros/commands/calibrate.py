@@ -17,16 +17,23 @@ def calibrate(
     splits: str = typer.Option("test,wild", help="Splits of the robot cell to draw with it."),
     images: int = typer.Option(24, min=1, help="Images of each split, evenly spread."),
     chart: Path = typer.Option(Path("out/reliability.png"), help="Picture of the curves."),
+    photographs: Path | None = typer.Option(
+        None, help="Folder of photographs of other things: the confidence there, with val's names."
+    ),
     root: Path | None = typer.Option(None, help="Folder of the robot cell's splits."),
     device: str = DEVICE,
     sets: list[str] = SET,
 ) -> None:
     """Choose the confidence's temperature on val and draw reliability curves with it."""
-    from ovseg_ros.evaluation.calibration import draw, measure
+    import numpy as np
+
+    from ovseg_ros.evaluation.calibration import draw, measure, measure_strangers
     from ovseg_ros.evaluation.datasets import Dataset, open_dataset
+    from ovseg_ros.photographs import find_images, read_image
     from ovseg_ros.presets import pipeline_options
     from ovseg_ros.segmenters.base import Segmenter
     from ovseg_ros.segmenters.build import build_segmenter
+    from ovseg_ros.types import Vocabulary
 
     def build(temperature: float) -> Segmenter:
         name = pipeline_options(preset, sets, device=device).segmenter.name
@@ -48,5 +55,19 @@ def calibrate(
         data = open_dataset("robot_cell", split=split, root=root)
         curves[split] = measure(segmenter, data, spread(data))
         typer.echo(f"{split}: error {curves[split].error:.4f} at temperature {best}")
+    names, novel = val.classes, open_dataset("robot_cell", split="novel", root=root)
+    told = measure_strangers(segmenter, novel, spread(novel), names)
+    typer.echo(
+        f"novel objects without their names: confidence {told.unknown:.3f}, of the others "
+        f"{told.known:.3f}; AUROC {told.auroc:.3f}"
+    )
+    if photographs is not None:
+        found = [
+            segmenter.segment(read_image(path)[None], Vocabulary.of(*names))
+            for path in find_images([photographs])
+        ]
+        said = float(np.mean([result.confidence.mean() / 255 for result in found]))
+        labelled = float(np.mean([(result.labels > 0).mean() for result in found]))
+        typer.echo(f"photographs: confidence {said:.3f}, labelled {labelled:.1%} of the pixels")
     draw(curves, chart)
     typer.echo(chart)

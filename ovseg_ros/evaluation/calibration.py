@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.stats import mannwhitneyu
 
 from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.segmenters.base import Segmenter
@@ -74,6 +75,55 @@ def measure(segmenter: Segmenter, dataset: Dataset, indices: Sequence[int]) -> R
         confidences.append(result.confidence[0][known] / 255)
         rights.append(result.labels[0][known] == sample.labels[known])
     return reliability(np.concatenate(confidences), np.concatenate(rights))
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """How sure a segmenter is of what it was given no name for.
+
+    Attributes:
+        known: Mean confidence in [0, 1] where the true name was given.
+        unknown: The same where it was not, and every answer is wrong.
+        auroc: Probability that a pixel of the first kind is surer than one of the second.
+    """
+
+    known: float
+    unknown: float
+    auroc: float
+
+
+def measure_strangers(
+    segmenter: Segmenter, dataset: Dataset, indices: Sequence[int], names: Sequence[str]
+) -> Strangers:
+    """Segment images with only some of their classes' names.
+
+    Args:
+        segmenter: The segmenter.
+        dataset: Images with labels.
+        indices: Which images.
+        names: The names that are given; at least one class must be none of them.
+
+    Raises:
+        ValueError: if there is no pixel of either kind.
+    """
+    vocabulary = Vocabulary.of(*names)
+    given = np.array([False, *(name in names for name in dataset.classes)])
+    known, unknown = [], []
+    for index in indices:
+        sample = dataset[index]
+        confidence = segmenter.segment(sample.image[None], vocabulary).confidence[0] / 255
+        counted = sample.labels > 0
+        counted[1::2] = counted[:, 1::2] = False
+        named = given[sample.labels]
+        known.append(confidence[counted & named])
+        unknown.append(confidence[counted & ~named])
+    near, far = np.concatenate(known), np.concatenate(unknown)
+    if not (len(near) and len(far)):
+        raise ValueError(
+            f"names: expected pixels with and without a name, got {len(near)} and {len(far)}"
+        )
+    auroc = mannwhitneyu(near, far).statistic / (len(near) * len(far))
+    return Strangers(float(near.mean()), float(far.mean()), float(auroc))
 
 
 def draw(curves: dict[str, Reliability], path: Path) -> None:

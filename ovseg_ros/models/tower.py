@@ -34,6 +34,9 @@ CHANNELS = (24, 40, 112, 320)
 MEANINGS = 192
 """Dimensions in which ImageNet's classes lie apart best, see :attr:`PhotoTower.basis`."""
 
+SURROUNDINGS = (1, 3)
+"""Sides of the grids in which the neck averages the whole image."""
+
 FILE = "tower.safetensors"
 
 NOTE = "stands_on.json"
@@ -132,7 +135,11 @@ class PhotoTower(ConvTower):
 
 
 class Neck(nn.Module):
-    """Merges maps of strides 4, 8, 16 and 32 from coarse to fine at stride 8."""
+    """Merges maps of strides 4, 8, 16 and 32 from coarse to fine at stride 8.
+
+    The coarsest map also gets averages over the whole image and over its ninths, as in PSPNet
+    (arXiv 1612.01105): alone, a patch of floor looks like a patch of table.
+    """
 
     def __init__(self, width: int) -> None:
         """Build with random weights for tokens of a width."""
@@ -142,6 +149,10 @@ class Neck(nn.Module):
         self.lateral = nn.ModuleList(nn.Conv2d(channels, width, 1) for channels in others)
         self.merge = nn.ModuleList(_convolution(width) for _ in others)
         self.refine = nn.ModuleList(_convolution(width) for _ in others)
+        surroundings = [nn.Conv2d(width, width, 1, bias=False) for _ in SURROUNDINGS]
+        for convolution in surroundings:
+            nn.init.zeros_(convolution.weight)  # a neck without them is trained further as it is
+        self.surroundings = nn.ModuleList(surroundings)
         self.project = nn.Conv2d(width, width, 1)
 
     def forward(self, fine: Tensor, small: Tensor, middle: Tensor, coarse: Tensor) -> Tensor:
@@ -155,8 +166,18 @@ class Neck(nn.Module):
                 here = here + F.interpolate(merged, size=here.shape[2:], mode="nearest")
             merged = self.merge[level](here)
             merged = merged + self.refine[level](merged)
+            if level == 2:
+                merged = merged + self._surroundings(merged)
         patches: Tensor = self.project(merged)
         return patches
+
+    def _surroundings(self, coarse: Tensor) -> Tensor:
+        """Return what the surroundings of every place say, like ``coarse`` (B, D, h, w)."""
+        found = torch.zeros_like(coarse)
+        for side, convolution in zip(SURROUNDINGS, self.surroundings, strict=True):
+            around = convolution(F.adaptive_avg_pool2d(coarse, side))
+            found = found + F.interpolate(around, size=coarse.shape[2:], mode="bilinear")
+        return found
 
 
 class WordTower(nn.Module):

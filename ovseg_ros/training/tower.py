@@ -108,7 +108,7 @@ def tower_card(directory: Path) -> dict[str, Any]:
     path = Path(resolve_weights(str(directory))) / "card.json"
     card = json.loads(path.read_text()) if path.is_file() else {}
     card = card.get("tower", card)  # of a SimZSS, its tower's
-    told = ("command", "data", "seconds", "val_miou", "start")
+    told = ("command", "data", "seconds", "val_miou", "start", "before")
     return {key: card[key] for key in told if key in card}
 
 

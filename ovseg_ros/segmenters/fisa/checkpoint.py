@@ -12,12 +12,13 @@ from torch import Tensor
 
 from ovseg_ros.config import from_mapping
 from ovseg_ros.models.files import read_object, read_tensors
+from ovseg_ros.models.maps import fuse_towers
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.fisa.clip import Clip, load_clip, renewed
 from ovseg_ros.segmenters.fisa.config import Adaptation
 from ovseg_ros.segmenters.fisa.generator import load_generator
 from ovseg_ros.segmenters.fisa.model import Classifier, Fisa
-from ovseg_ros.segmenters.fisa.pyramid import fuse, share
+from ovseg_ros.segmenters.fisa.pyramid import share
 
 BASELINE = Adaptation(seve=False, query="none", adapter=0)
 """Nothing is added: a frozen generator and a frozen CLIP with mask attention."""
@@ -33,8 +34,8 @@ def build_fisa(generator: str, clip: str, adaptation: Adaptation) -> tuple[Fisa,
     masks, names = load_generator(generator), load_clip(clip)
     if "generator" not in adaptation.tuned and "clip" not in adaptation.tuned:
         share(masks, names.model)
-    fuse(masks)
-    fuse(names.model)
+    fuse_towers(masks)
+    fuse_towers(names.model)
     model = Fisa(masks, Classifier(names.model, adaptation, names.width))
     return model.eval(), names
 

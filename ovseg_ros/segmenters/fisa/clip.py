@@ -19,9 +19,10 @@ from ovseg_ros.models.files import (
     read_object,
     read_tensors,
 )
+from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.weights import resolve_folder
-from ovseg_ros.segmenters.fisa.pyramid import PyramidPatches, load_own_state, own_state
+from ovseg_ros.segmenters.fisa.pyramid import PyramidPatches
 
 FILE = "open_clip_config.json"
 """Where open_clip keeps a model's shapes; ours have the arguments of the pyramid there too."""

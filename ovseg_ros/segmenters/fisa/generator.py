@@ -17,8 +17,9 @@ from ovseg_ros.models.files import (
     read_object,
     read_tensors,
 )
+from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.weights import resolve_folder
-from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps, load_own_state, own_state
+from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 
 STRIDE = 32
 """Sides of what a generator sees are multiples of this."""

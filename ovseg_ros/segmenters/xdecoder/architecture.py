@@ -38,8 +38,8 @@ class Architecture:
         text_heads: Attention heads of the text tower.
         context_length: Tokens of a prompt.
         vocab_size: Ids of the tokenizer.
-        pyramid: Arguments of :class:`~ovseg_ros.models.pyramid.PyramidTower`, the backbone in place
-            of FocalNet; empty for FocalNet.
+        pyramid: Arguments of :class:`~ovseg_ros.models.maps.TowerMaps`, the backbone in place of
+            FocalNet; empty for FocalNet.
     """
 
     dim: int = 192

@@ -20,10 +20,10 @@ from torch import Tensor
 
 from ovseg_ros.models.checkpoints import read_checkpoint
 from ovseg_ros.models.files import first_line, read_object, read_tensors
+from ovseg_ros.models.maps import fuse_towers, own_state, with_towers
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
-from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
 
 logger = logging.getLogger(__name__)
 
@@ -211,8 +211,7 @@ def save_xdecoder(model: XDecoder, tokenizer: Tokenizer, directory: Path) -> Non
     """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "config.json").write_text(json.dumps(model.config.to_json(), indent=2) + "\n")
-    weights = {key: value.half().contiguous() for key, value in model.state_dict().items()}
-    save_file(weights, directory / "model.safetensors")
+    save_file(own_state(model), directory / "model.safetensors")
     tokenizer.save(directory)
 
 
@@ -230,10 +229,13 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
     try:
         model = XDecoder(Architecture.from_json(raw))
     except Exception as error:  # of a wrong type or size, deep in a library
+        if isinstance(error, FileNotFoundError) or str(error).startswith("tower:"):
+            raise
         raise ValueError(
             f"weights: {path / 'config.json'}: expected an X-Decoder's architecture: "
             f"{first_line(error)}"
         ) from None
+    state = with_towers(model, state)
     report = fit(model, Converted(state, [], {key: key for key in state}))
     report.check(str(path))
     model.load_state_dict({key: state[key] for key in report.loaded})
@@ -244,6 +246,5 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
             f"got {tokenizer.vocab_size}"
         )
     model.requires_grad_(False).eval()
-    if isinstance(model.backbone, PyramidBackbone):
-        model.backbone.tower.fuse()
+    fuse_towers(model)
     return model, tokenizer

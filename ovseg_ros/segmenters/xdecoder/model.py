@@ -15,8 +15,8 @@ from ovseg_ros.segmenters.xdecoder.architecture import (
 from ovseg_ros.segmenters.xdecoder.decoder import Decoded, Decoder
 from ovseg_ros.segmenters.xdecoder.focalnet import FocalNet
 from ovseg_ros.segmenters.xdecoder.pixel_decoder import PixelDecoder
-from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
 from ovseg_ros.segmenters.xdecoder.text_tower import TextTower
+from ovseg_ros.segmenters.xdecoder.tower_backbone import TowerBackbone
 
 
 class XDecoder(nn.Module):
@@ -29,8 +29,8 @@ class XDecoder(nn.Module):
         """Build from shapes, with random weights."""
         super().__init__()
         self.config = config
-        self.backbone: FocalNet | PyramidBackbone = (
-            PyramidBackbone(config.pyramid) if config.pyramid else FocalNet(config)
+        self.backbone: FocalNet | TowerBackbone = (
+            TowerBackbone(config.pyramid) if config.pyramid else FocalNet(config)
         )
         self.pixel_decoder = PixelDecoder(config, self.backbone.channels)
         self.decoder = Decoder(config)

@@ -1,7 +1,7 @@
 """A small X-Decoder on the robot cell, with the simulator's masks.
 
 The published recipe needs millions of images. What makes a small one learn in minutes: the robot
-cell's pretrained pyramid as a frozen backbone, windows around objects, segments by name instead of
+cell's pretrained tower as a frozen backbone, windows around objects, segments by name instead of
 by instance, a loss on the very map that inference reads, and pixels that meet the text themselves
 (a head that exists only while training). Without a tower a small FocalNet learns from random
 weights, which takes many times longer.
@@ -34,13 +34,13 @@ from ovseg_ros.segmenters.xdecoder.losses import (
     summed_loss,
 )
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
-from ovseg_ros.segmenters.xdecoder.pyramid_backbone import PyramidBackbone
 from ovseg_ros.segmenters.xdecoder.segmenter import BACKGROUND
+from ovseg_ros.segmenters.xdecoder.tower_backbone import TowerBackbone
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import load_tower, patch_shares
+from ovseg_ros.training.tower import load_tower, patch_shares, tower_card
 
 CELL = 4
 """Side in pixels of the cells that losses look at: the stride of mask features."""
@@ -52,9 +52,9 @@ class XDecoderRecipe(Config):
 
     data: str = data_option()
     tower: str = option(
-        "robot_cell/pyramid",
-        "frozen tower: folder of `ovseg train pyramid`, or a SimZSS on one; empty for a FocalNet "
-        "that learns",
+        "robot_cell/tower",
+        "frozen tower: folder of `ovseg train tower` or `pyramid`, or a SimZSS on a pyramid; empty "
+        "for a FocalNet that learns",
         kind="weights",
     )
     out: str = option("out/xdecoder", "directory of the result", kind="place")
@@ -98,7 +98,7 @@ class XDecoderTrainer(nn.Module):
         super().__init__()
         self.model = model
         self.pixel = nn.Conv2d(model.config.width, model.config.text_width, 1)
-        if isinstance(model.backbone, PyramidBackbone):
+        if isinstance(model.backbone, TowerBackbone):
             model.backbone.requires_grad_(False).eval()
         with torch.no_grad():
             model.logit_scale.fill_(math.log(1 / 0.07))
@@ -139,8 +139,8 @@ def train(config: XDecoderRecipe) -> None:
     frames = load_frames(config.data, "train", config.height)
     tokenizer = build_tokenizer(frames, config.vocab_size)
     model = XDecoder(architecture(config, tokenizer, visual))
-    if isinstance(model.backbone, PyramidBackbone):
-        model.backbone.tower.load_state_dict(weights)
+    if isinstance(model.backbone, TowerBackbone):
+        model.backbone.load_tower(weights)
     trainer = XDecoderTrainer(model).to(device)
     rarity, size = frames.rarity(), (config.window, config.window)
 
@@ -168,9 +168,8 @@ def train(config: XDecoderRecipe) -> None:
         config=config,
         seconds=seconds,
         data=frames.summary(),
-        backbone="frozen pyramid of `ovseg train pyramid`"
-        if visual
-        else "FocalNet, not pretrained",
+        backbone="the frozen tower" if visual else "FocalNet, not pretrained",
+        **({"tower": tower_card(Path(config.tower))} if visual else {}),
     )
 
 

@@ -14,6 +14,8 @@ from torch import nn
 
 from ovseg_ros.models.pyramid import load_pyramid
 from ovseg_ros.models.tower import (
+    CHANNELS,
+    Neck,
     PhotoTower,
     WordTower,
     check_tower,
@@ -54,6 +56,20 @@ def test_fusing_keeps_relu6(tower: PhotoTower):
     assert float(stem.max()) == 6.0
     for found, expected in zip(fused.features(images), before, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@torch.inference_mode()
+def test_the_neck_sees_the_whole_image():
+    torch.manual_seed(0)
+    neck = Neck(16).eval()
+    maps = [torch.randn(1, width, 64 >> n, 64 >> n) for n, width in enumerate(CHANNELS)]
+    before = neck(*maps)
+    other = [value.clone() for value in maps]
+    other[3][..., -1, -1] += 5  # the coarsest map's last corner
+    assert neck(*other)[..., :8, :8].equal(before[..., :8, :8])  # zero at first, near sight only
+    for convolution in neck.surroundings:
+        nn.init.normal_(convolution.weight)
+    assert not neck(*other)[..., :8, :8].allclose(neck(*maps)[..., :8, :8])
 
 
 @torch.inference_mode()

@@ -189,8 +189,8 @@ def test_both_halves_ask_one_pyramid(build: Any):
     pyramids = {id(p): p for p in segmenter.model.modules() if isinstance(p, PyramidMaps)}
     assert len(pyramids) == 1
     pyramid = next(iter(pyramids.values()))
-    see = pyramid._see
-    pyramid._see = lambda images: (calls.append(1), see(images))[1]
+    see = pyramid.see
+    pyramid.see = lambda images: (calls.append(1), see(images))[1]
     segmenter.segment(picture(), Vocabulary.of(*WORDS))
     segmenter.segment(picture(), Vocabulary.of(*WORDS))
     assert len(calls) == 2

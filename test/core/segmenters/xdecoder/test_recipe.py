@@ -98,7 +98,7 @@ def test_a_tower_is_kept_as_it_is(cell: Path, tmp_path: Path):
     options = {"tower": str(tmp_path / "tower"), "loop": LoopConfig(steps=2, batch=2)}
     xdecoder.train(recipe(cell, tmp_path / "out", **options))
     card = json.loads((tmp_path / "out" / "card.json").read_text())
-    assert card["backbone"] == "frozen pyramid of `ovseg train pyramid`"
+    assert card["backbone"] == "the frozen tower"
     assert str(tmp_path) not in json.dumps(card)
     state = load_file(tmp_path / "out" / "model.safetensors")
     for key, value in load_file(tmp_path / "tower" / "tower.safetensors").items():
