@@ -48,14 +48,14 @@ class Install:
 
     Attributes:
         asset: Name of the folder: ``robot_cell/ASSET`` in presets.
-        preset: What runs with the weights.
+        preset: What runs with the weights; empty if the recipe measures them itself.
         option: Dotted option of the preset that names them.
         vocabulary: ``gt`` (true names) or ``auto`` (discovered names).
     """
 
     asset: str
-    preset: str
-    option: str
+    preset: str = ""
+    option: str = ""
     vocabulary: Literal["gt", "auto"] = "gt"
 
 

@@ -30,7 +30,7 @@ def install(
     what: Install,
     *,
     root: Path | None = None,
-    splits: tuple[str, ...] = ("val", "test", "novel"),
+    splits: tuple[str, ...] = ("val", "test", "novel", "wild"),
     limit: int | None = None,
     assets: Path = ASSETS,
 ) -> Path:
@@ -54,8 +54,9 @@ def install(
     if not path.is_file():
         raise FileNotFoundError(f"out: expected {path} of a finished run, it is not there")
     card = json.loads(path.read_text())
-    card["metrics"] = measure(out, what, root=root, splits=splits, limit=limit)
-    path.write_text(json.dumps(card, indent=2) + "\n")
+    if what.preset:
+        card["metrics"] = measure(out, what, root=root, splits=splits, limit=limit)
+        path.write_text(json.dumps(card, indent=2) + "\n")
     target = assets / what.asset
     fresh = target.with_name(f"{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -83,5 +84,5 @@ def measure(
             pipeline, data, config, options=options, limit=limit, progress=True
         ).summary()
         found[split] = {key: summary[key] for key in FIGURES if summary.get(key) is not None}
-        found[split] |= {"pq": summary["panoptic"]["pq"]} if summary.get("panoptic") else {}
+        found[split] |= {"pq": summary["panoptic"]["all"]["pq"]} if summary.get("panoptic") else {}
     return found

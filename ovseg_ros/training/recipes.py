@@ -27,6 +27,7 @@ SHARED = {
 
 
 SHARED_INSTALLS = {
+    "tower": Install("tower"),
     "blip": Install("blip", "robot_cell", "discovery.captioner.weights", "auto"),
 }
 

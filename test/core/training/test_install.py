@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.segmenters.systems import Install
 from ovseg_ros.training import install as installing
 from ovseg_ros.training.recipes import SHARED_INSTALLS, find_install, recipes
@@ -43,6 +45,12 @@ def test_the_asset_is_replaced_and_its_card_measured(run, tmp_path):
     assert not list((tmp_path / "assets").glob("*.new"))
 
 
+def test_what_its_recipe_measured_is_copied_as_it_is(run, tmp_path):
+    before = (run / "card.json").read_bytes()
+    target = installing.install(run, Install("mine"), assets=tmp_path / "assets")
+    assert (target / "card.json").read_bytes() == before
+
+
 def test_an_unfinished_run_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="finished run"):
         installing.install(tmp_path, WHAT)
@@ -54,3 +62,13 @@ def test_recipes_that_ship_are_known():
         assert find_install(name).asset
     with pytest.raises(ValueError, match=r"expected one of .*simzss.* got 'simzss_pairs'"):
         find_install("simzss_pairs")
+
+
+def test_measuring_says_what_the_preset_reaches(cell: Path):
+    what = Install("simzss", "robot_cell", "segmenter.simzss.weights")
+    found = installing.measure(
+        ASSETS / "simzss", what, root=cell, splits=("train",), limit=2
+    )["train"]  # fmt: skip
+    assert found["images"] == 2
+    assert 0 < found["miou"] <= 1
+    assert 0 <= found["pq"] <= 1
