@@ -28,6 +28,9 @@ from ovseg_ros.models.weights import resolve_weights
 LAST = 1280
 """Width of the trunk's last features."""
 
+COARSEST = 32
+"""Stride of the trunk's last features."""
+
 CHANNELS = (24, 40, 112, 320)
 """Widths of the trunk's maps of strides 4, 8, 16 and 32."""
 
@@ -95,7 +98,9 @@ class PhotoTower(ConvTower):
         """
         maps = self.see(images)
         last = self.head(maps[3])
-        return Features(self.summary(last.mean((2, 3))), self.neck(*maps).permute(0, 2, 3, 1), last)
+        height, width = (side // STRIDE for side in images.shape[2:])
+        patches = self.neck(*maps)[..., :height, :width]
+        return Features(self.summary(last.mean((2, 3))), patches.permute(0, 2, 3, 1), last)
 
     def last(self, images: Tensor) -> Tensor:
         """Return the last features (B, 1280, H/32, W/32) alone, without the neck's work."""
@@ -107,8 +112,15 @@ class PhotoTower(ConvTower):
         return found
 
     def see(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return the trunk's maps of strides 4, 8, 16 and 32."""
+        """Return the trunk's maps of strides 4, 8, 16 and 32, of images padded to multiples of 32.
+
+        The borders are repeated to the right and below. On other sizes every stride would round up
+        in its own way, and its maps would lie beside each other by some pixels.
+        """
         trunk: Any = self.trunk
+        height, width = images.shape[2:]
+        if height % COARSEST or width % COARSEST:
+            images = F.pad(images, (0, -width % COARSEST, 0, -height % COARSEST), mode="replicate")
         pixels = images.contiguous(memory_format=torch.channels_last) * self.scale + self.shift
         found, x = [], trunk.bn1(trunk.conv_stem(pixels))
         for number, block in enumerate(trunk.blocks):
@@ -209,9 +221,8 @@ class WordTower(nn.Module):
             Class tokens (B, D) and patch tokens (B, H/8, W/8, D), all of unit length.
         """
         first, patches, last = self.tower.features(images)
-        size = (patches.shape[1], patches.shape[2])
         coarse = torch.einsum("bchw,cd->bdhw", last, self.tower.basis.to(last.dtype))
-        fine = F.interpolate(coarse, size=size, mode="bilinear", align_corners=False)
+        fine = _spread(coarse, patches)
         joined = self._join(patches, fine.permute(0, 2, 3, 1))
         return self._join(first, coarse.mean((2, 3))), joined
 
@@ -243,16 +254,14 @@ class WordTower(nn.Module):
             covered: For every text the classes it covers, none for others.
         """
         _, patches, last = self.tower.features(images)
-        size = (patches.shape[1], patches.shape[2])
         coarse = last.float().permute(0, 2, 3, 1) @ self.tower.basis.float()  # (B, h, w, 192)
-        spread = coarse.permute(0, 3, 1, 2).to(patches.dtype)
-        fine = F.interpolate(spread, size=size, mode="bilinear", align_corners=False)
+        fine = _spread(coarse.permute(0, 3, 1, 2).to(patches.dtype), patches)
         tokens = self._join(patches, fine.permute(0, 2, 3, 1)).float()
         found = (tokens @ text.T).permute(0, 3, 1, 2)
         real = [number for number, classes in enumerate(covered) if classes]
         if real:
             kinds = self._kinds(coarse, [covered[number] for number in real])
-            found[:, real] = F.interpolate(kinds, size=size, mode="bilinear", align_corners=False)
+            found[:, real] = _spread(kinds, patches)
         return found
 
     def _kinds(self, coarse: Tensor, covered: Sequence[tuple[int, ...]]) -> Tensor:
@@ -274,6 +283,13 @@ class WordTower(nn.Module):
         """Fold batch norms, see :meth:`PhotoTower.fuse`; return itself in eval mode."""
         self.tower.fuse()
         return self.eval()
+
+
+def _spread(coarse: Tensor, patches: Tensor) -> Tensor:
+    """Return a map of stride 32, (B, D, H, W), where the patches (B, h, w, C) are: (B, D, h, w)."""
+    times = COARSEST // STRIDE
+    fine = F.interpolate(coarse, scale_factor=times, mode="bilinear", align_corners=False)
+    return fine[..., : patches.shape[1], : patches.shape[2]]
 
 
 def _convolution(width: int) -> nn.Sequential:

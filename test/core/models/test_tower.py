@@ -44,6 +44,17 @@ def test_every_eight_pixels_are_a_patch(tower: PhotoTower, height: int, width: i
 
 
 @torch.inference_mode()
+def test_other_sizes_are_padded_so_that_strides_lie_on_each_other(tower: PhotoTower):
+    images = torch.randn(1, 3, 64, 96)
+    images[..., 40:, :] = images[..., 39:40, :]  # what repeating the border makes of 40 x 72
+    images[..., 72:] = images[..., 71:72]
+    whole, part = tower.features(images), tower.features(images[..., :40, :72])
+    torch.testing.assert_close(part.patches, whole.patches[:, :5, :9])
+    words = WordTower(tower)
+    torch.testing.assert_close(words(images[..., :40, :72])[1], words(images)[1][:, :5, :9])
+
+
+@torch.inference_mode()
 def test_fusing_keeps_relu6(tower: PhotoTower):
     fused = copy.deepcopy(tower).fuse()
     assert not any(isinstance(module, nn.BatchNorm2d) for module in fused.modules())
