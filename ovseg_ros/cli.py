@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import typer
 
 from ovseg_ros.commands import (
+    attributes,
     bench,
     calibrate,
     classification,
@@ -57,6 +58,7 @@ app.command("table")(table.table)
 app.command("render")(render.render)
 app.command("train")(train.train)
 app.command("tune")(tune.tune)
+app.command("attributes")(attributes.attributes)
 app.command("presets")(presets.presets)
 app.command("doctor")(doctor.doctor)
 app.command("pull")(presets.pull)

@@ -123,6 +123,9 @@ class Pipeline:
             labels=labels,
             confidence=np.where(labels > 0, result.confidence, 0).astype(np.uint8),
             vocabulary=Vocabulary.of(*asked),
+            left_out_of=tuple(
+                tuple(label for label in own if label <= len(asked)) for own in result.left_out_of
+            ),
         )
         return found, tuple(
             _answer(name, label, found) for label, name in enumerate(asked, start=1)

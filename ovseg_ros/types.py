@@ -246,8 +246,8 @@ class Segmentation:
         segment_ids: Which segment a pixel belongs to, (B, H, W) uint16, 0 for none; None of
             segmenters that tell no instances apart.
         segments: The segments of every image, by rising id; empty without ``segment_ids``.
-        left_out: Ids of categories that no image was compared with, rising: a segmenter may bound
-            how many it compares.
+        left_out_of: For every image the ids of categories it was not compared with, rising: a
+            segmenter may bound how many it compares; empty of those that compare all.
     """
 
     labels: np.ndarray
@@ -255,7 +255,17 @@ class Segmentation:
     vocabulary: Vocabulary = field(default_factory=Vocabulary)
     segment_ids: np.ndarray | None = None
     segments: tuple[tuple[Segment, ...], ...] = ()
-    left_out: tuple[int, ...] = ()
+    left_out_of: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def left_out(self) -> tuple[int, ...]:
+        """Ids of categories that at least one of the images was not compared with, rising."""
+        return tuple(sorted({value for own in self.left_out_of for value in own}))
+
+    def names_left_out(self, index: int) -> tuple[str, ...]:
+        """Return the names that an image was not compared with."""
+        missing = set(self.left_out_of[index]) if self.left_out_of else set()
+        return tuple(c.name for c in self.vocabulary.categories if c.id in missing)
 
     def __post_init__(self) -> None:
         """Validate."""
@@ -268,6 +278,11 @@ class Segmentation:
             raise ValueError(
                 f"confidence: expected {self.labels.shape} uint8, "
                 f"got {self.confidence.shape} {self.confidence.dtype}"
+            )
+        if self.left_out_of and len(self.left_out_of) != len(self.labels):
+            raise ValueError(
+                f"left_out_of: expected those of {len(self.labels)} images, "
+                f"got {len(self.left_out_of)}"
             )
         if self.segment_ids is None:
             if self.segments:

@@ -8,6 +8,7 @@ import os
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -35,20 +36,50 @@ class Chat(Protocol):
         ...
 
 
-def build_chat(config: ChatConfig, *, device: str = "auto", dtype: str = "auto") -> Chat:
-    """Build the chat model a configuration names; weights are loaded with the first question."""
+Turns = Sequence[tuple[str, str]]
+"""Questions and the answers to them that a model is shown before every question."""
+
+
+def build_chat(
+    config: ChatConfig,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    shown: Turns = (),
+    schema: Mapping[str, Any] | None = None,
+) -> Chat:
+    """Build the chat model a configuration names; weights are loaded with the first question.
+
+    Args:
+        config: Which one.
+        device: auto, cpu, cuda or cuda:N, for weights on this machine.
+        dtype: auto, float32, bfloat16 or float16, likewise.
+        shown: Examples, as if they had been asked and answered before.
+        schema: JSON schema that an endpoint is asked to keep its answers to, if it can.
+    """
     if config.backend == "openai":
-        return EndpointChat(config)
-    return TransformersChat(config, device=device, dtype=dtype)
+        return EndpointChat(config, shown=shown, schema=schema)
+    return TransformersChat(config, device=device, dtype=dtype, shown=shown)
+
+
+def _messages(shown: Turns, question: str) -> list[dict[str, str]]:
+    turns = [
+        {"role": role, "content": text}
+        for turn in shown
+        for role, text in zip(("user", "assistant"), turn, strict=True)
+    ]
+    return [*turns, {"role": "user", "content": question}]
 
 
 class TransformersChat:
     """A causal language model with a chat template."""
 
-    def __init__(self, config: ChatConfig, *, device: str = "auto", dtype: str = "auto") -> None:
-        """Remember what to load."""
+    def __init__(
+        self, config: ChatConfig, *, device: str = "auto", dtype: str = "auto", shown: Turns = ()
+    ) -> None:
+        """Remember what to load; see :func:`build_chat`."""
         self.name = config.weights + sampling_name(config)
-        self._config = config
+        self._config, self._shown = config, shown
         self._device, self._dtype = device, dtype
         self._loaded: tuple[Any, Any] | None = None
 
@@ -62,7 +93,7 @@ class TransformersChat:
         """
         tokenizer, model = self._load()
         inputs = tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}],
+            _messages(self._shown, question),
             add_generation_prompt=True,
             return_tensors="pt",
             return_dict=True,
@@ -118,9 +149,13 @@ class EndpointChat:
     """A server with OpenAI's ``/chat/completions``: vLLM, llama.cpp, Ollama, or a hosted one."""
 
     _BUSY = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+    _UNABLE = frozenset({400, 415, 422, 501})
+    """Where the request itself displeases: it is sent once more without the schema."""
 
-    def __init__(self, config: ChatConfig) -> None:
-        """Check that address and model are known.
+    def __init__(
+        self, config: ChatConfig, *, shown: Turns = (), schema: Mapping[str, Any] | None = None
+    ) -> None:
+        """Check that address and model are known; see :func:`build_chat`.
 
         Raises:
             ValueError: if one is not.
@@ -134,7 +169,7 @@ class EndpointChat:
         if not config.model:
             raise ValueError("model: expected the endpoint's name of a model, got none")
         self.name = config.model + sampling_name(config)
-        self._config = config
+        self._config, self._shown, self._schema = config, shown, schema
         self._address = address.rstrip("/") + "/chat/completions"
 
     def reply(self, question: str) -> str:
@@ -144,20 +179,26 @@ class EndpointChat:
             ConnectionError: after the last try, or at once where trying again cannot help.
             ValueError: if what comes back is no chat completion.
         """
-        body = {
+        body: dict[str, Any] = {
             "model": self._config.model,
-            "messages": [{"role": "user", "content": question}],
+            "messages": _messages(self._shown, question),
             "temperature": self._config.temperature,
             "top_p": self._config.top_p,
             "seed": self._config.seed,
             "max_tokens": self._config.max_tokens,
         }
+        if self._schema is not None:
+            form = {"name": "answer", "strict": True, "schema": self._schema}
+            body["response_format"] = {"type": "json_schema", "json_schema": form}
         wait = self._config.retry_s
         for left in range(self._config.retries, -1, -1):
             try:
                 return self._content(self._ask(body))
             except urllib.error.HTTPError as error:
                 reason = f"status {error.code}, {_detail(error)}"
+                if error.code in self._UNABLE and "response_format" in body:
+                    self._schema = None  # an older server: the question alone has to do
+                    return self.reply(question)
                 if error.code not in self._BUSY:
                     raise ConnectionError(self._failed(reason)) from None
             except (OSError, http.client.HTTPException) as error:  # no route, refused, timed out

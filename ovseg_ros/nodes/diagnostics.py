@@ -146,6 +146,22 @@ def ids_status(vocabulary: LivingVocabulary) -> Judgement:
     return OK, f"{discovery} ids are left for discovered words, {operator} for the operator"
 
 
+def names_status(left_out: Mapping[int, Sequence[str]]) -> Judgement:
+    """Judge whether the last image of every camera was compared with all words.
+
+    Args:
+        left_out: Words that it was not compared with, by camera.
+    """
+    missing = list(dict.fromkeys(name for names in left_out.values() for name in names))
+    if not missing:
+        return OK, "images are compared with all words"
+    more = ", ..." * (len(missing) > 5)
+    return WARN, (
+        f"the last image was not compared with {len(missing)} words, more than the segmenter "
+        f"takes at a time: {', '.join(missing[:5])}{more}"
+    )
+
+
 def gpu_memory(device: str) -> dict[str, str]:
     """Return the GPU memory that torch uses, empty for a CPU."""
     if not device.startswith("cuda"):

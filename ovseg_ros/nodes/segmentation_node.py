@@ -38,6 +38,9 @@ from ovseg_ros.types import Vocabulary
 from ovseg_ros.vocabulary.config import parse_groups
 from ovseg_ros.vocabulary.groups import GroupTable
 
+_SAY_AGAIN_S = 10.0
+"""Pause between log lines that may come with every frame."""
+
 _JUMP_NS = 10**9
 """Stamps that fall back by more than cameras differ are those of a clock that was set back."""
 
@@ -77,6 +80,7 @@ class SegmentationNode(ImageNode):
         self._cloud: CloudInput | None = None
         self._key_frames: KeyFrames | None = None
         self._resized: tuple[Masks | None, Masks | None] = (None, None)
+        self._left_out: dict[int, tuple[str, ...]] = {}  # words the last image of a camera missed
         self._service_answers = SegmentationServices(self)
 
     def make_worker(self) -> ImageWorker:
@@ -88,7 +92,7 @@ class SegmentationNode(ImageNode):
     def load(self) -> None:
         """Load the segmenter and start a new session of ids."""
         self.pipeline = self._build(self.config)
-        self._announced, self._taken = None, {}
+        self._announced, self._taken, self._left_out = None, {}, {}
         keyframes = self.pipeline.segmenter.cadence == "keyframe"
         self._key_frames = KeyFrames(self.config.keyframe_period_s) if keyframes else None
         self.groups = GroupTable(parse_groups(self.config.vocabulary.groups).values())
@@ -136,6 +140,7 @@ class SegmentationNode(ImageNode):
                 found = self.pipeline.segment(np.stack(images) if images[1:] else images[0][None])
             self._announce(found.vocabulary)
             for index, picture in enumerate(batch):
+                self._note_left_out(picture.camera, found.names_left_out(index))
                 masks = Masks(
                     stamp_from_msg(picture.header.stamp) / 1e9,
                     found.vocabulary.version,
@@ -150,6 +155,16 @@ class SegmentationNode(ImageNode):
                 if self._key_frames is not None:
                     self._key_frames.keep(picture.camera, masks, now_s=time.monotonic())
                 self._publish(picture, masks, found.vocabulary)
+
+    def _note_left_out(self, camera: int, names: tuple[str, ...]) -> None:
+        """Say which words an image was not compared with; diagnostics say it of the last one."""
+        if names and names != self._left_out.get(camera):
+            self.get_logger().warning(
+                f"camera {camera}: {len(names)} words left out of an image, more than the "
+                f"segmenter takes at a time: {shown(names)}",
+                throttle_duration_sec=_SAY_AGAIN_S,
+            )
+        self._left_out[camera] = names
 
     def _carry(self, picture: Picture) -> bool:
         """Publish the masks of the last key frame for a frame after it, if they still hold."""
@@ -241,6 +256,8 @@ class SegmentationNode(ImageNode):
         if pipeline is None:
             return {}
         judgements = {"ids": diagnostics.ids_status(pipeline.vocabulary)}
+        if any(self._left_out.values()):
+            judgements["words"] = diagnostics.names_status(self._left_out)
         if self._cloud is not None:
             judgements["cloud"] = self._cloud.judge()
         return judgements
@@ -259,6 +276,7 @@ class SegmentationNode(ImageNode):
             "vocabulary_version": str(words.version),
             "vocabulary_size": str(len(words)),
             "vocabulary_mode": words.mode.value,
+            "left_out": str(len(set().union(*self._left_out.values()))),
         }
 
 

@@ -109,6 +109,8 @@ class SegmentationServices:
         reply.age = duration_to_msg(round(age_s * 1e9))
         present = [answer.name for answer in answers if answer.present]
         reply.success, reply.message = True, f"present: {shown(present) or 'none of the names'}"
+        if missing := found.names_left_out(0):  # of these nobody knows
+            reply.message += f"; left out, too many names: {shown(missing)}"
         return reply
 
     def _prepare(self, pipeline: Pipeline, names: Sequence[str], deadline: float) -> None:

@@ -7,8 +7,9 @@ batch, and losses see all parts. The others run alone.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -38,6 +39,16 @@ def join(device: torch.device) -> torch.device:
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return device
+
+
+@contextlib.contextmanager
+def first_alone() -> Iterator[None]:
+    """Let the first process run a block, then the others: they find on disk what it left there."""
+    if rank() > 0:
+        dist.barrier()
+    yield
+    if rank() == 0 and dist.is_initialized():
+        dist.barrier()
 
 
 class _Sum(torch.autograd.Function):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -53,6 +54,17 @@ class KeyFrameSegmenter(ColourSegmenter):
 
     cadence = "keyframe"
     dtype = "float32"
+
+
+class ForgetfulSegmenter(ColourSegmenter):
+    """Compares every image with the first two words only, and says so."""
+
+    def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
+        """Segment a batch (B, H, W, 3) uint8 RGB."""
+        found = super().segment(images, vocabulary)
+        missing = tuple(int(value) for value in vocabulary.ids[2:])
+        labels = np.where(np.isin(found.labels, missing), 0, found.labels).astype(np.uint8)
+        return replace(found, labels=labels, left_out_of=(missing,) * len(images))
 
 
 class ColourDiscoverer:

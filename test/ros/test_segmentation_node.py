@@ -9,7 +9,14 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from diagnostic_msgs.msg import DiagnosticArray
-from fakes import ColourSegmenter, KeyFrameSegmenter, build_fake_pipeline, picture
+from fakes import (
+    ColourSegmenter,
+    ForgetfulSegmenter,
+    KeyFrameSegmenter,
+    build_fake_pipeline,
+    picture,
+)
+from rcl_interfaces.msg import Log
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
@@ -244,6 +251,36 @@ def test_diagnostics(graph):
     assert values["vocabulary_version"] == "1"
     assert float(values["rate_hz"]) > 0
     assert float(values["age_p95_ms"]) > 0
+
+
+def test_words_that_no_image_is_compared_with_are_told(graph):
+    words = ["red block", "green block", "blue block", "anvil"]
+
+    def build(config):
+        return Pipeline(ForgetfulSegmenter(), None, LivingVocabulary(config.vocabulary))
+
+    graph.add(SegmentationNode, build, vocabulary__mode="fixed", vocabulary__names=words)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    said = graph.listen(Log, "/rosout")
+    publish = graph.camera()
+
+    def told():
+        return [
+            status
+            for message in heard
+            for status in message.status
+            if "not compared with 2 words" in status.message
+        ]
+
+    graph.until(lambda: publish(STRIPES), lambda: told() and any("left out" in m.msg for m in said))
+    whole = next(s for s in told() if s.name == "segmentation_node")
+    assert whole.level == b"\x01"
+    assert "blue block, anvil" in whole.message
+    assert {v.key: v.value for v in whole.values}["left_out"] == "2"
+    image = image_to_msg(STRIPES, "rgb8", Image().header)
+    asked = ["green block", "blue block", "anvil"]
+    reply = graph.call(QuerySegmentation, "/segmentation_node/query", names=asked, image=image)
+    assert reply.message == "present: green block; left out, too many names: anvil"
 
 
 def test_parameters(graph):

@@ -15,13 +15,22 @@ class EnrichmentConfig(Config):
     file: str = option(
         "",
         "JSON file of attributes that a language model wrote before: its name under model, and "
-        "under names for every name colour, shape and texture",
+        "under names for every name colour, shape and texture; robot_cell: the one of the package",
     )
     ask: bool = option(
         False, "ask the chat model, in the background, about names nobody wrote about"
     )
     retries: int = option(2, "further questions where a reply is no such JSON", low=0, high=10)
-    chat: ChatConfig = ChatConfig(max_tokens=160)
+    each: bool = option(
+        False,
+        "ask about colour, shape and texture one by one: three questions a name, for the smallest "
+        "models",
+    )
+    chat: ChatConfig = ChatConfig(weights="HuggingFaceTB/SmolLM2-1.7B-Instruct", max_tokens=160)
+
+    def used(self) -> tuple[str, ...]:
+        """Without ``ask`` there is no chat model."""
+        return super().used() if self.ask else ("file", "ask")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,41 +1,40 @@
-"""Attributes of names, written by a language model (LMSeg, arXiv 2412.00364).
+"""Prompts made of attributes, and how they come into force (LMSeg, arXiv 2412.00364).
 
-The paper names three groups: colour, shape and size, texture and material. A model is asked for all
-three at once as JSON; what it answers is checked, kept on disk, and never edited. A name about
-which nothing was written has plain sentences, so that a new name works at once.
+A name about which nothing was written has sentences that say nothing, so that a new name works at
+once; a chat model writes about it meanwhile.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 
 from ovseg_ros.models.chat import Chat
-from ovseg_ros.models.text_cache import cache_directory
-
-VERSION = 1
-"""Of the question and of the sentences; rises when either changes."""
-
-QUESTION = (
-    'How does a "{name}" usually look? Answer with one JSON object and nothing else: '
-    '{{"colour": "...", "shape": "...", "texture": "..."}}. Each value is an English phrase of '
-    "two to eight words: its colours; its shape and size; its texture and material."
+from ovseg_ros.segmenters.lmseg.attributes import (
+    Attributes,
+    AttributeStore,
+    parse_attributes,
+    read_attributes,
+    write_attributes,
 )
-AGAIN = "{question} Your last answer was no such object. Only the JSON object."
+from ovseg_ros.segmenters.lmseg.writer import EXAMPLES, QUESTION, ask, build_writer
+
+__all__ = [
+    "EXAMPLES", "PLAIN", "QUESTION", "AttributeStore", "Attributes", "Enrichment", "ask",
+    "build_writer", "parse_attributes", "read_attributes", "sentences", "write_attributes",
+]  # fmt: skip
 
 PLAIN = "A photo of a {} in the scene."
 SENTENCES = {
-    "colour": "A photo of a {name}, whose colour is {value}.",
-    "shape": "A photo of a {name}, whose shape and size is {value}.",
-    "texture": "A photo of a {name}, whose texture and material is {value}.",
+    "colour": "A photo of a {name}, {value} in colour.",
+    "shape": "A photo of a {name}, {value} in shape.",
+    "texture": "A photo of a {name}, {value} in texture.",
 }
+"""What was written comes early: small text towers read few tokens."""
+
 WITHOUT = {
     "colour": "A photo of a {name}, seen by its colour.",
     "shape": "A photo of a {name}, seen by its shape and size.",
@@ -43,46 +42,7 @@ WITHOUT = {
 }
 """Sentences of a name about which nothing was written."""
 
-_LONGEST = 80
-_LONGEST_REPLY = 4000
-"""Repairs take time that grows with its square."""
-
 _REST_S = 60.0
-_KEYS = {
-    "colour": ("colour", "color", "colours", "colors"),
-    "shape": ("shape", "shape/size", "shape_size", "shape and size", "size", "shapes"),
-    "texture": (
-        "texture", "texture/material", "texture_material", "texture and material", "material",
-        "textures",
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """What a name looks like, in the paper's three groups; English phrases.
-
-    Attributes:
-        colour: Its colours.
-        shape: Its shape and size.
-        texture: Its texture and material.
-    """
-
-    colour: str
-    shape: str
-    texture: str
-
-    def __post_init__(self) -> None:
-        """Validate."""
-        for group, value in asdict(self).items():
-            if not isinstance(value, str) or not value.isprintable() or not _letters(value):
-                raise ValueError(f"{group}: expected a phrase, got {value!r}")
-            if len(value) > _LONGEST:
-                raise ValueError(f"{group}: expected at most {_LONGEST} characters, got {value!r}")
-
-
-def _letters(value: str) -> bool:
-    return any(letter.isalpha() for letter in value)
 
 
 def sentences(name: str, attributes: Attributes | None) -> tuple[str, ...]:
@@ -99,146 +59,12 @@ def sentences(name: str, attributes: Attributes | None) -> tuple[str, ...]:
     )
 
 
-def parse_attributes(reply: str) -> Attributes | None:
-    """Read a model's reply; None if there is no such object in it.
-
-    Only its beginning is read (4,000 characters). Code fences, text around the object, single
-    quotes, a comma too many, a brace too few, lists instead of phrases and the keys' usual variants
-    are repaired; nothing is made up.
-    """
-    reply = reply[:_LONGEST_REPLY]
-    start = reply.find("{")
-    if start < 0:
-        return None
-    text = reply[start : reply.rfind("}") + 1] or reply[start:].rstrip("`\n ") + "}"
-    for attempt in (text, _repaired(text)):
-        try:
-            data = json.loads(attempt)
-        except (ValueError, RecursionError):
-            continue
-        return _attributes(data) if isinstance(data, Mapping) else None
-    return None
-
-
-def _repaired(text: str) -> str:
-    text = re.sub(r"(?<=[{,:\[\s])'|'(?=\s*[,:}\]])", '"', text)
-    text = re.sub(r"([{,]\s*)(\w[\w /]*)(\s*:)", r'\1"\2"\3', text)
-    return re.sub(r",\s*([}\]])", r"\1", text)
-
-
-def _attributes(data: Mapping[object, object]) -> Attributes | None:
-    lower = {str(key).strip().lower(): value for key, value in data.items()}
-    found = {}
-    for group, keys in _KEYS.items():
-        value = next((lower[key] for key in keys if key in lower), None)
-        if isinstance(value, (list, tuple)):
-            value = ", ".join(str(entry) for entry in value)
-        if not isinstance(value, str):
-            return None
-        found[group] = " ".join(value.split()).strip(" .\"'").lower()
-    try:
-        return Attributes(**found)
-    except ValueError:
-        return None
-
-
-def ask(chat: Chat, name: str, *, retries: int = 2) -> Attributes | None:
-    """Ask a chat model about a name; None if no reply could be read.
-
-    Raises:
-        ConnectionError: if the model cannot be reached.
-    """
-    question = QUESTION.format(name=name)
-    found = parse_attributes(chat.reply(question))
-    for number in range(retries):
-        if found is not None:
-            return found
-        again = AGAIN.format(question=question) + "!" * number  # another question each time
-        found = parse_attributes(chat.reply(again))
-    return found
-
-
-class AttributeStore:
-    """Attributes by name: those a file brings, and those a model was asked for, on disk.
-
-    Safe to use from several threads; several processes may share the directory.
-    """
-
-    def __init__(self, model: str, *, directory: Path | None = None) -> None:
-        """Open the store of a model.
-
-        Args:
-            model: Name of the model that writes.
-            directory: Where it is kept; beside the text cache by default.
-        """
-        folder = directory or cache_directory().parent / "attributes"
-        digest = hashlib.sha256(model.encode(errors="surrogatepass")).hexdigest()[:12]
-        safe = re.sub(r"[^\w.-]+", "_", model)[-60:] + f"-{digest}"  # names that look alike differ
-        self._path = folder / f"{safe}-{VERSION}.jsonl"
-        self._lock = threading.Lock()
-        self._known: dict[str, Attributes | None] = dict(_read_lines(self._path))
-
-    def get(self, name: str) -> Attributes | None:
-        """Return what was written about a name, or None."""
-        with self._lock:
-            return self._known.get(name)
-
-    def __contains__(self, name: str) -> bool:
-        """Return whether the model was asked about a name, whatever it said."""
-        with self._lock:
-            return name in self._known
-
-    def put(self, name: str, attributes: Attributes | None) -> None:
-        """Keep what was written, also that nothing could be read; a full disk costs nothing."""
-        with self._lock:
-            self._known[name] = attributes
-            entry = {"name": name, **(asdict(attributes) if attributes else {})}
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with self._path.open("a") as file:  # a line is written as a whole
-                    file.write(json.dumps(entry) + "\n")
-            except OSError:
-                return
-
-
-def _read_lines(path: Path) -> dict[str, Attributes | None]:
-    found: dict[str, Attributes | None] = {}
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return found
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            name = entry.pop("name")
-            found[str(name)] = Attributes(**entry) if entry else None
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue  # a line that was cut, or not ours
-    return found
-
-
-def read_attributes(path: Path) -> tuple[str, dict[str, Attributes]]:
-    """Read a file of attributes: the model that wrote them, and the attributes by name.
-
-    Raises:
-        FileNotFoundError: if there is none.
-        ValueError: if it is damaged; names the file.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"enrichment.file: {path} is not there")
-    try:
-        data = json.loads(path.read_text())
-        names = {str(name): Attributes(**entry) for name, entry in data["names"].items()}
-        return str(data["model"]), names
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"enrichment.file: {path} holds no attributes ({error})") from None
-
-
 class Enrichment:
     """Says at once what stands for names, and has a model write about the new ones meanwhile.
 
     Attributes:
         version: Grows by one whenever more was written; what was read before stays whole.
+        writer: Which model wrote, in words.
     """
 
     def __init__(
@@ -248,8 +74,10 @@ class Enrichment:
         chat: Chat | None = None,
         store: AttributeStore | None = None,
         retries: int = 2,
+        each: bool = False,
         complain: Callable[[str], None] = lambda text: None,
         rest_s: float = _REST_S,
+        author: str = "",
     ) -> None:
         """Begin with what was written before.
 
@@ -258,12 +86,16 @@ class Enrichment:
             chat: Who is asked about other names; None: nobody.
             store: Where the answers are kept.
             retries: Further questions about a name.
+            each: Ask about the groups one by one.
             complain: Told why the model stopped to answer; a reason that stays is told once.
             rest_s: A model that failed is left alone for so long, and then asked again.
+            author: Who wrote what was written before.
         """
         self.version = 0
-        self._written = dict(written)
-        self._chat, self._store, self._retries = chat, store, retries
+        self.writer = " and ".join(filter(None, (author, chat.name if chat else "")))
+        self._known: dict[str, Attributes | None] = dict(written)
+        self._chat, self._store = chat, store
+        self._retries, self._each = retries, each
         self._complain, self._rest_s = complain, rest_s
         self._reason, self._resumes = "", -math.inf
         self._wanted: list[str] = []
@@ -274,7 +106,7 @@ class Enrichment:
         """Return the version, and each name's sentences, all of that version."""
         with self._changed:
             self._want(names)
-            return self.version, [sentences(name, self._find(name)) for name in names]
+            return self.version, [sentences(name, self._known.get(name)) for name in names]
 
     def want(self, names: Sequence[str]) -> int:
         """Have the model write about names that nothing is known about; return the version."""
@@ -287,16 +119,49 @@ class Enrichment:
         with self._changed:
             return self._changed.wait_for(lambda: not self._wanted, timeout_s)
 
-    def _find(self, name: str) -> Attributes | None:
-        found = self._written.get(name)
-        return found if found is not None or self._store is None else self._store.get(name)
+    def complete(self, names: Sequence[str]) -> None:
+        """Ask about names here and now, for what must not begin with half of them.
+
+        Raises:
+            ConnectionError: if the model cannot be reached; whatever it raises otherwise.
+        """
+        if self._chat is None or self._store is None:
+            return
+        for name in dict.fromkeys(names):
+            with self._changed:
+                self._recall(name)
+                if name in self._known:
+                    continue
+            self._learn(name, ask(self._chat, name, retries=self._retries, each=self._each))
+
+    def unknown(self, names: Sequence[str]) -> list[str]:
+        """Return the names about which nothing is written: plain sentences stand for them."""
+        with self._changed:
+            return [name for name in dict.fromkeys(names) if self._known.get(name) is None]
+
+    def _recall(self, name: str) -> None:
+        """Take over what the store knows, before anybody has read a sentence of this name."""
+        if self._store is not None and name not in self._known and name in self._store:
+            self._known[name] = self._store.get(name)
+
+    def _learn(self, name: str, found: Attributes | None) -> None:
+        """Let an answer come into force, with a version of its own."""
+        assert self._store is not None
+        self._store.put(name, found)
+        with self._changed:
+            self._known[name] = found
+            self.version += found is not None
 
     def _want(self, names: Sequence[str]) -> None:
-        if self._chat is None or self._store is None or time.monotonic() < self._resumes:
+        if self._chat is None or self._store is None:
             return
-        known = (self._written, self._store, self._wanted)
-        fresh = [n for n in dict.fromkeys(names) if not any(n in place for place in known)]
-        self._wanted += fresh
+        wanted = set(self._wanted)
+        fresh = [n for n in dict.fromkeys(names) if n not in self._known and n not in wanted]
+        for name in fresh:
+            self._recall(name)
+        if time.monotonic() < self._resumes:
+            return
+        self._wanted += [name for name in fresh if name not in self._known]
         if self._wanted and self._thread is None:
             self._thread = threading.Thread(target=self._run, name="enrichment", daemon=True)
             self._thread.start()
@@ -311,7 +176,7 @@ class Enrichment:
                     return
                 name = self._wanted[0]
             try:
-                found = ask(self._chat, name, retries=self._retries)
+                found = ask(self._chat, name, retries=self._retries, each=self._each)
             except Exception as error:  # away, out of memory: the plain sentences stay
                 if str(error) != self._reason:
                     self._complain(f"no attributes of {name!r}: {error}")
@@ -321,7 +186,6 @@ class Enrichment:
                     self._wanted.clear()
                 continue
             self._reason = ""
-            self._store.put(name, found)
+            self._learn(name, found)
             with self._changed:
                 self._wanted.remove(name)
-                self.version += found is not None

@@ -25,6 +25,10 @@ class Dense:
     early: Tensor
     middle: Tensor
 
+    def __getitem__(self, part: slice) -> Dense:
+        """Return some of the views."""
+        return Dense(self.features[part], self.early[part], self.middle[part])
+
 
 def dense_features(tower: Tower, images: Tensor) -> Dense:
     """Return CLIP's features of every patch [choice: the values of the last layer].

@@ -1,12 +1,14 @@
 """LMSeg's training: fusion, aggregation and decoder learn, the towers are frozen.
 
-The same recipe trains the small LMSeg on the robot cell and the published one on COCO-Stuff; the
-preset ``lmseg`` says with which options.
+``lmseg`` trains the small LMSeg on the robot cell, ``lmseg_coco`` one of the published size on
+COCO-Stuff.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,15 +19,22 @@ from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.evaluation.datasets import VOID, Dataset, open_dataset
+from ovseg_ros.evaluation.protocol import fingerprint
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.lmseg.checkpoint import Parts, build_lmseg, save_lmseg
 from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, Shape
 from ovseg_ros.segmenters.lmseg.features import Dense, dense_features
 from ovseg_ros.segmenters.lmseg.losses import name_loss
-from ovseg_ros.segmenters.lmseg.segmenter import SentenceText, build_enrichment
+from ovseg_ros.segmenters.lmseg.segmenter import (
+    WITHOUT_ATTRIBUTES,
+    SentenceText,
+    build_enrichment,
+)
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.distributed import first_alone, rank, world
 from ovseg_ros.training.loop import LoopConfig, optimise
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +45,10 @@ class LmsegRecipe(Config):
     dataset: str = option("robot_cell", "data set: robot_cell, coco_stuff, or a folder of yours")
     out: str = option("out/lmseg", "directory of the result", kind="place")
     clip: str = option("robot_cell/fisa_clip", "frozen CLIP", kind="weights")
-    sam: str = option("trained/sam", "frozen segment-anything", kind="weights")
-    shape: Shape = Shape()
+    sam: str = option("robot_cell/sam", "frozen segment-anything", kind="weights")
+    shape: Shape = Shape(width=32, guidance=32, decoder=(32, 16), decoder_guidance=(16, 8))
     prompts: str = option("enriched", "class text", choices=("plain", "enriched"))
-    enrichment: EnrichmentConfig = EnrichmentConfig()
+    enrichment: EnrichmentConfig = EnrichmentConfig(file="robot_cell")
     crop: int = option(384, "side of the views in pixels", low=32)
     scale: tuple[float, ...] = option(
         (0.6, 1.0),
@@ -47,20 +56,46 @@ class LmsegRecipe(Config):
         low=0.05,
         high=1.0,
     )
-    names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
+    names: int = option(
+        12, "names of a step at most, those in view first; 0: all (published)", low=0
+    )
+    w_rate: float = option(
+        100.0,
+        "learning rate of the fusion's w relative to the others' (published: 1): a short run would "
+        "leave it where it began",
+        low=0.0,
+    )
     synonyms: float = option(
         0.3, "share of the names that a step calls by a synonym (published: 0)", low=0.0, high=1.0
     )
     views: int = option(
         0, "views that are drawn and seen by the towers once, before training; 0: new ones", low=0
     )
-    loop: LoopConfig = LoopConfig(steps=600, batch=4, lr=2e-4, weight_decay=1e-4, clip=0.01)
+    loop: LoopConfig = LoopConfig(
+        steps=600, batch=2, lr=1e-3, weight_decay=1e-4, clip=0.01, precision="float32"
+    )
 
     def __post_init__(self) -> None:
         """Validate the range."""
         super().__post_init__()
         if len(self.scale) != 2 or self.scale[0] > self.scale[1]:
             raise ValueError(f"scale: expected two rising numbers, got {self.scale}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LmsegCocoRecipe(LmsegRecipe):
+    """Options of the published size, as far as the paper and CAT-Seg state them."""
+
+    dataset: str = option("coco_stuff", "data set with masks")
+    out: str = option("out/lmseg_coco", "directory of the result", kind="place")
+    clip: str = option("timm/vit_base_patch16_clip_224.openai", "frozen CLIP", kind="weights")
+    sam: str = option("facebook/sam-vit-base", "frozen segment-anything", kind="weights")
+    shape: Shape = Shape()
+    enrichment: EnrichmentConfig = EnrichmentConfig(ask=True)
+    names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
+    w_rate: float = option(1.0, "learning rate of the fusion's w relative to the others'", low=0.0)
+    synonyms: float = option(0.0, "share of the names called by a synonym", low=0.0, high=1.0)
+    loop: LoopConfig = LoopConfig(steps=80_000, batch=4, lr=2e-4, weight_decay=1e-4, clip=0.01)
 
 
 @dataclass(frozen=True)
@@ -74,8 +109,16 @@ class Seen:
     labels: Tensor
 
 
-def train(config: LmsegRecipe) -> None:
-    """Train, and write weights, card and curves to ``config.out``."""
+def train(config: LmsegRecipe, seen: Sequence[Seen] | None = None) -> None:
+    """Train, and write weights, card and curves to ``config.out``.
+
+    Args:
+        config: The options.
+        seen: Views that :func:`see_views` returned for the same towers and data.
+
+    Raises:
+        ConnectionError: if the chat model that is to write attributes cannot be reached.
+    """
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     root = Path(config.data) if config.data else None
@@ -83,36 +126,96 @@ def train(config: LmsegRecipe) -> None:
     parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
     parts.model.to(device)
     parts.clip.model.to(device).requires_grad_(False)
-    trainer = Trainer(parts, data, config)
+    trainer = Trainer(parts, data, config, seen)
     out = Path(config.out)
-    seconds = optimise(parts.model, trainer.step, config.loop, out, recipe=config)
+    seconds = optimise(
+        parts.model, trainer.step, config.loop, out, recipe=config, rates={"weight": config.w_rate}
+    )
     if rank() == 0:
         save_lmseg(parts, out, clip=config.clip, sam=config.sam)
         write_card(
             out,
-            recipe="lmseg",
+            recipe="lmseg_coco" if isinstance(config, LmsegCocoRecipe) else "lmseg",
             config=config,
             seconds=seconds,
             data=f"{data.name}, {len(data)} images, label masks",
             mix=round(float(parts.model.mix.detach()), 4),
+            towers={"clip": fingerprint(config.clip), "sam": fingerprint(config.sam)},
+            attributes=trainer.attributes,
         )
 
 
-class Trainer:
-    """Computes the losses of a step."""
+def train_coco(config: LmsegCocoRecipe) -> None:
+    """Train at the published size on COCO-Stuff."""
+    train(config)
 
-    def __init__(self, parts: Parts, data: Dataset, config: LmsegRecipe) -> None:
-        """Draw and see the views that are kept, if any are."""
+
+def see_views(config: LmsegRecipe) -> Sequence[Seen]:
+    """Return the ``config.views`` views of a run as the towers see them."""
+    device = config.loop.join()
+    root = Path(config.data) if config.data else None
+    data = open_dataset(config.dataset, split="train", root=root)
+    parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
+    parts.clip.model.to(device).requires_grad_(False)
+    parts.model.to(device)
+    return Trainer(parts, data, replace(config, prompts="plain")).kept
+
+
+class Trainer:
+    """Computes the losses of a step.
+
+    Attributes:
+        attributes: Who wrote about how many of the names, in words.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        data: Dataset,
+        config: LmsegRecipe,
+        seen: Sequence[Seen] | None = None,
+    ) -> None:
+        """Draw and see the views that are kept, if any are.
+
+        Attributes are complete before the first step: what is learnt must not depend on how fast
+        a language model writes.
+
+        Raises:
+            ConnectionError: if the chat model that is to write them cannot be reached.
+        """
         self.parts, self.data, self.config = parts, data, config
         self.device = next(parts.model.parameters()).device
         self.tower = show_tower(parts.clip.model.visual)  # type: ignore[arg-type]
-        enrichment = build_enrichment(config.enrichment, device=str(self.device))
-        self.text = SentenceText(parts.clip, enrichment, enriched=config.prompts == "enriched")
-        self.kept: list[Seen] = []
-        if config.views:
+        with first_alone():  # it asks, the others read its answers
+            self.attributes = self._read_attributes()
+        self.kept: Sequence[Seen] = seen or []
+        if config.views and not self.kept:
             generator = torch.Generator().manual_seed(config.loop.seed)
             bar = tqdm(range(config.views), desc="see", disable=rank() > 0)
             self.kept = [self.see(*self.draw(generator)) for _ in bar]
+
+    def _read_attributes(self) -> str:
+        config = self.config
+        enrichment = build_enrichment(config.enrichment, device=str(self.device))
+        enriched = config.prompts == "enriched"
+        self.text = SentenceText(self.parts.clip, enrichment, enriched=enriched)
+        if not enriched:
+            return "none: one plain sentence"
+        names = [self.name(k) for k in range(len(self.data.classes))]
+        if config.synonyms:
+            names += [s for name in self.data.classes for s in self.data.synonyms.get(name, ())]
+        enrichment.complete(names)
+        missing = enrichment.unknown(names)
+        if len(missing) == len(set(names)):
+            logger.warning("prompts: %s", WITHOUT_ATTRIBUTES)
+            return "none were written: the sentences name the groups only"
+        if missing:
+            logger.warning(
+                "prompts: nothing is written about %d of %d names: %s%s", len(missing),
+                len(set(names)), ", ".join(missing[:20]), ", ..." if len(missing) > 20 else "",
+            )  # fmt: skip
+        known = len(set(names)) - len(missing)
+        return f"of {known} of {len(set(names))} names, by {enrichment.writer}"
 
     def step(self, number: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of one step; every process takes its part of the batch."""
@@ -152,13 +255,17 @@ class Trainer:
         """Return what a step calls classes: now and then by a synonym."""
         named = []
         for k in chosen:
-            name = self.data.words[k] if len(self.data.words) > k else self.data.classes[k]
+            name = self.name(k)
             others = list(self.data.synonyms.get(self.data.classes[k], ()))
             draw = torch.rand(2, generator=generator).tolist()
             if others and draw[0] < self.config.synonyms:
                 name = others[int(draw[1] * len(others))]
             named.append(name)
         return named
+
+    def name(self, k: int) -> str:
+        """Return the word of a class."""
+        return self.data.words[k] if len(self.data.words) > k else self.data.classes[k]
 
     def draw(self, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Draw a square view: image (S, S, 3) uint8, labels (S, S) with 0 for void, 1..K."""

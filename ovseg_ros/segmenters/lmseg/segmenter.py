@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ovseg_ros.models.chat import build_chat
 from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.stages import stage
 from ovseg_ros.segmenters.base import Cadence
@@ -25,6 +24,7 @@ from ovseg_ros.segmenters.lmseg.enrichment import (
     PLAIN,
     AttributeStore,
     Enrichment,
+    build_writer,
     read_attributes,
 )
 from ovseg_ros.segmenters.lmseg.features import Dense, cost_map, dense_features
@@ -32,6 +32,14 @@ from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.types import Segmentation, Vocabulary
 
 logger = logging.getLogger(__name__)
+
+WITHOUT_ATTRIBUTES = (
+    "prompts=enriched without enrichment.file or enrichment.ask: the sentences name colour, shape "
+    "and texture and say nothing about them, which is not the paper's enrichment"
+)
+
+_SHOWN = 20
+"""Names in a warning."""
 
 _SHARP = 0.1
 """Divides probabilities before the softmax of the confidence."""
@@ -67,6 +75,8 @@ class LmsegSegmenter(DenseSegmenter):
         self._tower = show_tower(self.clip.model.visual)  # type: ignore[arg-type]
         self.enrichment = build_enrichment(config.enrichment, device=str(self._device))
         self.text = SentenceText(self.clip, self.enrichment, enriched=config.prompts == "enriched")
+        if config.prompts == "enriched" and not (config.enrichment.file or config.enrichment.ask):
+            logger.info("segmenter.lmseg: %s", WITHOUT_ATTRIBUTES)
         self._class_text = np.empty(0), torch.empty(0)
         self._warned: tuple[str, ...] = ()
 
@@ -83,10 +93,9 @@ class LmsegSegmenter(DenseSegmenter):
         if found_text is not self._class_text[0]:  # the same object as long as nothing changes
             self._class_text = found_text, torch.from_numpy(found_text).to(self._device)
         text = self._class_text[1]
-        labels, confidence, chosen = [], [], set()
+        labels, confidence, left_out = [], [], []
         for image in images:
             probabilities, kept = self.probabilities(image, text)
-            chosen |= set(kept.tolist())
             ids = vocabulary.ids[order][kept.cpu().numpy()]
             found = label_pixels(
                 probabilities[None],
@@ -97,28 +106,30 @@ class LmsegSegmenter(DenseSegmenter):
             )
             labels.append(found[0][0])
             confidence.append(found[1][0])
-        kind = np.result_type(*labels)
-        left_out = tuple(
-            sorted(int(vocabulary.ids[i]) for k, i in enumerate(order) if k not in chosen)
-        )
+            left_out.append(tuple(sorted(set(vocabulary.ids.tolist()) - set(ids.tolist()))))
         self._report(vocabulary, left_out)
         return Segmentation(
-            labels=np.stack(labels).astype(kind),
+            labels=np.stack(labels).astype(np.result_type(*labels)),
             confidence=np.stack(confidence),
             vocabulary=vocabulary,
-            left_out=left_out,
+            left_out_of=tuple(left_out),
         )
 
-    def _report(self, vocabulary: Vocabulary, left_out: tuple[int, ...]) -> None:
-        """Say once for a vocabulary which names no image was compared with."""
-        if not left_out or vocabulary.names == self._warned:
+    def _report(self, vocabulary: Vocabulary, left_out: Sequence[tuple[int, ...]]) -> None:
+        """Say which names an image was not compared with, once for a vocabulary.
+
+        The result says it of every image.
+        """
+        missing = set().union(*left_out)
+        if not missing or vocabulary.names == self._warned:
             return
         self._warned = vocabulary.names
-        names = [c.name for c in vocabulary.categories if c.id in left_out]
+        names = [c.name for c in vocabulary.categories if c.id in missing]
         logger.warning(
-            "of %d names %d are left out, as none of these images is among their %d most "
-            "similar (segmenter.lmseg.most): %s",
-            len(vocabulary), len(names), self._config.most, ", ".join(names[:20]),
+            "of %d names %d are left out of an image, not being among its %d most similar ones "
+            "(segmenter.lmseg.most): %s%s",
+            len(vocabulary), len(names), self._config.most, ", ".join(names[:_SHOWN]),
+            ", ..." if len(names) > _SHOWN else "",
         )  # fmt: skip
 
     @torch.inference_mode()
@@ -141,18 +152,19 @@ class LmsegSegmenter(DenseSegmenter):
             neck = None
             if self._neck is not None:
                 neck = self._neck.features(image).to(self._device)
-        seen = [self._see(pixels, view, canvas, neck) for view in views]
+        features, dense = self._see(pixels, views, canvas, neck)
         kept = torch.arange(len(text), device=text.device)
         if len(text) > config.most:
-            costs = [cost_map(features.float(), text)[0] for features, _ in seen]
-            kept = choose(costs, config.most)
+            kept = choose(list(cost_map(features.float(), text)), config.most)
         chosen = text[kept].to(self._dtype)
         # Places of the canvas at a window's resolution; a smaller canvas fills one window.
         cells = 4 * grid * max(canvas, config.window) // config.window
         total, count = pixels.new_zeros(len(kept), cells, cells), pixels.new_zeros(cells, cells)
-        for view, (features, dense) in zip(views, seen, strict=True):
+        for number, view in enumerate(views):  # one by one: the maps of all names are the memory
+            own = slice(number, number + 1)
             with stage("refinement"):
-                odds = self.model.refine(features, dense, chosen).float().sigmoid()
+                logits = self.model.refine(features[own], dense[own], chosen)
+                odds = logits.float().sigmoid()
             rows, columns = (
                 slice(round(start * cells / canvas), round((start + view.side) * cells / canvas))
                 for start in (view.top, view.left)
@@ -163,22 +175,27 @@ class LmsegSegmenter(DenseSegmenter):
         return total / count, kept
 
     def _see(
-        self, pixels: Tensor, view: Window, canvas: int, neck: Tensor | None
+        self, pixels: Tensor, views: Sequence[Window], canvas: int, neck: Tensor | None
     ) -> tuple[Tensor, Dense]:
-        """Return a view's unit features (1, D, g, g), and CLIP's."""
-        config = self._config
-        part = pixels[:, :, view.top : view.top + view.side, view.left : view.left + view.side]
-        if view.side != config.window:
-            size = (config.window, config.window)
-            part = F.interpolate(part, size=size, mode="bilinear", antialias=True)
+        """Return unit features (V, D, g, g) of all views in one pass, and CLIP's."""
+        size = (self._config.window, self._config.window)
+        parts = [pixels[:, :, v.top : v.top + v.side, v.left : v.left + v.side] for v in views]
+        parts = [
+            part
+            if part.shape[2:] == size
+            else F.interpolate(part, size=size, mode="bilinear", antialias=True)
+            for part in parts
+        ]
         with stage("clip"):
-            seen = self.clip.normalise(part)
+            seen = self.clip.normalise(torch.cat(parts))
             dense = dense_features(self._tower, seen if self.clip.small else seen.to(self._dtype))
         with stage("fusion"):
-            own = (
-                pixels.new_zeros(1, 8, 1, 1) if neck is None else crop_map(neck, view, canvas)[None]
-            )
-            return self.model.see(dense, own.to(self._dtype)), dense
+            fused = []
+            for number, view in enumerate(views):  # their parts of the map differ in size
+                own = pixels.new_zeros(8, 1, 1) if neck is None else crop_map(neck, view, canvas)
+                alone = dense[number : number + 1]
+                fused.append(self.model.see(alone, own[None].to(self._dtype)))
+            return torch.cat(fused), dense
 
 
 def choose(costs: Sequence[Tensor], most: int) -> Tensor:
@@ -243,14 +260,16 @@ def build_enrichment(config: EnrichmentConfig, *, device: str) -> Enrichment:
         FileNotFoundError: if a file is missing.
         ValueError: if it is damaged, or a model is asked that has no name.
     """
-    written = read_attributes(Path(config.file).expanduser())[1] if config.file else {}
+    author, written = read_attributes(Path(config.file).expanduser()) if config.file else ("", {})
     if not config.ask:
-        return Enrichment(written)
-    chat = build_chat(config.chat, device=device)
+        return Enrichment(written, author=author)
+    chat = build_writer(config.chat, device=device, each=config.each)
     return Enrichment(
         written,
         chat=chat,
-        store=AttributeStore(chat.name),
+        store=AttributeStore(chat.name, each=config.each),
         retries=config.retries,
+        each=config.each,
         complain=logger.warning,
+        author=author,
     )

@@ -145,6 +145,24 @@ def test_the_endpoint_is_asked_as_it_expects(endpoint, monkeypatch):
     }
 
 
+def test_examples_come_before_the_question_and_a_schema_beside_it(endpoint):
+    address, answers, requests = endpoint
+    config = ChatConfig(backend="openai", address=address, model="m", retry_s=0.0)
+    model = build_chat(config, shown=[("cab?", "car")], schema={"type": "object"})
+    answers += [GOOD, (400, "response_format: unknown"), GOOD, GOOD]
+    assert [model.reply("taxi?") for _ in range(3)] == ["'car'"] * 3
+    bodies = [body for _, _, body in requests]
+    assert bodies[0]["messages"] == [
+        {"role": "user", "content": "cab?"},
+        {"role": "assistant", "content": "car"},
+        {"role": "user", "content": "taxi?"},
+    ]
+    form = bodies[0]["response_format"]
+    assert (form["type"], form["json_schema"]["schema"]) == ("json_schema", {"type": "object"})
+    # A server that knows no schemas is asked without, and not bothered again.
+    assert ["response_format" in body for body in bodies] == [True, True, False, False]
+
+
 def test_address_and_key_come_from_the_environment(endpoint, monkeypatch):
     address, answers, requests = endpoint
     monkeypatch.setenv("OPENAI_BASE_URL", address)

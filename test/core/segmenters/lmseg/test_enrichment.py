@@ -8,7 +8,9 @@ from dataclasses import asdict
 
 import pytest
 
+from ovseg_ros.robot_cell.objects import CATALOGUE
 from ovseg_ros.segmenters.lmseg.enrichment import (
+    EXAMPLES,
     QUESTION,
     Attributes,
     AttributeStore,
@@ -17,6 +19,7 @@ from ovseg_ros.segmenters.lmseg.enrichment import (
     parse_attributes,
     read_attributes,
     sentences,
+    write_attributes,
 )
 
 MUG = Attributes("white or blue", "small cylinder with a handle", "smooth glazed ceramic")
@@ -93,6 +96,15 @@ def test_a_bad_reply_is_asked_for_again_in_other_words():
     assert ask(Scripted("no", "no", "no", GOOD), "mug", retries=2) is None
 
 
+def test_the_groups_may_be_asked_one_by_one():
+    parts = [json.dumps({group: phrase}) for group, phrase in asdict(MUG).items()]
+    chat = Scripted(parts[0], '{"colour": "not asked for"}', parts[1], parts[2])
+    assert ask(chat, "mug", retries=1, each=True) == MUG
+    assert len(chat.asked) == 4
+    assert chat.asked[1] != chat.asked[2]
+    assert ask(Scripted(parts[0], "no", "no", parts[2]), "mug", retries=1, each=True) is None
+
+
 def test_four_sentences_stand_for_a_name():
     found = sentences("mug", MUG)
     assert found[0] == "A photo of a mug in the scene."
@@ -135,6 +147,49 @@ def test_a_new_name_works_at_once_and_is_enriched_meanwhile(tmp_path):
     assert enrichment.wait(10.0)
     version, found = enrichment.sentences(["mug"])
     assert (version, found) == (1, [sentences("mug", MUG)])
+
+
+def test_a_version_never_changes_its_text(tmp_path):
+    """Whoever reads while answers come in reads sentences of one version, always the same ones."""
+    names = [f"thing {number}" for number in range(40)]
+    enrichment = Enrichment({}, chat=Scripted(), store=AttributeStore("many", directory=tmp_path))
+    seen: dict[int, list[tuple[str, ...]]] = {}
+    done = False
+    while not done:
+        done = enrichment.wait(0.0) and enrichment.version > 0
+        version, found = enrichment.sentences(names)
+        assert seen.setdefault(version, found) == found
+        known = sum(own == sentences(name, MUG) for name, own in zip(names, found, strict=True))
+        assert known == version  # one more name a version, none in between
+    assert enrichment.version == len(names)
+
+
+def test_training_waits_for_every_name(tmp_path):
+    chat, store = Scripted("no", "no", "no"), AttributeStore("all", directory=tmp_path)
+    enrichment = Enrichment({"cup": MUG}, chat=chat, store=store, retries=2)
+    enrichment.complete(["thing", "mug", "cup", "mug"])
+    assert enrichment.unknown(["thing", "mug", "cup", "other"]) == ["thing", "other"]
+    assert enrichment.sentences(["mug"])[1] == [sentences("mug", MUG)]
+    asked = len(chat.asked)
+    enrichment.complete(["thing", "mug"])  # what could not be read is not asked for ever
+    assert len(chat.asked) == asked
+
+
+def test_training_does_not_begin_without_the_model(tmp_path):
+    class Away(Scripted):
+        def reply(self, question: str) -> str:
+            raise ConnectionError("nobody there")
+
+    enrichment = Enrichment({}, chat=Away(), store=AttributeStore("gone", directory=tmp_path))
+    with pytest.raises(ConnectionError, match="nobody there"):
+        enrichment.complete(["mug"])
+
+
+def test_examples_are_no_names_of_the_cell():
+    words = {word for kind in CATALOGUE for word in (kind.name, *kind.synonyms)}
+    assert not words & set(EXAMPLES)
+    for attributes in EXAMPLES.values():
+        assert parse_attributes(json.dumps(asdict(attributes))) == attributes
 
 
 def test_a_model_that_is_away_leaves_the_plain_sentences(tmp_path):
@@ -185,8 +240,19 @@ def test_a_file_of_attributes(tmp_path):
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"model": "a model", "names": {"mug": asdict(MUG)}}))
     assert read_attributes(path) == ("a model", {"mug": MUG})
+    write_attributes(path, "another", {"mug": MUG}, note="from a test")
+    assert read_attributes(path) == ("another", {"mug": MUG})
     path.write_text('{"names": {"mug": {"colour": "x"}}}')
     with pytest.raises(ValueError, match=str(path)):
         read_attributes(path)
     with pytest.raises(FileNotFoundError, match="is not there"):
         read_attributes(tmp_path / "none.json")
+
+
+def test_a_chat_model_is_fetched_only_where_it_is_asked():
+    from ovseg_ros.config import describe
+    from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig
+
+    for ask_it in (False, True):
+        leaves = {leaf.name for leaf in describe(EnrichmentConfig(ask=ask_it), used=True)}
+        assert ("chat.weights" in leaves) is ask_it

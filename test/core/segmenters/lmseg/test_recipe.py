@@ -10,12 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ovseg_ros.config import flatten
+from ovseg_ros.evaluation.datasets import open_dataset
+from ovseg_ros.evaluation.table import Request
 from ovseg_ros.models.sam import load_sam_model
 from ovseg_ros.segmenters.lmseg import recipe, sam_recipe
-from ovseg_ros.segmenters.lmseg.config import LmsegConfig
+from ovseg_ros.segmenters.lmseg import segmenter as segmenter_module
+from ovseg_ros.segmenters.lmseg import table as table_module
+from ovseg_ros.segmenters.lmseg.checkpoint import build_lmseg
+from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, LmsegConfig
+from ovseg_ros.segmenters.lmseg.enrichment import Attributes, write_attributes
 from ovseg_ros.segmenters.lmseg.recipe import LmsegRecipe
 from ovseg_ros.segmenters.lmseg.sam_recipe import SamRecipe, SamShape
 from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter
+from ovseg_ros.segmenters.lmseg.table import table
 from ovseg_ros.types import Vocabulary
 
 from .conftest import SAM, SHAPE
@@ -65,6 +73,89 @@ def test_names_of_a_step_are_those_in_view_first(cell, clip_folder, sam_folder, 
     assert {2, 5} <= set(chosen)
     assert mapped[0, 0, 1] == -1
     assert [chosen[i] for i in (mapped[0, 0, 0], mapped[0, 1, 0])] == [5, 2]
+
+
+def test_w_is_learnt_at_its_own_rate(cell, clip_folder, sam_folder, tmp_path):
+    own = config(cell, tmp_path / "fast", clip_folder, sam_folder)
+    recipe.train(own)
+    recipe.train(replace(own, out=str(tmp_path / "slow"), w_rate=0.0))
+    cards = [json.loads((tmp_path / n / "card.json").read_text()) for n in ("fast", "slow")]
+    assert cards[1]["mix"] == pytest.approx(0.9, abs=1e-3)
+    assert abs(cards[0]["mix"] - cards[1]["mix"]) > 1e-3
+
+
+def test_attributes_are_complete_before_the_first_step(
+    cell, clip_folder, sam_folder, tmp_path, monkeypatch
+):
+    class Writer:
+        name = "writer"
+
+        def __init__(self) -> None:
+            self.asked: list[str] = []
+
+        def reply(self, question: str) -> str:
+            self.asked.append(question)
+            return '{"colour": "red", "shape": "round", "texture": "soft"}'
+
+    writer = Writer()
+    monkeypatch.setattr(segmenter_module, "build_writer", lambda config, **_: writer)
+    own = config(cell, tmp_path, clip_folder, sam_folder)
+    own = replace(own, enrichment=EnrichmentConfig(ask=True), synonyms=0.0)
+    data = open_dataset("robot_cell", split="train", root=cell)
+    trainer = recipe.Trainer(build_lmseg(own.clip, own.sam, own.shape), data, own)
+    assert len(writer.asked) == len(data.classes)
+    assert trainer.attributes == f"of {len(data.classes)} of {len(data.classes)} names, by writer"
+    before = trainer.text.embed(list(data.classes))
+    assert trainer.text.embed(list(data.classes)) is before
+
+    def away(question: str) -> str:
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(writer, "reply", away)
+    writer.name = "another"
+    with pytest.raises(ConnectionError, match="nobody there"):
+        recipe.Trainer(build_lmseg(own.clip, own.sam, own.shape), data, own)
+
+
+def test_enriched_without_attributes_says_so(cell, clip_folder, sam_folder, tmp_path, caplog):
+    recipe.train(config(cell, tmp_path, clip_folder, sam_folder))
+    assert "not the paper's enrichment" in caplog.text
+    card = json.loads((tmp_path / "card.json").read_text())
+    assert card["attributes"].startswith("none were written")
+    request = Request(root=cell, out=tmp_path / "table", sets=["rows=lmseg", "enrichment.file="])
+    with pytest.raises(ValueError, match=r"row lmseg is about enrichment; .*not the paper's"):
+        table(request)
+
+
+def test_rows_of_the_table_share_their_views(cell, clip_folder, sam_folder, tmp_path, monkeypatch):
+    drawn: list[int] = []
+    draw = recipe.Trainer.draw
+    monkeypatch.setattr(recipe.Trainer, "draw", lambda self, g: drawn.append(1) or draw(self, g))
+    shape = [f"shape.{key}={','.join(map(str, v)) if isinstance(v, (tuple, list)) else v}"
+             for key, v in flatten(SHAPE).items()]  # fmt: skip
+    attributes = tmp_path / "mine.json"
+    write_attributes(attributes, "a model", {"mug": Attributes("red", "round", "soft")})
+    sets = [
+        *shape, f"clip={clip_folder}", f"sam={sam_folder}", "crop=48", "views=4", "loop.steps=2",
+        f"enrichment.file={attributes}", "rows=lmseg,clip,none",
+    ]  # fmt: skip
+    monkeypatch.setattr(table_module, "SPLITS", ())
+    request = Request(
+        root=cell, out=tmp_path / "out", split="train", limit=1, device="cpu", sets=sets
+    )
+    found = table(request)
+    assert len(drawn) == 4
+    assert [row["method"] for row in found.rows][:3] == [
+        table_module.ROWS[name][0] for name in ("lmseg", "clip", "none")
+    ]
+    assert found.rows[0]["w of CLIP"] is not None
+    assert found.rows[1]["w of CLIP"] is None
+    assert all(0 <= row["mIoU train"] <= 1 for row in found.rows[:3])
+    assert "by a model" in found.notes["attributes"]
+    assert [row.get("mIoU train") for row in table(request).rows] == [
+        row.get("mIoU train") for row in found.rows
+    ]
+    assert len(drawn) == 4  # what is kept is not made again
 
 
 def test_sam_learns_and_loads(cell, tmp_path):

@@ -10,12 +10,16 @@ import pytest
 import torch
 
 from ovseg_ros.models.sam import SamNeck, load_sam_model
+from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.segmenters.fisa.towers import show_tower
+from ovseg_ros.segmenters.lmseg import segmenter as lmseg_segmenter
 from ovseg_ros.segmenters.lmseg.config import LmsegConfig
-from ovseg_ros.segmenters.lmseg.features import dense_features
+from ovseg_ros.segmenters.lmseg.features import Dense, dense_features
 from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter, choose
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.types import Vocabulary
+from ovseg_ros.vocabulary.config import VocabularyConfig
+from ovseg_ros.vocabulary.living import LivingVocabulary
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
 NAMES = ("mug", "red mug", "floor", "wall", "xyzzy")
@@ -71,6 +75,38 @@ def test_names_beyond_the_most_are_reported(weights, caplog):
     assert not set(np.unique(found.labels)) & set(found.left_out)
     assert len(caplog.records) == 1  # once for a vocabulary
     assert all(words.categories[i - 1].name in caplog.text for i in found.left_out)
+
+
+def test_names_left_out_are_those_of_every_image_by_itself(weights):
+    """In a batch as alone: what one image keeps does not hide that another left it out."""
+    segmenter, words = make(weights, most=3), Vocabulary.of(*NAMES)
+    images = np.stack([IMAGE, np.full_like(IMAGE, 200), IMAGE[::-1, ::-1]])
+    together = segmenter.segment(images, words)
+    alone = [segmenter.segment(image[None], words) for image in images]
+    assert together.left_out_of == tuple(one.left_out_of[0] for one in alone)
+    assert all(len(own) == 2 for own in together.left_out_of)
+    assert set(together.left_out) == set().union(*together.left_out_of)
+    assert together.names_left_out(1) == tuple(
+        words.categories[i - 1].name for i in together.left_out_of[1]
+    )
+
+
+def test_a_query_says_which_of_its_names_were_left_out(weights):
+    living = LivingVocabulary(VocabularyConfig(mode="fixed", names=NAMES))
+    pipeline = Pipeline(make(weights, most=2), None, living)
+    asked = ["bottle", "cone", "tray"]
+    found, answers = pipeline.query(IMAGE, asked)
+    assert found.left_out  # two of eight are compared
+    for label in found.left_out:
+        assert not answers[label - 1].present
+    assert set(found.names_left_out(0)) <= set(asked)
+
+
+def test_three_hundred_names(weights):
+    words = Vocabulary.of(*(f"thing {number}" for number in range(300)))
+    found = make(weights).segment(IMAGE[None], words)
+    assert len(found.left_out_of[0]) == 44
+    assert found.labels.dtype == np.uint16 or found.labels.max() <= 254
 
 
 def test_what_only_one_window_shows_may_be_chosen():
@@ -165,6 +201,39 @@ def test_a_window_sees_its_part_of_the_map():
     features = torch.arange(64.0).view(1, 8, 8)
     torch.testing.assert_close(crop_map(features, Window(32, 0, 32), 64), features[:, 4:, :4])
     assert crop_map(features, Window(0, 0, 64), 64) is features
+
+
+def test_all_views_go_through_clip_as_one_batch(weights, monkeypatch):
+    """As good as one by one: batching is no approximation."""
+    made = make(weights)
+    text = torch.from_numpy(made.embed(NAMES))
+    seen: list[int] = []
+    run = lmseg_segmenter.dense_features
+
+    def together(tower, images):
+        seen.append(len(images))
+        return run(tower, images)
+
+    def alone(tower, images):
+        parts = [run(tower, image[None]) for image in images]
+        return Dense(
+            *(torch.cat([getattr(p, k) for p in parts]) for k in ("features", "early", "middle"))
+        )
+
+    monkeypatch.setattr(lmseg_segmenter, "dense_features", together)
+    found, _ = made.probabilities(IMAGE, text)
+    assert seen == [len(windows(64, 48, 16, whole=True))]
+    monkeypatch.setattr(lmseg_segmenter, "dense_features", alone)
+    torch.testing.assert_close(found, made.probabilities(IMAGE, text)[0], atol=1e-5, rtol=1e-4)
+
+
+def test_segment_anything_runs_once_for_a_canvas(weights):
+    made = make(weights)
+    encoder = made._neck.model.image_encoder
+    runs, image = encoder.runs, np.ascontiguousarray(IMAGE[:, ::-1])
+    made.segment(image[None], Vocabulary.of(*NAMES))
+    made.segment(image[None], Vocabulary.of("mug"))
+    assert encoder.runs == runs + 1
 
 
 def test_segment_anything_runs_once_for_a_frame(sam_folder):
