@@ -17,7 +17,7 @@ from typing import Any
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 """What ends a program cleanly; SIGHUP as well, where it is not ignored (``nohup``)."""
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # loaded before any fork
 
 
@@ -60,10 +60,10 @@ def _handle(handler: Any) -> dict[signal.Signals, Any]:
     return {number: signal.signal(number, handler) for number in interrupts()}
 
 
-def end_with_parent() -> Callable[[], Any] | None:
-    """Return what a child calls between fork and exec so that it does not outlive this process.
+def end_with_parent(number: int = signal.SIGTERM) -> Callable[[], Any] | None:
+    """Return what a child calls after the fork so that it does not outlive this process.
 
-    The kernel sends it SIGTERM then, however this process ended; None where there is no such
+    The kernel sends it the signal then, however this process ended; None where there is no such
     thing (it is Linux's).
     """
     if _LIBC is None:
@@ -71,8 +71,16 @@ def end_with_parent() -> Callable[[], Any] | None:
     libc, parent = _LIBC, os.getpid()
 
     def prepare() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        libc.prctl(_PR_SET_PDEATHSIG, number)
         if os.getppid() != parent:  # it ended before we asked
             os._exit(0)
 
     return prepare
+
+
+def is_watched() -> bool:
+    """Return whether the parent sees to it that this process ends: :func:`end_with_parent`."""
+    number = ctypes.c_int(0)
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_GET_PDEATHSIG, ctypes.byref(number))
+    return number.value != 0

@@ -6,10 +6,14 @@ Nothing here needs more than Python, so that the line comes wherever the package
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sys
+from collections.abc import Callable
+from typing import NoReturn
 
 from ovseg_ros.interrupts import leaving_quietly
+from ovseg_ros.supervisor import supervise
 
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
@@ -42,11 +46,28 @@ def run(module: str) -> int | None:
     endless = ".nodes." in module or sys.argv[1:2] == ["up"]
     try:
         with leaving_quietly(0 if endless else 130):
+            if ".nodes." in module:
+                supervise()
             main = importlib.import_module(module).main
+        if endless:
+            _leave(main)
         return main()
     except ModuleNotFoundError as error:
         print(f"error: {explain(error)}", file=sys.stderr)
         return 1
+
+
+def _leave(main: Callable[[], int | None]) -> NoReturn:
+    """End with a program's exit code, at once: Python's own end takes long on a busy machine."""
+    try:
+        code = main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        code = end.code
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
 
 
 def ovseg() -> int | None:

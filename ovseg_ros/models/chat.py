@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from ovseg_ros.models.chat_config import ChatConfig
+from ovseg_ros.models.deadline import Deadline
 from ovseg_ros.models.pretrained import load_pretrained
 
 _MAX_REPLY_BYTES = 1 << 22
@@ -135,14 +136,14 @@ class TransformersChat:
         return self._loaded
 
 
+_TOO_LONG = "the answer takes too long"
+
+
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """Raises what urllib would follow, with the key, to wherever the server says."""
 
     def redirect_request(self, *args: Any) -> None:
         """Follow nothing."""
-
-
-_OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 class EndpointChat:
@@ -195,7 +196,7 @@ class EndpointChat:
             try:
                 return self._content(self._ask(body))
             except urllib.error.HTTPError as error:
-                reason = f"status {error.code}, {_detail(error)}"
+                reason = f"status {error.code}, {error.msg}"
                 if error.code in self._UNABLE and "response_format" in body:
                     self._schema = None  # an older server: the question alone has to do
                     return self.reply(question)
@@ -216,19 +217,30 @@ class EndpointChat:
         request = urllib.request.Request(
             self._address, data=json.dumps(body).encode(), headers=headers
         )
-        ends = time.monotonic() + self._config.timeout_s
-        with _OPENER.open(request, timeout=self._config.timeout_s) as response:
-            return self._read(response, ends)
+        with Deadline(self._config.timeout_s) as deadline:
+            try:
+                with deadline.opener(_NoRedirect).open(
+                    request, timeout=self._config.timeout_s
+                ) as response:
+                    text = self._read(response)
+            except urllib.error.HTTPError as error:
+                error.msg = _detail(error)  # read while the deadline holds
+                raise
+            except (OSError, http.client.HTTPException):
+                if deadline.over:
+                    raise TimeoutError(_TOO_LONG) from None
+                raise
+        if deadline.over:  # what was cut may look like an end
+            raise TimeoutError(_TOO_LONG)
+        return text
 
-    def _read(self, response: http.client.HTTPResponse, ends: float) -> str:
-        """Return the body; a server that sends a byte now and then, or no end, is given up."""
+    def _read(self, response: http.client.HTTPResponse) -> str:
+        """Return the body, if it is not endless."""
         read = b""
         while part := response.read1(1 << 16):
             read += part
             if len(read) > _MAX_REPLY_BYTES:
                 raise ValueError(self._failed(f"expected at most {_MAX_REPLY_BYTES} bytes"))
-            if time.monotonic() > ends:
-                raise TimeoutError("the answer takes too long")
         return read.decode(errors="replace")
 
     def _key(self) -> str:

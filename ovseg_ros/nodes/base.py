@@ -282,27 +282,50 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
         0 after a signal; 1 if a node has a wrong parameter, a name that is taken, does not start
         by itself or fails.
     """
-    code, running = 1, None
+    code, running, interrupt = 1, None, _Interrupt()
     try:
         for number in interrupts():
-            signal.signal(number, _interrupt)
+            signal.signal(number, interrupt)
         running = _Running(args, threads=4 + 3 * len(makers))
         if all(running.start(make) for make in makers):
+            interrupt.quiet = False
             running.wait()
     except KeyboardInterrupt:
-        code = 0
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        pass
+    except Exception as error:
+        # Libraries make errors of their own of an interrupt in the middle of an import.
+        if not interrupt.came:
+            if not isinstance(error, ValueError):
+                raise
+            print(f"error: {error}", file=sys.stderr)
+    code = 0 if interrupt.came else code
     if running is not None:
         running.close(code)
     return code
 
 
-def _interrupt(number: int, frame: Any) -> None:
-    for other in interrupts():  # once is enough; what follows must not be interrupted
-        signal.signal(other, signal.SIG_IGN)
-    _watchdog(0)  # for good: Python waits for threads at its end, and some of them are slow
-    raise KeyboardInterrupt
+class _Interrupt:
+    """Handles the signals that end a program.
+
+    Attributes:
+        came: Whether there was one.
+        quiet: Whether what the program says from then on is dropped: what is interrupted while it
+            is imported or loaded complains about that in many ways.
+    """
+
+    def __init__(self) -> None:
+        self.came, self.quiet = False, True
+
+    def __call__(self, number: int, frame: Any) -> None:
+        for other in interrupts():  # once is enough; what follows must not be interrupted
+            signal.signal(other, signal.SIG_IGN)
+        self.came = True
+        _watchdog(0)  # for good: Python waits for threads at its end, and some of them are slow
+        if self.quiet:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (1, 2):
+                os.dup2(nowhere, stream)
+        raise KeyboardInterrupt
 
 
 def _watchdog(code: int) -> threading.Timer:

@@ -23,6 +23,9 @@ try:  # only where a ROS installation brings it; there is no wheel
 except ImportError:
     LabelInfo = VisionClass = None
 
+MAX_PROPOSED = 4096
+"""Most names and synonyms in one message of proposals."""
+
 _LATEST = 2**31 * 10**9 - 1
 """Last nanosecond of a stamp, in 2038."""
 
@@ -168,8 +171,12 @@ def proposals_from_msg(message: VocabularyMsg) -> tuple[Proposal, ...]:
     """Return the proposals of a message.
 
     Raises:
-        ValueError: if a name or score is not what :class:`Proposal` promises.
+        ValueError: if a name or score is not what :class:`Proposal` promises, or there are more
+            names than a discovery could find.
     """
+    count = sum(1 + len(category.synonyms) for category in message.categories)
+    if count > MAX_PROPOSED:
+        raise ValueError(f"categories: expected at most {MAX_PROPOSED} names, got {count}")
     return tuple(
         Proposal(
             name=normalise_name(category.name),

@@ -224,6 +224,8 @@ class ImageNode(BaseNode):
         return reply
 
     def _on_diagnostics(self) -> None:
+        for sensor in list(self._sensors.values()):
+            sensor.judge()
         if not self.worker.running:
             return
         device = self.device()

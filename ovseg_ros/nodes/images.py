@@ -58,11 +58,20 @@ def depth_from_msg(message: Image) -> np.ndarray:
         ValueError: if the encoding is not ``16UC1`` (millimetres) or ``32FC1`` (metres), or the
             data does not fit the header.
     """
-    if message.encoding in ("16UC1", "mono16"):
-        return pixels_from_msg(message, np.dtype("u2")).astype(np.float32) / 1000
-    if message.encoding == "32FC1":
-        return pixels_from_msg(message, np.dtype("f4"))
-    raise ValueError(f"encoding: expected 16UC1 or 32FC1 for depth, got {message.encoding!r}")
+    stored = depth_pixels(message)
+    return stored if stored.dtype == np.float32 else stored.astype(np.float32) / 1000
+
+
+def depth_pixels(message: Image) -> np.ndarray:
+    """Return the values of a depth image, (H, W) uint16 in millimetres or float32 in metres.
+
+    Raises:
+        ValueError: as :func:`depth_from_msg`.
+    """
+    kinds = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}
+    if message.encoding not in kinds:
+        raise ValueError(f"encoding: expected 16UC1 or 32FC1 for depth, got {message.encoding!r}")
+    return pixels_from_msg(message, np.dtype(kinds[message.encoding]))
 
 
 def labels_from_msg(message: Image) -> np.ndarray:

@@ -7,6 +7,9 @@ import math
 import numpy as np
 from sensor_msgs.msg import CameraInfo
 
+_WIDEST = 1e4
+"""Farthest x or y at a depth of 1 m: nearly 90 degrees off the axis."""
+
 
 def rays(camera: CameraInfo, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return where the rays through an image's pixels are at a depth of 1 m.
@@ -23,7 +26,7 @@ def rays(camera: CameraInfo, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.n
         x of each column (W,) and y of each row (H,), float32, in the optical frame.
 
     Raises:
-        ValueError: if the intrinsics are empty or not finite.
+        ValueError: if the intrinsics are empty, not finite or no camera's.
     """
     if camera.p[0]:
         fx, cx, fy, cy = camera.p[0], camera.p[2], camera.p[5], camera.p[6]
@@ -46,7 +49,15 @@ def rays(camera: CameraInfo, size_hw: tuple[int, int]) -> tuple[np.ndarray, np.n
     # Centres of the image's pixels in the coordinates of the full resolution; binning is a scale.
     u = roi.x_offset + (np.arange(size_hw[1]) + 0.5) * (width / size_hw[1]) - 0.5
     v = roi.y_offset + (np.arange(size_hw[0]) + 0.5) * (height / size_hw[0]) - 0.5
-    return ((u - cx) / fx).astype(np.float32), ((v - cy) / fy).astype(np.float32)
+    with np.errstate(over="ignore"):  # infinity is too wide as well
+        x, y = (u - cx) / fx, (v - cy) / fy
+    widest = max(abs(x).max(), abs(y).max())
+    if widest > _WIDEST:
+        raise ValueError(
+            f"camera_info: expected a camera, got one that looks {widest:g} m aside at 1 m: "
+            f"focal lengths {fx:g}, {fy:g} and centre {cx:g}, {cy:g}"
+        )
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def is_distorted(camera: CameraInfo, topic: str) -> bool:

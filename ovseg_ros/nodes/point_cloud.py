@@ -13,7 +13,7 @@ from ovseg_ros.drawing import palette
 from ovseg_ros.nodes.carried import sampled
 from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
 from ovseg_ros.nodes.diagnostics import OK, WARN, Judgement
-from ovseg_ros.nodes.images import depth_from_msg
+from ovseg_ros.nodes.images import depth_from_msg, depth_pixels
 from ovseg_ros.nodes.intrinsics import info_topic, is_distorted, rays
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class CloudInput:
         config = node.config
         self._images = node.resolve_topic_name(config.image_topics[0])
         self._sensors = [
-            node.sensor(Image, config.depth_topic, self._depths.add),
+            node.sensor(Image, config.depth_topic, self._on_depth),
             node.sensor(
                 CameraInfo,
                 config.camera_info_topic or info_topic(self._images),
@@ -198,6 +198,15 @@ class CloudInput:
             self._node.refuse(f"depth: {error}")
             return
         self._points.publish(cloud_to_msg(points, picture.header))
+
+    def _on_depth(self, message: Image) -> None:
+        try:
+            depth_pixels(message)  # a size is only one if the data fits it
+        except ValueError as error:
+            self.trouble = f"depth: {error}"
+            self._node.refuse(self.trouble)
+            return
+        self._depths.add(message)
 
     def _on_camera_info(self, message: CameraInfo) -> None:
         if self._camera is None and is_distorted(message, self._images):

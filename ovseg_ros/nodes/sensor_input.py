@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.callback_groups import CallbackGroup
+from rclpy.callback_groups import CallbackGroup, MutuallyExclusiveCallbackGroup
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from ovseg_ros.nodes.base import INPUT_QOS, SENSOR_QOS
@@ -22,12 +24,12 @@ class SensorInput:
 
     The reliable subscription is made once and lives as long as the node: rclpy may hang for good
     when one is destroyed under load (docs/rclpy_reliable_subscription.md). A best-effort one joins
-    it when a publisher turns up that offers no more; what both receive counts once.
+    it when a publisher turns up that offers no more, and rests when the last of these has gone;
+    what both receive counts once.
 
     Attributes:
         callback: Takes each message.
         open: Whether messages are given to the callback; others are dropped.
-        best_effort: Whether a publisher has turned up that offers best effort only.
     """
 
     def __init__(
@@ -40,38 +42,92 @@ class SensorInput:
     ) -> None:
         """Subscribe; parameters may override the reliable QoS."""
         self._node, self._kind, self._topic = node, kind, topic
-        self.callback, self._group = callback, group
-        self.open, self.best_effort = False, False
+        self.callback, self._lock = callback, threading.Lock()
+        self.open = False
         self._seen: tuple[int, ...] = ()
-        self._subscribe(
+        self._unneeded = 0  # judgements in a row that found nobody who needs best effort
+        self._loose = _RestingGroup()
+        take: Any = self._take_first  # rclpy gives the second argument to who takes it
+        self._loose_made, self._woken_ns = False, 0
+        self._first = node.create_subscription(
+            kind,
+            topic,
+            take,
             INPUT_QOS,
+            callback_group=group,
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
+
+    @property
+    def best_effort(self) -> bool:
+        """Whether a publisher is there that offers best effort only."""
+        return self._loose.awake
 
     @property
     def qos(self) -> str:
         """How messages are received, for people."""
         return "reliable and best effort" if self.best_effort else "reliable"
 
-    def _subscribe(self, qos: QoSProfile, **options: Any) -> None:
-        take: Any = self._take  # rclpy gives the second argument to who takes it
-        self._node.create_subscription(
-            self._kind, self._topic, take, qos, callback_group=self._group, **options
-        )
-
-    def _take(self, message: Any, info: dict[str, int]) -> None:
-        if not self.open:
-            return
-        if self.best_effort:
-            sent = info["source_timestamp"]  # of one message the same in both subscriptions
-            if sent in self._seen:
-                return
-            self._seen = (*self._seen[-7:], sent)
-        self.callback(message)
+    def judge(self) -> None:
+        """Look at the publishers that are there now; to be called about once a second."""
+        theirs = self._node.get_publishers_info_by_topic(self._first.topic_name)
+        if any(not _fits(info.qos_profile, self._first.qos_profile) for info in theirs):
+            self._wake()
+        elif self.best_effort:
+            self._unneeded += 1
+            if self._unneeded > 1:  # one that has just come may not be listed yet
+                self._loose.awake = False
 
     def _on_incompatible(self, info: Any) -> None:
-        if not self.best_effort:
-            self.best_effort = True
-            # Without overrides: their parameters would make this one reliable again.
-            self._subscribe(SENSOR_QOS)
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._lock:
+            self._unneeded = 0
+            if not self.best_effort:
+                self._woken_ns, self._loose.awake = time.time_ns(), True
+            if not self._loose_made:
+                self._loose_made = True
+                take: Any = self._take_loose
+                # Without overrides: their parameters would make this one reliable again.
+                self._node.create_subscription(
+                    self._kind,
+                    self._topic,
+                    take,
+                    SENSOR_QOS,
+                    callback_group=self._loose,
+                )
+
+    def _take_first(self, message: Any, info: dict[str, int]) -> None:
+        if self.best_effort:
+            self._take(message, info)
+        elif self.open:
+            self.callback(message)
+
+    def _take_loose(self, message: Any, info: dict[str, int]) -> None:
+        if not 0 < info["received_timestamp"] < self._woken_ns:  # left over from an earlier time
+            self._take(message, info)
+
+    def _take(self, message: Any, info: dict[str, int]) -> None:
+        sent = info["source_timestamp"]  # of one message the same in both subscriptions
+        with self._lock:
+            if not self.open or sent in self._seen:
+                return
+            self._seen = (*self._seen[-7:], sent)
+            self.callback(message)
+
+
+class _RestingGroup(MutuallyExclusiveCallbackGroup):
+    """A callback group that the executor passes over while it rests: nothing is taken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.awake = False
+
+    def can_execute(self, entity: Any) -> bool:
+        return self.awake and super().can_execute(entity)
+
+
+def _fits(offered: QoSProfile, asked: QoSProfile) -> bool:
+    return qos_check_compatible(offered, asked)[0] != QoSCompatibility.ERROR

@@ -23,8 +23,11 @@ from ovseg_ros.nodes.config import NODES, check_known
 from ovseg_ros.nodes.session import dds_profile, signals_ignored, signals_interrupt
 from ovseg_ros.presets import DEFAULT, find_preset
 
-_STOP_S = 1.8
+_STOP_S = 1.5
 """Time for nodes to end: Ctrl-C is to be over within two seconds."""
+
+_KILL_S = 0.1
+"""Time for the kernel to end what was killed."""
 
 _ROS_PARAMETERS = ("qos_overrides.", "use_sim_time", "start_type_description_service", "extends")
 """Parameters that every node has beside its own."""
@@ -145,18 +148,30 @@ def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
 
 
 def stop(processes: Iterable[subprocess.Popen[Any]], grace_s: float = _STOP_S) -> None:
-    """End processes with SIGINT, and those that do not end in time with SIGKILL."""
+    """End processes with SIGINT, and those that do not end in time with SIGKILL.
+
+    What the kernel then needs to take back their memory is not waited for.
+    """
     processes = list(processes)
     for process in processes:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
     end = time.monotonic() + grace_s
+    if not _wait(processes, end):
+        for process in processes:
+            process.kill()
+        _wait(processes, end + _KILL_S)
+
+
+def _wait(processes: Iterable[subprocess.Popen[Any]], end: float) -> bool:
+    """Wait for processes until a time of the monotonic clock; return whether all have ended."""
+    ended = True
     for process in processes:
         try:
             process.wait(max(end - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            ended = False
+    return ended
 
 
 def run_graph(preset: str | Path = DEFAULT, overrides: Sequence[str] = (), **options: Any) -> int:

@@ -81,10 +81,12 @@ def distinct(names: Sequence[str]) -> list[str]:
     """Return normalised names.
 
     Raises:
-        ValueError: if one is bad or comes twice.
+        ValueError: if one is bad or comes twice, or there are more than ids.
     """
     if isinstance(names, str):
         raise ValueError(f"names: expected a list of names, got {names!r}")
+    if len(names) > MAX_ID:
+        raise ValueError(f"names: expected at most {MAX_ID}, got {len(names)}")
     clean = [normalise_name(name) for name in names]
     repeats = sorted(name for name, count in Counter(clean).items() if count > 1)
     if repeats:

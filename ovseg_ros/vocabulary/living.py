@@ -26,6 +26,9 @@ from ovseg_ros.vocabulary.state import OperatorState, read_state
 _REFUSED = 50
 """Refused names that are remembered."""
 
+_SYNONYMS = 64
+"""Most synonyms of a name; discovery finds a handful."""
+
 
 def _new_session() -> str:
     return uuid.uuid4().hex[:12]
@@ -278,8 +281,11 @@ class LivingVocabulary:
         """Note that ``name`` was proposed, under these names; a fixed vocabulary stays as it is."""
         category = replace(self._known[name], last_seen=stamp)
         if self._mode is not Mode.FIXED:  # a synonym of something else stays that
-            same = {n for n in names if self._meanings.setdefault(n, name) == name} - {name}
-            category = replace(category, synonyms=tuple(sorted({*category.synonyms, *same})))
+            same = set(category.synonyms)
+            for other in sorted(names - {name}):
+                if len(same) < _SYNONYMS and self._meanings.setdefault(other, name) == name:
+                    same.add(other)
+            category = replace(category, synonyms=tuple(sorted(same)))
         self._known[name] = category
 
     def _in_force(self, category: Category) -> Category:

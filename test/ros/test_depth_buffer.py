@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from fakes import ColourSegmenter, picture
+from fakes import ColourSegmenter, build_fake_pipeline, picture
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
@@ -77,6 +77,48 @@ def test_intrinsics_that_are_no_numbers_give_no_points(place, value):
     camera.k[place] = value
     with pytest.raises(ValueError, match="camera_info: expected a calibrated camera"):
         labelled_points(ones, ones.astype(np.uint8), camera)
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, 1e-300), (4, 1e-9), (2, 1e308)])
+def test_intrinsics_of_no_camera_give_no_points(place, value):
+    camera = CameraInfo(width=4, height=4)
+    camera.k = [2.0, 0.0, 1.5, 0.0, 2.0, 1.5, 0.0, 0.0, 1.0]
+    camera.k[place] = value
+    with pytest.raises(ValueError, match="camera_info: expected a camera, got one that looks"):
+        labelled_points(np.ones((4, 4), np.float32), np.ones((4, 4), np.uint8), camera)
+
+
+@pytest.mark.parametrize(
+    "depth",
+    [
+        Image(height=60_000, width=60_000, step=120_000, encoding="16UC1"),
+        Image(height=0, width=32, step=64, encoding="16UC1"),
+        Image(height=24, width=32, step=96, encoding="rgb8", data=bytes(2304)),
+    ],
+    ids=["no data", "no rows", "no depth"],
+)
+def test_depth_that_lies_about_its_size_resizes_no_mask(graph, depth):
+    node = graph.add(
+        SegmentationNode,
+        build_fake_pipeline,
+        depth_topic="/depth",
+        mask_size="depth",
+        vocabulary__mode="fixed",
+        vocabulary__names=["red block"],
+    )
+    masks = graph.listen(Image, "/segmentation_node/label_mask")
+    publish = graph.camera()
+    depths = graph.client.create_publisher(Image, "/depth", 5)
+    stripes = picture("red block")
+
+    def send():
+        depth.header = graph.header()
+        depths.publish(depth)
+        publish(stripes, header=depth.header)
+
+    graph.until(send, lambda: node.refused and len(masks) > 2)
+    assert {(mask.height, mask.width) for mask in masks} == {stripes.shape[:2]}
+    assert node._last_refusal.startswith("depth: ")
 
 
 def test_points_at_30_hz_with_slow_masks(graph):

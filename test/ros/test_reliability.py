@@ -171,6 +171,34 @@ def test_a_best_effort_camera_does_not_spoil_a_reliable_one(graph):
     assert len(masks) <= 20  # both subscriptions receive them, each counts once
 
 
+def test_the_publishers_of_an_input_are_judged_again(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, device="cpu", **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    quality = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+    def told():
+        return statuses(heard).get("segmentation_node: input", (b"", ""))[1]
+
+    for _ in range(2):  # it rests and comes back
+        loose = graph.client.create_publisher(Image, "/image", quality)
+        time.sleep(0.5)
+        masks.clear()
+
+        def send(loose=loose):
+            message = image_to_msg(STRIPES, "rgb8", graph.header())
+            loose.publish(message)
+            return message.header.stamp
+
+        sent = graph.until(send, lambda: masks and "and best effort" in told())
+        assert masks[0].header.stamp in sent  # nothing that was left from before
+        graph.client.destroy_publisher(loose)
+        publish = graph.camera()
+        graph.until(lambda p=publish: p(STRIPES), lambda: told() == "images arrive (reliable)")
+        (sensor,) = node._inputs
+        assert not sensor.best_effort
+
+
 class Slow(ColourDiscoverer):
     def discover(self, image, *, seed=0):
         time.sleep(0.4)

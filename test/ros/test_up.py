@@ -98,24 +98,74 @@ def test_nothing_is_imported_from_the_folder_it_is_started_in(tmp_path):
     assert not (tmp_path / "was run").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupted_while_it_imports_it_says_nothing(number, tmp_path):
+SLEEPS = {
+    "in Python": "import time; time.sleep(60)",
+    "in C": "import ctypes; ctypes.PyDLL(None).sleep(60)",  # as a library that is being loaded
+}
+
+
+@pytest.mark.parametrize("sleep", SLEEPS.values(), ids=SLEEPS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_while_it_imports_it_says_nothing(number, sleep, tmp_path):
     """The first library is one that takes long, and signals come in the middle of it."""
-    (tmp_path / "numpy.py").write_text(
-        "import sys, time\nprint('imports', file=sys.stderr, flush=True)\ntime.sleep(60)"
+    process = importing(tmp_path, sleep)
+    with process:
+        began = time.monotonic()
+        process.send_signal(number)
+        _, said = process.communicate(timeout=10)
+        assert (process.returncode, said) == (0, "")
+        assert time.monotonic() - began < 2.5  # 2 s, and a little for this machine
+
+
+def test_what_libraries_make_of_an_interrupt_is_no_error():
+    """Compiled modules turn it into an ImportError when it comes while they are loaded."""
+    program = (
+        "import sys, time\n"
+        "from ovseg_ros.nodes.base import spin\n"
+        "def make():\n"
+        "    print('makes', file=sys.stderr, flush=True)\n"
+        "    try:\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt as error:\n"
+        "        raise ImportError('initialization failed') from error\n"
+        "sys.exit(spin(make))"
     )
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
+    process = start("-c", program)
+    with process:
+        assert process.stderr.readline() == "makes\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=10)
+        assert (process.returncode, said) == (0, "")
+
+
+def importing(folder, sleep):
+    """Start a node, and return it when it is in the middle of its imports."""
+    (folder / "numpy.py").write_text(
+        f"import os, sys\nprint(os.getpid(), file=sys.stderr, flush=True)\n{sleep}"
+    )
+    path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     process = subprocess.Popen(
         [sys.executable, "-m", NODE],
         env={**os.environ, "PYTHONPATH": path},
         stderr=subprocess.PIPE,
         text=True,
     )
+    process.worker = int(process.stderr.readline())
+    return process
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux does it")
+@pytest.mark.parametrize("sleep", SLEEPS.values(), ids=SLEEPS)
+def test_what_a_program_does_ends_with_it(sleep, tmp_path):
+    """A node's process watches over the one that works; who kills the first means both."""
+    process = importing(tmp_path, sleep)
     with process:
-        assert process.stderr.readline() == "imports\n"
-        process.send_signal(number)
-        _, said = process.communicate(timeout=10)
-        assert (process.returncode, said) == (0, "")
+        assert process.worker != process.pid
+        process.kill()
+        end = time.monotonic() + 10
+        while runs(process.worker):
+            assert time.monotonic() < end, "the worker lives on"
+            time.sleep(0.02)
 
 
 @pytest.mark.parametrize(
