@@ -17,7 +17,7 @@ def train(
     data: str | None = typer.Option(
         None,
         help="robot_cell, NAME:ROOT of a public data set, or a folder: splits of the cell, or "
-        "images/, masks/ and classes.txt. Of fisa, lmseg and sam the folder of `dataset` only.",
+        "images/, masks/ and classes.txt.",
     ),
     out: Path | None = typer.Option(None, help="Folder of the result and its checkpoints."),
     steps: int | None = typer.Option(None, min=1, help="Optimiser steps."),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,8 +19,9 @@ import numpy as np
 
 from ovseg_ros.config import option
 from ovseg_ros.evaluation.datasets import Dataset, FolderDataset, Sample, open_dataset
+from ovseg_ros.evaluation.datasets.base import Segment, Segments
 from ovseg_ros.evaluation.datasets.opening import PUBLIC
-from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
+from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset, robot_cell_root
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.colors import COLORS
 from ovseg_ros.robot_cell.dataset import RobotCell
@@ -39,10 +40,10 @@ _MOST = 255
 """Instances of an image at most; the largest are kept."""
 
 
-def data_option() -> Any:
+def data_option(default: str = CELL) -> Any:
     """Return the option ``data`` of a recipe."""
     return option(
-        CELL,
+        default,
         "robot_cell, NAME:ROOT of a public data set, or a folder: rendered splits of the cell, or "
         "images/, masks/ and classes.txt (docs/own_images.md)",
         kind="place",
@@ -241,15 +242,69 @@ def open_source(data: str | Path, split: str) -> Source:
         FileNotFoundError: if it is not there, naming the path that was looked for.
         ValueError: if it is none of these, or not laid out as it should be.
     """
+    name, place = _locate(data, split)
+    if name == CELL:
+        return CellSource(place or robot_cell_root(), split)
+    if name:
+        return DatasetSource(open_dataset(name, split=split, root=place), f"{name}, split {split}")
+    assert place is not None
+    captions = read_captions(place) if captions_file(place) is not None else {}
+    return DatasetSource(FolderDataset(place), f"{place.resolve().name}, split {split}", captions)
+
+
+def open_regions(data: str | Path, split: str) -> Dataset:
+    """Open what ``--data`` names as a data set whose samples all have segments.
+
+    Where a data set has no panoptic ground truth, all of a class in an image is one segment:
+    nobody knows how many there are.
+
+    Args:
+        data: See the module.
+        split: train or val.
+
+    Raises:
+        FileNotFoundError: if it is not there, naming the path that was looked for.
+        ValueError: if it is none of these, or not laid out as it should be.
+    """
+    name, place = _locate(data, split)
+    if name == CELL:
+        return RobotCellDataset(place or robot_cell_root(), split)
+    if name:
+        return _Regions(open_dataset(name, split=split, root=place))
+    assert place is not None
+    return _Regions(FolderDataset(place))
+
+
+class _Regions:
+    """A data set whose samples have segments, if need be one per class."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._data = dataset
+        self.name, self.classes, self.words = dataset.name, dataset.classes, dataset.words
+        self.synonyms, self.background = dataset.synonyms, dataset.background
+        self.things = dataset.things
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self._data[index]
+        if sample.segments is not None:
+            return sample
+        none = self.background and 1 + self.classes.index(self.background)
+        shown = [int(label) for label in np.unique(sample.labels) if label not in (0, none)]
+        of = {label: Segment(label, crowd=False) for label in shown}
+        return replace(sample, segments=Segments(ids=sample.labels.astype(np.int32), of=of))
+
+
+def _locate(data: str | Path, split: str) -> tuple[str, Path | None]:
+    """Return (name of a data set, its root if one is given), or ("", folder with images/)."""
     name, _, root = str(data).partition(":")
-    if name == CELL and not Path(data).is_dir():
-        return CellSource(Path(root).expanduser() if root else robot_cell_root(), split)
-    if name in PUBLIC and not Path(data).is_dir():
-        dataset = open_dataset(name, split=split, root=Path(root).expanduser() if root else None)
-        return DatasetSource(dataset, f"{name}, split {split}")
+    if name in (CELL, *PUBLIC) and not Path(data).is_dir():
+        return name, Path(root).expanduser() if root else None
     folder = Path(data).expanduser()
     if (folder / split / "frames.jsonl").is_file():
-        return CellSource(folder, split)
+        return CELL, folder
     place = folder_of(folder, split)
     if place is None:
         raise ValueError(
@@ -257,8 +312,7 @@ def open_source(data: str | Path, split: str) -> Source:
             f"images/, masks/ and classes.txt, or one whose {split}/ has these or is a rendered "
             f"split of the cell; got {str(data)!r}"
         )
-    captions = read_captions(place) if captions_file(place) is not None else {}
-    return DatasetSource(FolderDataset(place), f"{place.resolve().name}, split {split}", captions)
+    return "", place
 
 
 def has_split(data: str | Path, split: str) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.evaluation.datasets import Dataset, open_dataset
+from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.segmenters.fisa.checkpoint import build_fisa, save_fisa
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.config import Adaptation
@@ -24,6 +24,7 @@ from ovseg_ros.segmenters.fisa.samples import PanopticViews, View
 from ovseg_ros.segmenters.fisa.segmenter import OTHER
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option, open_regions
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.loop import LoopConfig, optimise
 
@@ -32,12 +33,7 @@ from ovseg_ros.training.loop import LoopConfig, optimise
 class FisaRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option(
-        "", "folder of the robot cell's splits, or of the public data sets", kind="place"
-    )
-    dataset: str = option(
-        "robot_cell", "data set with panoptic ground truth: robot_cell or coco_panoptic"
-    )
+    data: str = data_option()
     out: str = option("out/fisa", "directory of the result", kind="place")
     generator: str = option("robot_cell/fisa_masks", "frozen mask generator", kind="weights")
     clip: str = option("robot_cell/fisa_clip", "CLIP that is adapted", kind="weights")
@@ -80,7 +76,7 @@ class FisaRecipe(Config):
 class FisaCocoRecipe(FisaRecipe):
     """Options of the published recipe."""
 
-    dataset: str = option("coco_panoptic", "data set with panoptic ground truth")
+    data: str = data_option("coco_panoptic")
     generator: str = option(
         "facebook/mask2former-swin-base-coco-panoptic", "frozen mask generator", kind="weights"
     )
@@ -116,9 +112,7 @@ def train(config: FisaRecipe) -> None:
     """Train the adaptation and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
-    data = open_dataset(
-        config.dataset, split="train", root=Path(config.data) if config.data else None
-    )
+    data = open_regions(config.data, "train")
     model, clip = build_fisa(config.generator, config.clip, config.adaptation)
     model = model.to(device)
     trainer = Trainer(model, clip, data, config)

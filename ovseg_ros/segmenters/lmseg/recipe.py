@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.evaluation.datasets import VOID, Dataset, open_dataset
+from ovseg_ros.evaluation.datasets import VOID, Dataset
 from ovseg_ros.evaluation.protocol import fingerprint
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.lmseg.checkpoint import Parts, build_lmseg, save_lmseg
@@ -31,6 +31,7 @@ from ovseg_ros.segmenters.lmseg.segmenter import (
     build_enrichment,
 )
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option, open_regions
 from ovseg_ros.training.distributed import first_alone, rank, world
 from ovseg_ros.training.loop import LoopConfig, optimise
 
@@ -41,8 +42,7 @@ logger = logging.getLogger(__name__)
 class LmsegRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "folder of the data set", kind="place")
-    dataset: str = option("robot_cell", "data set: robot_cell, coco_stuff, or a folder of yours")
+    data: str = data_option()
     out: str = option("out/lmseg", "directory of the result", kind="place")
     clip: str = option("robot_cell/fisa_clip", "frozen CLIP", kind="weights")
     sam: str = option("robot_cell/sam", "frozen segment-anything", kind="weights")
@@ -86,7 +86,7 @@ class LmsegRecipe(Config):
 class LmsegCocoRecipe(LmsegRecipe):
     """Options of the published size, as far as the paper and CAT-Seg state them."""
 
-    dataset: str = option("coco_stuff", "data set with masks")
+    data: str = data_option("coco_stuff")
     out: str = option("out/lmseg_coco", "directory of the result", kind="place")
     clip: str = option("timm/vit_base_patch16_clip_224.openai", "frozen CLIP", kind="weights")
     sam: str = option("facebook/sam-vit-base", "frozen segment-anything", kind="weights")
@@ -121,8 +121,7 @@ def train(config: LmsegRecipe, seen: Sequence[Seen] | None = None) -> None:
     """
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
-    root = Path(config.data) if config.data else None
-    data = open_dataset(config.dataset, split="train", root=root)
+    data = open_regions(config.data, "train")
     parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
     parts.model.to(device)
     parts.clip.model.to(device).requires_grad_(False)
@@ -153,8 +152,7 @@ def train_coco(config: LmsegCocoRecipe) -> None:
 def see_views(config: LmsegRecipe) -> Sequence[Seen]:
     """Return the ``config.views`` views of a run as the towers see them."""
     device = config.loop.join()
-    root = Path(config.data) if config.data else None
-    data = open_dataset(config.dataset, split="train", root=root)
+    data = open_regions(config.data, "train")
     parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
     parts.clip.model.to(device).requires_grad_(False)
     parts.model.to(device)

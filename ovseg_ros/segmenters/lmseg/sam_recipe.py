@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.evaluation.datasets import Dataset, open_dataset
+from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.models.sam import build_small_sam, save_small_sam
 from ovseg_ros.training.card import write_card
+from ovseg_ros.training.data import data_option, open_regions
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.loop import LoopConfig, optimise
 
@@ -48,8 +49,7 @@ class SamShape(Config):
 class SamRecipe(Config):
     """Options of the recipe."""
 
-    data: str = option("", "folder of the data set", kind="place")
-    dataset: str = option("robot_cell", "data set with instances: robot_cell, coco_panoptic, ...")
+    data: str = data_option()
     out: str = option("out/sam", "directory of the result", kind="place")
     shape: SamShape = SamShape()
     points: int = option(4, "instances of an image that are asked for in a step", low=1)
@@ -61,9 +61,7 @@ def train(config: SamRecipe) -> None:
     """Train, and write weights, card and curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
-    data = open_dataset(
-        config.dataset, split="train", root=Path(config.data) if config.data else None
-    )
+    data = open_regions(config.data, "train")
     shape = asdict(config.shape)
     model = build_small_sam(**shape).to(device)
 

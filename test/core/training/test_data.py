@@ -17,6 +17,7 @@ from ovseg_ros.training import frames as in_memory
 from ovseg_ros.training.data import (
     DatasetSource,
     has_split,
+    open_regions,
     open_source,
     read_captions,
     regions,
@@ -120,6 +121,38 @@ def test_instances_of_a_panoptic_data_set():
     mask, found = regions(sample, labels, ["car"])
     assert [(i.id, i.category, i.pixels) for i in found] == [(1, "car", 12), (2, "car", 8)]
     assert (mask[0] == [2, 2, 1, 1, 1, 0]).all()
+
+
+def test_regions_of_the_cell_are_its_instances(cell: Path):
+    data, source = open_regions(f"robot_cell:{cell}", "train"), open_source(cell, "train")
+    segments = data[0].segments
+    assert segments is not None
+    assert {data.classes[s.label - 1] for s in segments.of.values()} == {
+        instance.category for instance in source[0].instances
+    }
+
+
+def test_regions_of_a_folder_are_one_per_class(folder: Path):
+    data = open_regions(folder, "train")
+    segments = data[1].segments
+    assert segments is not None
+    shown = {data.classes[s.label - 1]: (segments.ids == i).sum() for i, s in segments.of.items()}
+    assert shown == {"road": (data[1].labels == 1).sum(), "car": 10 * 16 + 4 * 4}
+
+
+def test_background_is_no_region(tmp_path: Path):
+    root = tmp_path / "VOCdevkit" / "VOC2012"
+    for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / name).mkdir(parents=True)
+    (root / "ImageSets/Segmentation/train.txt").write_text("a\n")
+    Image.new("RGB", (6, 4)).save(root / "JPEGImages/a.jpg")
+    mask = Image.fromarray(np.repeat([[0, 0, 0, 1, 1, 255]], 4, 0).astype(np.uint8), "P")
+    mask.putpalette([0] * 768)
+    mask.save(root / "SegmentationClass/a.png")
+    data = open_regions(f"voc21:{tmp_path}", "train")
+    segments = data[0].segments
+    assert segments is not None
+    assert [data.classes[s.label - 1] for s in segments.of.values()] == ["aeroplane"]
 
 
 def test_nobody_says_background():

@@ -37,6 +37,24 @@ SMALL: dict[str, dict[str, Any]] = {
         **{"tower": "", "height": 96, "window": 64, "dim": 8, "depths": [1, 1, 1, 1], "levels": 1},
         **{"queries": 9, "width": 16, "text_width": 16, "text_layers": 1, "vocab_size": 300},
     },
+    "fisa_masks": {
+        **{"height": 96, "window": [64, 64], "width": 32, "queries": 6, "decoder_layers": 3},
+        **{"points": 64, "least": 4},
+    },
+    "fisa_clip": {
+        **{"height": 96, "width": 64, "layers": 3, "text_layers": 1, "vocab_size": 300},
+        **{"squares": [1, 2], "views": 2},
+    },
+    "sam": {
+        **{"shape.size": 64, "shape.width": 16, "shape.depth": 2, "shape.heads": 2},
+        **{"shape.channels": 16, "shape.window": 2},
+    },
+    "fisa": {"crop": [64, 64], "points": 64, "views": 2},
+    "lmseg": {
+        **{"crop": 64, "views": 2, "shape.grid": 6, "shape.width": 16, "shape.guidance": 8},
+        **{"shape.layers": 1, "shape.heads": 2, "shape.window": 4, "shape.decoder": [16, 8]},
+        **{"shape.decoder_guidance": [4, 4], "enrichment.file": ""},
+    },
 }
 """Options that make each recipe small."""
 
@@ -74,6 +92,12 @@ def run(name: str, folder: Path, out: Path, **more: Any) -> dict[str, Any]:
     return card
 
 
+def run_on(tower: Path, name: str, folder: Path, out: Path) -> dict[str, Any]:
+    """Train a recipe, on the tower if it stands on one."""
+    towered = hasattr(load_recipe(name)[0], "tower") and "tower" not in SMALL[name]
+    return run(name, folder, out, **({"tower": str(tower)} if towered else {}))
+
+
 @pytest.fixture(scope="module")
 def tower(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tower trained on the same folder."""
@@ -84,11 +108,36 @@ def tower(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name != "pyramid"])
+ON_PARTS = {"fisa": {"generator": "fisa_masks", "clip": "fisa_clip"}}
+ON_PARTS["lmseg"] = {"sam": "sam", "clip": "fisa_clip"}
+"""What stands on results of other recipes: option to recipe."""
+
+
+@pytest.mark.parametrize("name", [n for n in SMALL if n != "pyramid" and n not in ON_PARTS])
 def test_recipes_take_a_folder(name: str, folder: Path, tower: Path, tmp_path: Path):
-    more = {} if "tower" in SMALL[name] else {"tower": str(tower)}
-    card = run(name, folder, tmp_path / "out", **more)
-    assert card["data"].startswith(folder.name)
+    card = run_on(tower, name, folder, tmp_path / "out")
+    assert card["data"].startswith(folder.name if name != "sam" else str(folder))
+    assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+@pytest.fixture(scope="module")
+def parts(tower: Path, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of what the recipes of ON_PARTS stand on."""
+    out = tmp_path_factory.mktemp("parts")
+    for name in ("fisa_masks", "fisa_clip", "sam"):
+        run_on(tower, name, folder, out / name)
+    return out
+
+
+@pytest.mark.filterwarnings("ignore:You'd better set embed_dim")
+@pytest.mark.parametrize("name", ON_PARTS)
+def test_recipes_on_parts_take_a_folder(
+    name: str, folder: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OVSEG_CACHE", str(tmp_path / "cache"))
+    on = {option: str(parts / part) for option, part in ON_PARTS[name].items()}
+    card = run(name, folder, tmp_path / "out", **on)
+    assert card["data"].startswith(str(folder))
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
@@ -114,6 +163,6 @@ def test_the_tower_that_xdecoder_stands_on_ships():
 
 
 def test_recipes_on_masks_are_all_tried_here():
-    """Those that learn from pictures alone or from a data set of their own choice say so."""
-    found = {name for name in recipes() if load_recipe(name)[0].data == "robot_cell"}
-    assert found - {"tower", "fisa_clip", "fisa_masks"} == set(SMALL)
+    """Pairs need no masks; fisa_coco is fisa, by default on COCO."""
+    assert set(recipes()) - {"tower", "simzss_pairs", "fisa_coco"} == set(SMALL)
+    assert all(hasattr(load_recipe(name)[0], "data") for name in recipes())
