@@ -31,12 +31,14 @@ STOP_WORDS = _words(
 """Nouns of place, measure and picture: true of every image, categories of none."""
 
 EXTRA_LEXICON = (
+    "ax",
     "backsplash",
     "barista",
     "barstool",
     "biker",
     "building block",
     "cable tie",
+    "cd",
     "cell phone",
     "charging cable",
     "computer mouse",
@@ -45,33 +47,45 @@ EXTRA_LEXICON = (
     "cordless drill",
     "e-scooter",
     "earbud",
+    "egg carton",
     "electric scooter",
     "flip flop",
+    "foosball table",
     "fryer",
     "gamepad",
+    "garbage can",
     "glue gun",
+    "gripper",
     "hair drier",
     "heat gun",
     "hex key",
+    "hiking boot",
     "hoodie",
     "hot air balloon",
     "hoverboard",
     "jenga block",
     "kitesurfer",
+    "lawnmower",
     "lego block",
     "lego brick",
     "life vest",
     "light switch",
     "longboard",
+    "lunch box",
+    "milk carton",
     "mouse pad",
     "nightstand",
     "onesie",
+    "ox",
     "paper towel",
     "paraglider",
     "pencil sharpener",
     "phone case",
+    "picnic table",
+    "ping pong table",
     "potted plant",
     "power bank",
+    "power outlet",
     "power strip",
     "quadcopter",
     "race car",
@@ -91,6 +105,7 @@ EXTRA_LEXICON = (
     "stop sign",
     "stovetop",
     "street sign",
+    "stuffed animal",
     "tank top",
     "tape dispenser",
     "tennis racket",
@@ -102,22 +117,25 @@ EXTRA_LEXICON = (
     "toy truck",
     "trackpad",
     "traffic cone",
+    "trash bag",
     "trash can",
+    "tv",
     "usb cable",
     "usb stick",
     "whiteboard",
     "windsurfer",
     "wine glass",
+    "wine rack",
     "zip tie",
 )
 """Names WordNet lacks, or that must win over their parts."""
 
 NO_SINGULAR = frozenset(
     _words(
-        "binoculars bloomers breeches briefs clothes corduroys data dungarees eyeglasses fatigues "
-        "fries glasses goggles graffiti jeans jodhpurs khakis leftovers leggings media overalls "
-        "pajamas pants pliers pyjamas scissors shears shorts slacks snips spectacles stairs "
-        "sunglasses tights tongs trousers tweezers"
+        "binoculars bloomers breeches briefs clothes corduroys data dungarees earphones "
+        "eyeglasses fatigues fries glasses goggles graffiti handcuffs headphones jeans jodhpurs "
+        "khakis leftovers leggings media overalls pajamas pants pliers pyjamas scissors shears "
+        "shorts slacks snips spectacles stairs sunglasses tights tongs trousers tweezers"
     )
 )
 """Plurals that are the name of one thing, unless somebody counts them ("two glasses")."""

@@ -203,7 +203,7 @@ def _compound(
         first, last = words[start : stop - 1], words[stop - 1]
         ends = dict.fromkeys((singular[stop - 1], wordnet.base_form(last) or last, last))
         names = [" ".join([*first, end]) for end in ends]
-        for name in names:
+        for name in (*names, *(name.replace(" ", "") for name in names)):
             if name in config.extra_lexicon:
                 return name, length
         if words[start] in VAGUE or not _compounds(words, singular, tags, start, stop):
@@ -226,7 +226,7 @@ def _compounds(
     inside = all(nominal(words[i], tags[i]) for i in range(start + 1, stop - 1))
     last = tags[stop - 1]
     closes = last.startswith(("NN", "NP", "UN"))
-    if last in ("VVI", "VVB"):  # "a bus stop": the tagger takes the noun for a verb
+    if last in ("VVI", "VVB", "VVD", "VM0"):  # "a bus stop", "a hand saw", "a garbage can"
         closes = opener == "NN1" and words[start] == singular[start]
     return opens and inside and closes and words[stop - 1].isascii()
 

@@ -32,7 +32,15 @@ def is_noun(words: list[str], tags: list[str], at: int) -> bool:
     if tag == "AJC":  # "a lighter" is no comparison where nothing follows that it could describe
         following = at + 1 < len(words) and tags[at + 1][:2] in ("NN", "NP", "UN", "AJ")
         return determined and not following and words[at] not in VAGUE
+    if tag == "AJ0" and at > 0 and tags[at - 1] in ("AT0", "CRD"):  # "a croissant next to a cup"
+        ends = at + 1 == len(words) or tags[at + 1][:2] not in ("NN", "NP", "UN", "AJ", "VV", "CR")
+        return ends and words[at] not in VAGUE and _is_object(words[at])
     return tag.startswith("UN")
+
+
+def _is_object(word: str) -> bool:
+    """Return whether a word has a meaning that one can touch."""
+    return any(wordnet.is_a(word, kind) for kind in ("artifact", "food", "plant", "animal"))
 
 
 def nominal(word: str, tag: str) -> bool:

@@ -105,7 +105,7 @@ def base_form(noun: str) -> str | None:
 
 
 def detached(plural: str) -> tuple[str, ...]:
-    """Return the nouns WordNet lists of which ``plural`` is the regular plural, most likely first.
+    """Return the nouns WordNet lists of which ``plural`` is the regular plural, most senses first.
 
     A word need not be one: of ``"gas"`` (as if of "ga", the element gallium) it says so as well.
     """
@@ -115,7 +115,7 @@ def detached(plural: str) -> tuple[str, ...]:
         for ending, singular in _ENDINGS
         if clean.endswith(ending) and len(clean) > len(ending) + 1
     ]
-    return tuple(stem for stem in stems if known(stem))
+    return tuple(sorted(filter(known, stems), key=lambda stem: -len(synsets(stem))))
 
 
 def _plain(noun: str) -> str:

@@ -28,15 +28,31 @@ _QUOTED = re.compile(r"(?<!\w)'([^'\n]{1,80})'(?!\w)|\"([^\"\n]{1,80})\"")
 
 _DENIAL = re.compile(
     r"\b(no|not|none|neither|nor|never|cannot|nothing|without|unlike|unrelated|lacks?|different"
-    r"|fails?|unable|hardly)\b|n't\b|\brather than\b|\binstead of\b|\bother than\b",
+    r"|fails?|unable|hardly|less|wrong|incorrect|excluded|refuse|avoid)\b|n't\b"
+    r"|\brather than\b|\binstead of\b|\bother than\b",
     re.IGNORECASE,
 )
+
+_CHOICE = re.compile(
+    r"\b(closest|closer|nearest|nearer|most|best|better|answer|choose|choice|pick|say|select"
+    r"|go with|must be|it.s|it is|but|so|thus|therefore|hence|however|final|correct|maps?|mapped)\b"
+    r"|^\W*$",
+    re.IGNORECASE,
+)
+"""What a clause says that decides, where the reply has denied something before: or nothing else."""
+
+_LIST = re.compile(
+    r"\b(class(es)?|categor(y|ies)|options?|list(ed)?|choices|given|such as|e\.g|includ\w+"
+    r"|possible|available|between|out of|among)\b",
+    re.IGNORECASE,
+)
+"""What a clause says that counts up what there is."""
 
 _CLAUSE = re.compile(
     r"[.!?;]+(?=\s|$)|\n+|,?\s+(?=(?:but|however|yet|therefore|thus|hence|so|whereas|rather than"
     r"|instead of)\b)"
-    r"|,\s*(?=(?:not|nor|unlike|and not|closest|nearest|the (?:closest|most|best|nearest"
-    r"|answer)|it is|i would|i'd)\b)",
+    r"|,\s*(?=(?:not|nor|unlike|less|and not|although|though|because|since|closest|nearest"
+    r"|the (?:closest|most|best|nearest|answer)|it(?:'s| is| must| has| would)|i would|i'd)\b)",
     re.IGNORECASE,
 )
 """Where a clause ends and another one may say the opposite."""
@@ -46,6 +62,15 @@ _CONCESSION = re.compile(
     re.IGNORECASE,
 )
 """A clause in front of its main clause; the comma after it ends it."""
+
+_LEAD = re.compile(
+    r"(?:^|(?<=[.!?;:\n]))\s*(?:between|given|among|from|out of|of)\b[^.;\n]*?,"
+    r"(?=\s*(?:['\"][^'\"\n]+['\"] (?:is|would)|it|i|the|none|not|no)\b)",
+    re.IGNORECASE,
+)
+"""What a choice is made from: "Between 'road' and 'car',"."""
+
+_ASIDE = re.compile(r"\(([^()]*)\)")
 
 
 def parse_reply(
@@ -60,7 +85,8 @@ def parse_reply(
 
     Only quoted names count, in any kind of quotes; case, plural, hyphens and spaces do not matter.
     The first class wins, in the order of the reply. A reply decides nothing where ``void`` is
-    quoted, and names in a clause that denies them are not heard.
+    quoted. Names are not heard in a clause that denies them, asks or counts up what there is; after
+    a denial only in one that says which it is, or is nothing but the name.
 
     Args:
         reply: What the model wrote.
@@ -75,20 +101,36 @@ def parse_reply(
     text = re.sub(r"[*_]{1,3}(?=['\"])|(?<=['\"])[*_]{1,3}", "", text)  # bold quotes
     if bare and (name := _class_of(text.strip().strip("*_ \n"), by_key)):
         return name
-    text = _CONCESSION.sub(r"\1;", text)
+    text = _ASIDE.sub(lambda m: f"; {m[1]};" if _denies(m[1]) else m[0], text)
+    text = _CONCESSION.sub(r"\1;", _LEAD.sub(" ", text))
     said: list[str] = []
+    refused = False
     for clause in _clauses(text):
         quotes = [single or double for single, double in _QUOTED.findall(clause)]
         rest = _QUOTED.sub(" ", clause)
-        denied = _DENIAL.search(rest) is not None
-        for quote in quotes:
-            name = _class_of(quote, by_key)
-            if name is None and spelling_key(quote) in _NOTHING and not denied:
+        named = [_class_of(quote, by_key) for quote in quotes]
+        if _denies(clause):
+            refused = True
+            continue
+        for quote, name in zip(quotes, named, strict=True):
+            if name is None and spelling_key(quote) in _NOTHING:
                 return None
-            if name and not denied and spelling_key(quote) != spelling_key(word):
-                said.append(name)
+        names = [n for n, q in zip(named, quotes, strict=True) if n and not _same(q, word)]
+        asks = clause.rstrip().endswith("?")
+        chooses = _CHOICE.search(rest) is not None and (len(names) == 1 or rest.strip(" .,;:()"))
+        lists = len(names) > 1 and _LIST.search(rest) is not None
+        if not asks and (chooses or not (refused or lists)):
+            said += names
     distinct = list(dict.fromkeys(said))
     return distinct[0] if distinct and len(distinct) <= most else None
+
+
+def _denies(clause: str) -> bool:
+    return _DENIAL.search(_QUOTED.sub(" ", clause)) is not None
+
+
+def _same(quote: str, word: str) -> bool:
+    return spelling_key(quote) == spelling_key(word)
 
 
 def class_keys(classes: Sequence[str]) -> dict[str, str]:

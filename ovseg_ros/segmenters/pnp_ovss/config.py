@@ -46,6 +46,9 @@ class SaliencyConfig(Config):
     gradcam: bool = option(True, "weigh attention by the gradient of the match")
     passes: int = option(4, "passes of Salience DropOut; 1 for none", low=1, high=64)
     dropped: int = option(10, "patches that are dropped after a pass", low=1)
+    end_votes: bool = option(
+        False, "a text's end mark votes, too, on what is dropped (docs/as_released.md)"
+    )
     rows: int = option(32, "texts that share a forward pass", low=1, high=4096)
 
 

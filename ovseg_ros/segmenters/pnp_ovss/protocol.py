@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ovseg_ros.segmenters.pnp_ovss.config import PnpOvssConfig
 from ovseg_ros.segmenters.systems import Rules
 
 _OBJECTS = ("voc20", "voc21", "voc20b", "coco_object")
@@ -34,8 +37,11 @@ def for_dataset(dataset: str, config: object = None) -> Rules:
         if background == "always"
         else "background only in images of fewer than three names"
     )
+    options: dict[str, Any] = {"segmenter.pnp_ovss.masks.background": background}
+    if isinstance(config, PnpOvssConfig) and config.as_released:  # their batches had 35 images
+        options["segmenter.pnp_ovss.saliency.end_votes"] = True
     return Rules(
-        options={"segmenter.pnp_ovss.masks.background": background},
+        options=options,
         protocol={"background_word": False},
         about=f"{about}, and it is no word of the prompt",
     )

@@ -39,7 +39,8 @@ def salience_maps(
         pixels: Normalised images, (B, 3, S, S) float32.
         names: For every image its K_i names, which may be none.
         config: Where to look.
-        as_released: The first pass counts twice, and a patch counts no more once it was dropped.
+        as_released: The first pass counts twice, a patch counts no more once it was dropped, and
+            the end mark of all texts but the longest votes, too, on what is dropped next.
 
     Returns:
         For every image (K_i, grid, grid) float32, at least 0.
@@ -60,6 +61,8 @@ def salience_maps(
         else []
         for own in names
     ]
+    lengths = [max((len(prompt.ids) for prompt in own), default=0) for own in prompts]
+    ends = [config.end_votes or (as_released and own < max(lengths)) for own in lengths]
     patches = matcher.grid**2
     totals = [torch.zeros(len(own), patches, device=matcher.device) for own in names]
     dropped = torch.zeros(len(pixels), patches, dtype=torch.bool, device=matcher.device)
@@ -67,7 +70,9 @@ def salience_maps(
         summed = torch.zeros(len(pixels), patches, device=matcher.device)
         for group in group_rows([len(own) for own in prompts], config.rows):
             seen = blacken(pixels[group], dropped[group])
-            mapped = _pass(matcher, seen, [prompts[image] for image in group], config)
+            mapped = _pass(
+                matcher, seen, [prompts[i] for i in group], [ends[i] for i in group], config
+            )
             for image, (maps, tokens) in zip(group, mapped, strict=True):
                 if as_released:
                     maps = maps.masked_fill(dropped[image], 0.0) * (2 if number == 0 else 1)
@@ -121,9 +126,16 @@ def group_rows(counts: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _pass(
-    matcher: Matcher, pixels: Tensor, prompts: Sequence[Sequence[Prompt]], config: SaliencyConfig
+    matcher: Matcher,
+    pixels: Tensor,
+    prompts: Sequence[Sequence[Prompt]],
+    ends: Sequence[bool],
+    config: SaliencyConfig,
 ) -> list[tuple[Tensor, Tensor]]:
-    """Return for each image the maps of its names (K_i, P), and of all their tokens summed (P,)."""
+    """Return for each image the maps of its names (K_i, P), and of all their tokens summed (P,).
+
+    The sum has the end marks of an image's texts as well where ``ends`` says so.
+    """
     flat = [prompt for own in prompts for prompt in own]
     rows = [image for image, own in enumerate(prompts) for _ in own]
     ((attention, gradient),) = matcher.attend(
@@ -139,7 +151,9 @@ def _pass(
         tokens = maps[index, : words.shape[1]]  # (L, P)
         names, summed = found[image]
         names += words @ tokens
-        summed += tokens[(words > 0).any(0)].sum(0)
+        voting = (words > 0).any(0)
+        voting[-1] |= ends[image]
+        summed += tokens[voting].sum(0)
     return found
 
 

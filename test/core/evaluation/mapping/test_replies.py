@@ -39,6 +39,18 @@ DECIDES = [
     ("'car', 'road', 'person'", "car"),
     ("'car', 'car', 'car', 'car', 'car'", "car"),
     ("It's the driver's 'person'", "person"),
+    ("'car', because a taxi is a car and not a road.", "car"),
+    ("The closest would be 'car', although it is not exact.", "car"),
+    ("'car' (not 'void')", "car"),
+    ("The answer is not 'void'. It's 'car'.", "car"),
+    ("It can't be 'road', it must be 'car'", "car"),
+    ("It's more like a 'car' than a 'bicycle'", "car"),
+    ("Between 'road' and 'car', 'car' is closer.", "car"),
+    ("As a taxi is not a 'road', a 'bird' or a 'bicycle', the answer is 'car'.", "car"),
+    ("'road' is incorrect; 'car' is correct", "car"),
+    ("'road': no.\n'bird': no.\nFinal answer: 'car'", "car"),
+    ("Out of 'road', 'bird' and 'car', it's 'car'.", "car"),
+    ("Not 'road'. 'car'.", "car"),
 ]
 
 DECIDES_NOTHING = [
@@ -72,6 +84,17 @@ DECIDES_NOTHING = [
     "'taxi'",
     "To which class is 'taxi' similar?",
     "N/A",
+    "There isn't a class for taxi. The available classes are 'aeroplane' and 'bicycle'.",
+    "There is no suitable class. Classes: 'road', 'bird'.",
+    "I refuse to answer. The classes are: 'road', 'bird'.",
+    "Neither. ('road', 'bird')",
+    "Out of the classes ('road', 'bird'), not a single one describes a taxi",
+    "'taxi' cannot be matched. Possible classes were 'road' and 'bird'.",
+    "No match. 'road' would be wrong.",
+    "A taxi does not belong to any class; e.g. 'road' is a place.",
+    "'road' is wrong",
+    "'road'? No. 'bird'? No.",
+    "It's less like a 'road' than a 'bird'",
 ]
 
 

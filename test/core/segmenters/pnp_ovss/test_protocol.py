@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ovseg_ros.evaluation.datasets.classes import bundled_classes
+from ovseg_ros.segmenters.pnp_ovss.config import PnpOvssConfig
 from ovseg_ros.segmenters.systems import dataset_rules, spell, spellers
 
 
@@ -27,6 +28,12 @@ def test_background_by_data_set(dataset: str, background: str):
     assert rules.options == {"segmenter.pnp_ovss.masks.background": background}
     assert rules.protocol == {"background_word": False}
     assert "background" in rules.about
+
+
+def test_end_marks_vote_where_their_batches_are_repeated():
+    rules = dataset_rules("pnp_ovss", "voc21/val", PnpOvssConfig(as_released=True))
+    assert rules is not None
+    assert rules.options["segmenter.pnp_ovss.saliency.end_votes"] is True
 
 
 def test_other_systems_change_nothing():

@@ -17,7 +17,13 @@ NAMES = ["mug", "teddy bear", "robot arm"]
 CONFIG = SaliencyConfig(layer=2, head=3, passes=3, dropped=5)
 
 
-def plain(matcher: Matcher, pixels: torch.Tensor, names: list[str], config: SaliencyConfig):
+def plain(
+    matcher: Matcher,
+    pixels: torch.Tensor,
+    names: list[str],
+    config: SaliencyConfig,
+    end: bool = False,
+):
     """One image, as the paper puts it; returns maps and the dropped patches in their order."""
     (prompt,) = write_prompts(
         matcher.tokenizer,
@@ -44,6 +50,8 @@ def plain(matcher: Matcher, pixels: torch.Tensor, names: list[str], config: Sali
             own = maps[: prompt.words.shape[1]][prompt.words[k] > 0]
             total[k] += own.mean(0)
             summed += own.sum(0)
+        if end:
+            summed += maps[len(prompt.ids) - 1]
         order = summed.argsort(descending=True, stable=True).tolist()
         gone += [patch for patch in order if patch not in gone][: config.dropped]
     return total.view(-1, side, side), gone
@@ -70,6 +78,24 @@ def test_as_released_pass_one_counts_twice_and_dropped_patches_not_at_all(
     assert not torch.allclose(paper, released, rtol=1e-2)
     (once,) = salience_maps(matcher, pixels, [NAMES], replace(config, passes=1), as_released=True)
     torch.testing.assert_close(once, 2 * single, rtol=1e-3, atol=1e-6)
+
+
+def test_the_end_mark_of_shorter_texts_votes_as_released(
+    blip: Matcher, images: np.ndarray, lively_head
+):
+    head = lively_head(blip, NAMES, ["duck"])
+    config = SaliencyConfig(layer=2, head=head, passes=2, dropped=5, gradcam=False)
+    pixels = blip.prepare(images)
+    votes = {end: plain(blip, pixels[1], ["duck"], config, end)[1][:5] for end in (False, True)}
+    assert votes[False] != votes[True]
+    alone = salience_maps(blip, pixels[1:], [["duck"]], config, as_released=True)[0]
+    longest, shorter = salience_maps(blip, pixels, [NAMES, ["duck"]], config, as_released=True)
+    first = salience_maps(blip, pixels[:1], [NAMES], config, as_released=True)[0]
+    torch.testing.assert_close(longest, first, rtol=1e-3, atol=1e-6)
+    assert not torch.allclose(shorter, alone, rtol=1e-2)
+    every = replace(config, end_votes=True)
+    found = salience_maps(blip, pixels[1:], [["duck"]], every, as_released=True)[0]
+    torch.testing.assert_close(found, shorter, rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("gradcam", [True, False])
