@@ -12,9 +12,8 @@ COPY . .
 # Into the base image's Python, whose torch must stay: nothing here may pull another one.
 RUN pip list --format freeze | grep -E '^(torch|torchvision|numpy)==' > /opt/kept.txt \
     && pip install --break-system-packages --constraint /opt/kept.txt \
-        HanTa "imageio[ffmpeg]" jinja2 matplotlib open_clip_torch opencv-python-headless pillow \
-        pydensecrf2 pyyaml rich safetensors scipy segment-anything simplejpeg timm tqdm \
-        transformers typer
+        HanTa open_clip_torch opencv-python-headless pillow pydensecrf2 pyyaml rich safetensors \
+        scipy simplejpeg timm transformers typer
 WORKDIR /opt/ws
 RUN . /opt/ros/jazzy/setup.sh && colcon build --cmake-args -DBUILD_TESTING=OFF
 

@@ -132,6 +132,13 @@ def describe(config: Config, prefix: str = "", *, used: bool = False) -> Iterato
             )
 
 
+def weights_of(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the dotted option and the name of all weights that a configuration uses."""
+    for leaf in describe(config, used=True):
+        if leaf.kind == "weights" and leaf.value:
+            yield leaf.name, str(leaf.value)
+
+
 def flatten(config: Any) -> dict[str, Any]:
     """Return ``{dotted name: value}`` of a configuration tree; tuples become lists."""
     return {leaf.name: leaf.value for leaf in describe(config)}

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ovseg_ros.config import describe
+from ovseg_ros.config import weights_of
 from ovseg_ros.models.weights import resolve_file, resolve_folder, resolve_weights, split_file
 from ovseg_ros.presets import pipeline_options
-from ovseg_ros.programs import explain
+from ovseg_ros.programs import TOOLS, explain
 
 OK, WARN, ERROR = "ok", "warning", "error"
 
@@ -80,13 +80,14 @@ def python_environment(required: Iterable[str] | None = None) -> Iterator[Findin
         )
     else:
         yield Finding(OK, "every Python package is there")
+    absent = [name for name in TOOLS if importlib.util.find_spec(name) is None]
+    if absent:
+        uses = ", ".join(f"{name} ({TOOLS[name]})" for name in absent)
+        yield Finding(OK, f"not installed, and not needed on a robot: {uses}")
 
 
 _MODULES = {
     "HanTa": "HanTa",
-    "imageio": "imageio",
-    "jinja2": "jinja2",
-    "matplotlib": "matplotlib",
     "numpy": "numpy",
     "open_clip_torch": "open_clip",
     "opencv-python-headless": "cv2",
@@ -96,12 +97,10 @@ _MODULES = {
     "rich": "rich",
     "safetensors": "safetensors",
     "scipy": "scipy",
-    "segment-anything": "segment_anything",
     "simplejpeg": "simplejpeg",
     "timm": "timm",
     "torch": "torch",
     "torchvision": "torchvision",
-    "tqdm": "tqdm",
     "transformers": "transformers",
     "typer": "typer",
 }
@@ -138,21 +137,16 @@ def weights(preset: str) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding(ERROR, str(error), "ovseg presets")
         return
-    for leaf in describe(config, used=True):
-        if leaf.kind != "weights" or not leaf.value:
-            continue
+    for option, name in weights_of(config):
         try:
-            found = resolve_weights(str(leaf.value))
+            found = resolve_weights(name)
         except (ValueError, OSError) as error:
-            yield Finding(ERROR, f"{leaf.name}: {error}", f"ovseg pull {preset}")
+            yield Finding(ERROR, f"{option}: {error}", f"ovseg pull {preset}")
             continue
-        here = Path(found).exists() or _cached(found)
-        if here:
-            yield Finding(OK, f"{leaf.name}: {leaf.value} is here")
+        if Path(found).exists() or _cached(found):
+            yield Finding(OK, f"{option}: {name} is here")
         else:
-            yield Finding(
-                ERROR, f"{leaf.name}: {leaf.value} is not on this machine", f"ovseg pull {preset}"
-            )
+            yield Finding(ERROR, f"{option}: {name} is not on this machine", f"ovseg pull {preset}")
 
 
 def _cached(name: str) -> bool:

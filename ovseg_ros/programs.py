@@ -18,7 +18,7 @@ from ovseg_ros.supervisor import supervise
 _DISTRIBUTIONS = {
     "cv2": "opencv-python-headless",
     "HanTa": "HanTa",
-    "jinja2": "jinja2",
+    "imageio_ffmpeg": "imageio[ffmpeg]",
     "open_clip": "open_clip_torch",
     "PIL": "pillow",
     "pydensecrf": "pydensecrf2",
@@ -28,6 +28,15 @@ _DISTRIBUTIONS = {
     "yaml": "pyyaml",
 }
 """What installs a module, where its name is another one."""
+
+TOOLS = {
+    "imageio_ffmpeg": "the demo",
+    "jinja2": "reports",
+    "matplotlib": "charts",
+    "segment_anything": "LMSeg and sam_blip",
+    "tqdm": "training and measuring",
+}
+"""Modules that a robot can do without, and what needs each (the extras of pyproject.toml)."""
 
 _ROS = re.compile(
     r"rclpy|rpyutils|launch|launch_ros|\w+_(msgs|srvs|interfaces)|rosidl_\w+|ament_\w+"
@@ -75,6 +84,16 @@ def ovseg() -> int | None:
     return run("ovseg_ros.cli")
 
 
+def need(*modules: str) -> None:
+    """Import modules that are needed at the end only, before anything takes its time.
+
+    Raises:
+        ModuleNotFoundError: if one is missing.
+    """
+    for module in modules:
+        importlib.import_module(module)
+
+
 def explain(error: BaseException) -> str:
     """Return an error's message, or for a missing package which one it is and what installs it."""
     if not isinstance(error, ModuleNotFoundError) or not error.name:
@@ -94,7 +113,8 @@ def explain(error: BaseException) -> str:
             f"`apt install ros-$ROS_DISTRO-{name.replace('_', '-')}`"
         )
     package = _DISTRIBUTIONS.get(name, name)
+    purpose = f", which {TOOLS[name]} cannot do without," if name in TOOLS else ""
     return (
-        f"the Python package {package} is missing for {sys.executable}: "
+        f"the Python package {package}{purpose} is missing for {sys.executable}: "
         f"`{sys.executable} -m pip install {package}` (docs/install.md says into what environment)"
     )

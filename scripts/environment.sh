@@ -111,7 +111,7 @@ create() {
 }
 
 dependencies() {
-    local extras=(--extra dev) uv="$VENV/bin/uv"
+    local extras=(--extra dev --extra tools --extra sam) uv="$VENV/bin/uv"
     [ -x "$uv" ] || uv=uv
     # uv does not read pip's settings; follow them where they name another registry or certificates.
     local index

@@ -31,9 +31,12 @@ def calibrate(
     from ovseg_ros.evaluation.datasets import Dataset, open_dataset
     from ovseg_ros.photographs import find_images, read_image
     from ovseg_ros.presets import pipeline_options
+    from ovseg_ros.programs import need
     from ovseg_ros.segmenters.base import Segmenter
     from ovseg_ros.segmenters.build import build_segmenter
     from ovseg_ros.types import Vocabulary
+
+    need("matplotlib")
 
     def build(temperature: float) -> Segmenter:
         name = pipeline_options(preset, sets, device=device).segmenter.name
@@ -56,10 +59,10 @@ def calibrate(
         curves[split] = measure(segmenter, data, spread(data))
         typer.echo(f"{split}: error {curves[split].error:.4f} at temperature {best}")
     names, novel = val.classes, open_dataset("robot_cell", split="novel", root=root)
-    told = measure_strangers(segmenter, novel, spread(novel), names)
+    strangers = measure_strangers(segmenter, novel, spread(novel), names)
     typer.echo(
-        f"novel objects without their names: confidence {told.unknown:.3f}, of the others "
-        f"{told.known:.3f}; AUROC {told.auroc:.3f}"
+        f"novel objects without their names: confidence {strangers.unknown:.3f}, of the others "
+        f"{strangers.known:.3f}; AUROC {strangers.auroc:.3f}"
     )
     if photographs is not None:
         found = [

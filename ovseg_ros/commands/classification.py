@@ -14,7 +14,7 @@ from ovseg_ros.presets import pipeline_options
 def evaluate_classification(
     preset: str = PRESET,
     dataset: str = typer.Option(
-        "robot_cell", help="As for eval, cut into squares; or a folder of folders of pictures."
+        "robot_cell", help="As for eval, cut into crops; or a folder of folders of pictures."
     ),
     split: str | None = typer.Option(None, help="As for eval."),
     root: Path | None = typer.Option(None, help="As for eval."),
@@ -30,7 +30,7 @@ def evaluate_classification(
 ) -> None:
     """Measure zero-shot classification with the image token of a segmenter that has one.
 
-    Of a segmentation data set squares are cut around what its images show. Prints how often the
+    Of a segmentation data set crops are cut around what its images show. Prints how often the
     most similar name is the square's subject, and how often it is anything that the square shows.
     """
     from ovseg_ros.evaluation import classification
@@ -45,7 +45,7 @@ def evaluate_classification(
         pictures = classification.folder_pictures(files[:limit], side=side)
     else:
         data = open_dataset(dataset, split=split, root=root)
-        classes, pictures = data.classes, classification.squares(data, side=side, limit=limit)
+        classes, pictures = data.classes, classification.crops(data, side=side, limit=limit)
     segmenter = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
     if not isinstance(segmenter, ImageClassifier):
         raise ValueError(f"preset: expected one with image tokens, {segmenter.name} has none")

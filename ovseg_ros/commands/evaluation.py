@@ -12,6 +12,7 @@ import typer
 from ovseg_ros.commands.options import DEVICE, PRESET, SET
 from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
+from ovseg_ros.programs import need
 from ovseg_ros.segmenters.systems import dataset_rules
 
 
@@ -66,6 +67,8 @@ def evaluate(
     from ovseg_ros.evaluation.shards import device_of_process, shard_of_process
     from ovseg_ros.pipeline import build_pipeline
 
+    if html_file is not None:
+        need("jinja2")
     fixed = {"vocabulary": vocabulary, "segmentation": segmentation, "averaging": averaging}
     fixed |= {"seed": seed, "mapper.name": mapper}  # type: ignore[dict-item]
     if taken := {entry.partition("=")[0].strip() for entry in protocol} & fixed.keys():
@@ -74,7 +77,7 @@ def evaluate(
     without = {"discovery__name": "none"} if vocabulary == "gt" else {}
     options = pipeline_options(preset, sets, device=device, measured=True, **without)
     options = override(options, [], {"device": device_of_process(options.device)})
-    override(EvaluationConfig(), protocol, fixed)  # a mistake is told before images are rendered
+    override(EvaluationConfig(), protocol, fixed)  # mistakes are refused before images are rendered
     data = open_dataset(dataset, split=split, root=root)
     if vocabulary == "gt":
         own = getattr(options.segmenter, options.segmenter.name)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from ovseg_ros.commands.options import SET
-from ovseg_ros.config import describe
+from ovseg_ros.config import weights_of
 from ovseg_ros.presets import pipeline_options
-
-if TYPE_CHECKING:
-    from ovseg_ros.pipeline import PipelineConfig
 
 _OTHER_FORMATS = ["*.bin", "*.h5", "*.msgpack", "*.onnx", "*.tflite", "*.pt", "*.ckpt"]
 
@@ -57,13 +52,6 @@ def pull(
         typer.echo(f"{key}: {weights} is in {download(found)}")
     if absent is not None:
         raise absent
-
-
-def weights_of(config: PipelineConfig) -> Iterator[tuple[str, str]]:
-    """Yield option and weights of the models that a configuration uses."""
-    for leaf in describe(config, used=True):
-        if leaf.kind == "weights" and leaf.value:
-            yield leaf.name, str(leaf.value)
 
 
 def download(name: str) -> str:

@@ -7,10 +7,11 @@ import hashlib
 import json
 import os
 import time
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ovseg_ros.whole_files import UNFINISHED
 
 if TYPE_CHECKING:
     from ovseg_ros.config import Config
@@ -21,23 +22,9 @@ PICTURES = (".overlay.png", ".labels.png")
 """What stands behind an image's name in the pictures made of it."""
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a file beside ``path`` that then takes its place.
-
-    Whatever interrupts it, even Ctrl-C, there is the whole new file or the old state.
-    """
-    unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}.part")
-    try:
-        write(unfinished)
-        unfinished.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)
-
-
 def clear_abandoned(out: Path) -> None:
     """Delete what runs that were killed an hour ago or more have left half written."""
-    for path in out.glob(".*.part"):
+    for path in out.glob(f".*{UNFINISHED}"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _ABANDONED_S:
                 path.unlink()

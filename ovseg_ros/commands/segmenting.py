@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from ovseg_ros.commands.results import PICTURES, file_digest, write_whole
+from ovseg_ros.commands.results import PICTURES, file_digest
 from ovseg_ros.drawing import overlay, with_legend
 from ovseg_ros.photographs import read_image
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import Vocabulary
+from ovseg_ros.whole_files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

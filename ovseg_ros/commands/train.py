@@ -17,7 +17,7 @@ def train(
     data: str | None = typer.Option(
         None,
         help="robot_cell, NAME:ROOT of a public data set, or a folder: splits of the cell, or "
-        "images/, masks/ and classes.txt.",
+        "images/, masks/ and classes.txt, whose lines count from 1 unless they say their value.",
     ),
     out: Path | None = typer.Option(None, help="Folder of the result and its checkpoints."),
     steps: int | None = typer.Option(None, min=1, help="Optimiser steps."),
@@ -51,7 +51,7 @@ def train(
         for leaf in describe(config):
             typer.echo(f"{leaf.name} = {leaf.value!r}  {leaf.help}")
         return
-    what = find_install(recipe) if installed else None  # a mistake is told before the training
+    what = find_install(recipe) if installed else None  # mistakes are refused before the training
     root = _cell_root(flatten(config)["data"]) if installed else None
     run(config)
     if what is not None:

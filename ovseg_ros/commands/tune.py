@@ -53,6 +53,7 @@ def tune(
 
     from ovseg_ros.evaluation.protocol import fingerprint
     from ovseg_ros.photographs import find_images, read_image
+    from ovseg_ros.programs import need
     from ovseg_ros.segmenters.pnp_ovss.landscape import draw_landscape
     from ovseg_ros.segmenters.pnp_ovss.scorers import load_scorer
     from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
@@ -66,6 +67,7 @@ def tune(
     )
     from ovseg_ros.vocabulary.config import distinct
 
+    need("matplotlib")
     config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
     fixed = {"trials": trials, "seed": seed, "crf": crf, "odds": odds, "template": template}
     search_config = override(SearchConfig(), [], fixed)

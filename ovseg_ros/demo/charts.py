@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import matplotlib
@@ -22,19 +22,25 @@ _STYLE: dict[Any, Any] = {
 _SHADE, _LINE, _FIXED = "#e8edf3", "#1f6f8b", "#c05746"
 
 
-def vocabulary_timeline(log: DemoLog) -> str:
+Record = Mapping[str, Any]
+"""What the evaluation node has written."""
+
+
+def vocabulary_timeline(log: DemoLog, record: Record) -> str:
     """Return when each name was in force."""
     names: dict[str, int] = {}
-    for note in log.vocabularies:
-        names |= {name: number for number, name in note.names.items() if name not in names}
+    for entry in record["vocabulary"]:
+        for name, number in zip(entry["names"], entry["ids"], strict=True):
+            names.setdefault(name, number)
     rows = {name: row for row, name in enumerate(names)}
     colors = dict(zip(names, palette(list(names.values())) / 255, strict=True))
 
     def draw(axes: Any, seconds: Callable[[int], float]) -> None:
-        ends = [note.arrival for note in log.vocabularies[1:]] + [log.phases[-1].end]
-        for note, end in zip(log.vocabularies, ends, strict=True):
-            start = max(seconds(note.arrival), 0.0)
-            for name in note.names.values():
+        versions = record["vocabulary"]
+        ends = [entry["arrival"] for entry in versions[1:]] + [log.phases[-1].end]
+        for entry, end in zip(versions, ends, strict=True) if versions else ():
+            start = max(seconds(entry["arrival"]), 0.0)
+            for name in entry["names"]:
                 span = [(start, max(seconds(end) - start, 0.0))]
                 axes.broken_barh(span, (rows[name] - 0.38, 0.76), color=colors[name])
         axes.set_yticks(range(len(rows)), list(rows))
@@ -43,15 +49,16 @@ def vocabulary_timeline(log: DemoLog) -> str:
     return _chart(log, draw, height=0.6 + 0.22 * max(len(rows), 2))
 
 
-def rate(log: DemoLog) -> str:
+def rate(log: DemoLog, record: Record) -> str:
     """Return the rate of the masks, with the times when a discovery ran below it."""
 
     def draw(axes: Any, seconds: Callable[[int], float]) -> None:
-        arrivals = [seconds(mask.arrival) for mask in log.masks]
+        arrivals = [seconds(at) for _, at in record["events"]["masks"]]
         edges = np.arange(0.0, max(seconds(log.phases[-1].end), 2.0), 1.0)
         counts, _ = np.histogram(arrivals, edges)
         axes.stairs(counts, edges, color=_LINE, linewidth=1.6)
-        runs = [(seconds(n.stamp), (n.arrival - n.stamp) / 1e9) for n in log.discoveries]
+        busy = record["events"]["discoveries"]
+        runs = [(seconds(stamp), (at - stamp) / 1e9) for stamp, at in busy]
         axes.broken_barh(runs, (-0.9, 0.6), color="#d9a441")
         axes.set_ylim(-1.2, max(counts.max(initial=0) * 1.15, 1))
         axes.set_ylabel("masks per second")
@@ -59,28 +66,27 @@ def rate(log: DemoLog) -> str:
     return _chart(log, draw)
 
 
-def age(log: DemoLog) -> str:
+def age(log: DemoLog, record: Record) -> str:
     """Return the age of every mask on arrival."""
 
     def draw(axes: Any, seconds: Callable[[int], float]) -> None:
-        at = [seconds(mask.arrival) for mask in log.masks]
-        ages = [(mask.arrival - mask.stamp) / 1e6 for mask in log.masks]
-        axes.plot(at, ages, ".", color=_LINE, markersize=3)
+        masks = record["events"]["masks"]
+        ages = [(at - stamp) / 1e6 for stamp, at in masks]
+        axes.plot([seconds(at) for _, at in masks], ages, ".", color=_LINE, markersize=3)
         axes.set_ylim(0, max(np.percentile(ages, 99) * 1.3, 1) if ages else 1)
         axes.set_ylabel("age, ms")
 
     return _chart(log, draw)
 
 
-def accuracy(log: DemoLog) -> str:
+def accuracy(log: DemoLog, record: Record) -> str:
     """Return the running mIoU as the evaluation node reported it."""
 
     def draw(axes: Any, seconds: Callable[[int], float]) -> None:
         modes = (("miou_auto", "discovered names", _LINE), ("miou_fixed", "true names", _FIXED))
         for key, label, color in modes:
-            points = [
-                (seconds(at), v[key]) for at, v in log.scores if np.isfinite(v.get(key, np.nan))
-            ]
+            scores = record["events"]["scores"]
+            points = [(seconds(at), v[key]) for at, v in scores if v.get(key) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), color=color, label=label, linewidth=1.6)
         axes.set_ylim(0, 1)

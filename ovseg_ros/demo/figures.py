@@ -1,4 +1,4 @@
-"""The figures that follow from what the demo's operator noted down; needs no ROS."""
+"""The figures that follow from the evaluation node's record of a demo; needs no ROS."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ovseg_ros.demo.log import DemoLog, MaskNote, VocabularyNote
+from ovseg_ros.demo.log import DemoLog
 
 Interval = tuple[int, int]
 """Start and end, nanoseconds."""
@@ -21,28 +21,6 @@ REQUIRED = (
 """Figures without which a demo has failed."""
 
 _SHORTEST_S = 1.0  # a rate over less time says nothing
-
-
-def stale_masks(
-    masks: Iterable[MaskNote],
-    vocabularies: Sequence[VocabularyNote],
-    versions: Mapping[int, int],
-) -> int:
-    """Count the masks whose ids were not announced before them.
-
-    A mask with ids is right if a vocabulary that names all of them arrived before it, and that in
-    the mask's own version if the version is known.
-    """
-    return sum(
-        bool(mask.ids)
-        and not any(
-            note.arrival <= mask.arrival
-            and note.version == versions.get(mask.stamp, note.version)
-            and mask.ids <= set(note.names)
-            for note in vocabularies
-        )
-        for mask in masks
-    )
 
 
 def rate_hz(arrivals: Iterable[int], intervals: Sequence[Interval]) -> float | None:
@@ -114,32 +92,34 @@ def figures(log: DemoLog, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Return the figures of the report; what was not measured is None.
 
     Args:
-        log: What the operator noted down.
-        evaluation: The evaluation node's final report; accuracies are its own.
+        log: What the operator noted down: phases, diagnostics, the query.
+        evaluation: The evaluation node's record, which everything measured is read from.
     """
+    events: Mapping[str, list[Any]] = evaluation.get("events", {})
     spans = [(phase.start, phase.end) for phase in log.phases]
     begin, end = (spans[0][0], spans[-1][1]) if spans else (0, 0)
-    auto = log.phase("automatic")
+    auto, again = log.phase("automatic"), log.phase("automatic again")
     auto_span = [(auto.start, auto.end)] if auto else []
-    again = log.phase("automatic again")
-    masks = [mask for mask in log.masks if begin <= mask.arrival < end]
-    frames = [frame for frame in log.frames if begin <= frame.arrival < end]
-    arrivals = [mask.arrival for mask in log.masks]
+    masks = [(stamp, at) for stamp, at in events.get("masks", ()) if begin <= at < end]
+    frames = [at for _, at in events.get("frames", ()) if begin <= at < end]
+    arrivals = [at for _, at in masks]
     # A discovery takes the newest picture, so that its stamp is when it began.
-    busy = [(note.stamp, note.arrival) for note in log.discoveries]
+    busy = [(stamp, at) for stamp, at in events.get("discoveries", ())]
     alike = [(phase.start, phase.end) for phase in log.phases if phase is not again]
     running = rate_hz(arrivals, overlap(busy, alike))  # without the part that draws overlays
     idle = rate_hz(arrivals, rest(busy, alike))
-    ages = [(mask.arrival - mask.stamp) / 1e6 for mask in masks]
-    words = log.automatic()
+    ages = [(at - stamp) / 1e6 for stamp, at in masks]
+    versions = evaluation.get("vocabulary", ())
+    words = [entry["names"] for entry in versions if entry["mode"] == "auto" and entry["names"]]
     status = log.status.get("segmentation_node", {})
     dropped = status.get("dropped")
+    same = ("vocabulary_precision", "vocabulary_recall", "miou_auto", "frames_evaluated")
     return plain(
         {
             "frames_in": len(frames) or None,
             "frames_segmented": len(masks) or None,
             "frames_dropped": int(dropped) if dropped is not None else None,
-            "camera_hz": rate_hz((frame.arrival for frame in log.frames), spans),
+            "camera_hz": rate_hz(frames, spans),
             "segmentation_hz": rate_hz(arrivals, auto_span),
             "segmentation_hz_discovery_running": running,
             "segmentation_hz_discovery_idle": idle,
@@ -147,7 +127,7 @@ def figures(log: DemoLog, evaluation: Mapping[str, Any]) -> dict[str, Any]:
             "segmentation_hz_with_overlay": (
                 rate_hz(arrivals, [(again.start, again.end)]) if again else None
             ),
-            "discovery_hz": rate_hz((note.arrival for note in log.discoveries), auto_span),
+            "discovery_hz": rate_hz((at for _, at in busy), auto_span),
             "discovery_s": (
                 float(np.median([(stop - start) / 1e9 for start, stop in busy])) if busy else None
             ),
@@ -155,27 +135,22 @@ def figures(log: DemoLog, evaluation: Mapping[str, Any]) -> dict[str, Any]:
                 {f"p{p}": float(np.percentile(ages, p)) for p in (50, 95)} if ages else None
             ),
             "vocabulary": {
-                "names": sorted(words.names.values()) if words else None,
-                "version": log.vocabularies[-1].version if log.vocabularies else None,
+                "names": sorted(words[-1]) if words else None,
+                "version": versions[-1]["version"] if versions else None,
                 "versions": [
                     {
-                        "version": note.version,
-                        "mode": note.mode,
-                        "seconds": (note.arrival - begin) / 1e9,
-                        "names": list(note.names.values()),
+                        "version": entry["version"],
+                        "mode": entry["mode"],
+                        "seconds": (entry["arrival"] - begin) / 1e9,
+                        "names": entry["names"],
                     }
-                    for note in log.vocabularies
+                    for entry in versions
                 ],
             },
-            "vocabulary_precision": evaluation.get("vocabulary_precision"),
-            "vocabulary_recall": evaluation.get("vocabulary_recall"),
-            "miou_auto": evaluation.get("miou_auto"),
+            **{key: evaluation.get(key) for key in same},
             "miou_gt_vocabulary": evaluation.get("miou_fixed"),
-            "frames_evaluated": evaluation.get("frames_evaluated"),
             "query": log.query,
-            "stale_name_masks": (
-                stale_masks(log.masks, log.vocabularies, log.versions) if log.masks else None
-            ),
+            "stale_name_masks": evaluation.get("stale_name_masks"),
             "overlays_received": log.overlays,
             "device": status.get("device"),
         }

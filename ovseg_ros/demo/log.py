@@ -1,4 +1,6 @@
-"""What the demo's operator notes down; needs no ROS.
+"""What the demo's operator notes down to draw it; needs no ROS.
+
+What is measured is in the evaluation node's record.
 
 All times are nanoseconds of the system clock, which the camera's stamps are of as well.
 """
@@ -63,15 +65,6 @@ class VocabularyNote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscoveryNote:
-    """A discovery's proposals that arrived; ``stamp`` is that of the picture it looked at."""
-
-    stamp: int
-    arrival: int
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Phase:
     """A part of the demo that is measured."""
 
@@ -91,7 +84,6 @@ class DemoLog:
 
     Attributes:
         versions: Vocabulary version of the masks, by stamp.
-        scores: (arrival, values) of the evaluation node's running report.
         status: Newest diagnostics of each node.
         query: Answer of the query, None before.
     """
@@ -99,9 +91,7 @@ class DemoLog:
     frames: list[FrameNote] = field(default_factory=list)
     masks: list[MaskNote] = field(default_factory=list)
     vocabularies: list[VocabularyNote] = field(default_factory=list)
-    discoveries: list[DiscoveryNote] = field(default_factory=list)
     versions: dict[int, int] = field(default_factory=dict)
-    scores: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     status: dict[str, dict[str, str]] = field(default_factory=dict)
     overlays: int = 0
     query: dict[str, Any] | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -15,14 +14,14 @@ from rclpy.task import Future
 from sensor_msgs.msg import CompressedImage, Image
 
 from ovseg_ros.demo.figures import iou
-from ovseg_ros.demo.log import DemoLog, DiscoveryNote, FrameNote, MaskNote, VocabularyNote
+from ovseg_ros.demo.log import DemoLog, FrameNote, MaskNote, VocabularyNote
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.conversions import mode_from_msg, stamp_from_msg
 from ovseg_ros.nodes.images import labels_from_msg
 from ovseg_ros.srv import QuerySegmentation, SetVocabulary
 
-SEGMENTATION, DISCOVERY, EVALUATION = "segmentation_node", "discovery_node", "evaluation_node"
+SEGMENTATION, EVALUATION = "segmentation_node", "evaluation_node"
 CAMERA = "camera"
 
 # Deep queues: the operator counts what arrives, and must not miss any of it while it is busy.
@@ -42,6 +41,7 @@ class Operator(Node):
     Attributes:
         log: What has arrived.
         truth_names: Ids of the ground truth's names; empty before they have come.
+        reports: How often the evaluation node has reported.
         truths: Newest ground truths (H, W) by stamp, while :meth:`watch_truth` asks for them.
     """
 
@@ -56,13 +56,13 @@ class Operator(Node):
         self.log = log
         self.truth_names: dict[str, int] = {}
         self.truths: dict[int, np.ndarray] = {}
+        self.reports = 0
         self._temporary: dict[str, Any] = {}
         # The executor serves what is ready in this order: names before the masks that use them.
         self._listen(VocabularyMsg, f"{SEGMENTATION}/vocabulary", self._on_vocabulary, latched=True)
         self._listen(
             VocabularyMsg, f"{CAMERA}/ground_truth_vocabulary", self._on_truth_names, latched=True
         )
-        self._listen(VocabularyMsg, f"{DISCOVERY}/proposals", self._on_proposals, latched=True)
         self._listen(FrameCategories, f"{SEGMENTATION}/categories", self._on_categories)
         self._listen(Image, f"{SEGMENTATION}/label_mask", self._on_mask)
         self._listen(CompressedImage, f"{CAMERA}/image_raw/compressed", self._on_frame)
@@ -143,15 +143,6 @@ class Operator(Node):
             )
         )
 
-    def _on_proposals(self, message: VocabularyMsg, info: dict[str, int]) -> None:
-        self.log.discoveries.append(
-            DiscoveryNote(
-                stamp=stamp_from_msg(message.header.stamp),
-                arrival=info["received_timestamp"],
-                names=tuple(category.name for category in message.categories),
-            )
-        )
-
     def _on_categories(self, message: FrameCategories) -> None:
         self.log.versions[stamp_from_msg(message.header.stamp)] = message.vocabulary_version
 
@@ -178,9 +169,5 @@ class Operator(Node):
         for status in message.status:
             self.log.status[status.name] = {item.key: item.value for item in status.values}
 
-    def _on_report(self, message: DiagnosticArray, info: dict[str, int]) -> None:
-        values = {}
-        for item in message.status[0].values:
-            with contextlib.suppress(ValueError):
-                values[item.key] = float(item.value)
-        self.log.scores.append((info["received_timestamp"], values))
+    def _on_report(self, message: DiagnosticArray) -> None:
+        self.reports += 1

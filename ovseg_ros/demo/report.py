@@ -124,13 +124,13 @@ def page(
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     )
-    charts = {}
+    charts, record = {}, report["evaluation"]
     if log.phases:
         charts = {
-            "Words in force": demo_charts.vocabulary_timeline(log),
-            "Running mIoU": demo_charts.accuracy(log),
-            "Masks per second (below: a discovery runs)": demo_charts.rate(log),
-            "Age of the masks": demo_charts.age(log),
+            "Words in force": demo_charts.vocabulary_timeline(log, record),
+            "Running mIoU": demo_charts.accuracy(log, record),
+            "Masks per second (below: a discovery runs)": demo_charts.rate(log, record),
+            "Age of the masks": demo_charts.age(log, record),
         }
     return environment.get_template("demo.html.j2").render(
         rows=rows(report),

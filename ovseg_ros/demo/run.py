@@ -162,7 +162,7 @@ class Demo:
         self.start_up_s["first_words"] = round(time.monotonic() - began, 2)
         for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
             self._ask(self._operator.change_state(EVALUATION, transition), "the evaluation node")
-        self._wait(lambda: log.scores, _ANSWER_S, "the evaluation node's report")
+        self._wait(lambda: self._operator.reports, _ANSWER_S, "the evaluation node's report")
         self._say(
             f"Started: first mask after {self.start_up_s['first_mask']:.1f} s, first words after "
             f"{self.start_up_s['first_words']:.1f} s: {_words(log)}"

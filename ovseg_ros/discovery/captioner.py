@@ -80,7 +80,7 @@ class Captioner:
     def encode(
         self, image: np.ndarray, size: int, *, released: DriftingPositions | None = None
     ) -> Encoding:
-        """Encode an image resized to a square (specs 1 and 2 of BBoost).
+        """Encode an image resized to a square, for BBoost at two sizes.
 
         Position embeddings are resized bicubically from the checkpoint's own table every time.
 

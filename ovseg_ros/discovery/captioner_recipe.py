@@ -27,14 +27,16 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
+from ovseg_ros.models.pyramid import load_pyramid
 from ovseg_ros.models.tower import note_tower
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.robot_cell.captions import region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import PATCH, encode_patches, frozen_pyramid, tower_card, tower_option
+from ovseg_ros.training.tower import PATCH, encode_patches, tower_card, tower_option
 
 PROMPT = "a picture of"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -63,7 +65,7 @@ def train(config: BlipRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     frames = load_frames(config.data, "train", config.height)
-    tower = frozen_pyramid(Path(config.tower))
+    tower = load_pyramid(Path(resolve_weights(config.tower)))
     tokenizer = build_tokenizer(frames)
     blip = BlipForConditionalGeneration(blip_config(config, tokenizer))
     blip.vision_model.requires_grad_(False)  # it takes no mask; timm's ViT, which does, is the same

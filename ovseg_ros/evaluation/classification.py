@@ -1,7 +1,7 @@
 """Zero-shot classification: a whole image (its class token) against the classes' names.
 
 Two kinds of images: a folder with one sub-folder of pictures per class, as ImageNet is laid out,
-and squares cut out of a segmentation data set, one around each thing it shows. A square has a
+and crops cut out of a segmentation data set, one around each thing it shows. A crop has a
 *subject*, the class it was cut around, and *visible* classes: those of a hundredth of it or more.
 """
 
@@ -22,10 +22,10 @@ from ovseg_ros.photographs import SUFFIXES, read_image
 from ovseg_ros.types import normalise_name
 
 SUBJECT_SHARE = 0.003
-"""A square is cut around the largest part of every class that covers this share of an image."""
+"""A crop is cut around the largest part of every class that covers this share of an image."""
 
 VISIBLE_SHARE = 0.01
-"""A class is visible if it covers this share of a square."""
+"""A class is visible if it covers this share of a crop."""
 
 
 class Classifier(Protocol):
@@ -51,15 +51,15 @@ class Picture:
     visible: frozenset[int]
 
 
-def squares(dataset: Dataset, *, side: int = 224, limit: int | None = None) -> Iterator[Picture]:
-    """Yield the squares of a segmentation data set.
+def crops(dataset: Dataset, *, side: int = 224, limit: int | None = None) -> Iterator[Picture]:
+    """Yield the crops of a segmentation data set.
 
-    A square is 1.25 times as large as the box around the subject's largest connected part, at least
+    A crop is 1.25 times as large as the box around the subject's largest connected part, at least
     a quarter and at most the whole of the image's shorter side, and lies inside the image.
 
     Args:
         dataset: The data set.
-        side: Size of the squares in pixels.
+        side: Size of the crops in pixels.
         limit: Only the first images.
     """
     for index in range(len(dataset) if limit is None else min(limit, len(dataset))):
@@ -68,7 +68,7 @@ def squares(dataset: Dataset, *, side: int = 224, limit: int | None = None) -> I
         for value, count in zip(values.tolist(), counts.tolist(), strict=True):
             if value == VOID or count < SUBJECT_SHARE * sample.labels.size:
                 continue
-            rows, columns = _square_around(sample.labels == value)
+            rows, columns = _crop_around(sample.labels == value)
             inside = sample.labels[rows, columns]
             shown, pixels = np.unique(inside, return_counts=True)
             large = shown[(pixels >= VISIBLE_SHARE * inside.size) & (shown != VOID)]
@@ -106,7 +106,7 @@ def open_folder(root: Path) -> tuple[tuple[str, ...], list[tuple[Path, int]]]:
 
 
 def folder_pictures(pictures: Sequence[tuple[Path, int]], *, side: int = 224) -> Iterator[Picture]:
-    """Yield the middle squares of pictures, scaled to a side in pixels."""
+    """Yield the middle crops of pictures, scaled to a side in pixels."""
     for path, number in pictures:
         image = read_image(path)
         height, width = image.shape[:2]
@@ -160,7 +160,7 @@ def evaluate_classification(
     }
 
 
-def _square_around(mask: np.ndarray) -> tuple[slice, slice]:
+def _crop_around(mask: np.ndarray) -> tuple[slice, slice]:
     """Return rows and columns of the square around the largest connected part of a mask (H, W)."""
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
     part = stats[1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())]

@@ -11,8 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import Config, flatten, option
-from ovseg_ros.config import describe as describe_options
+from ovseg_ros.config import Config, flatten, option, weights_of
 from ovseg_ros.evaluation.datasets.base import Dataset
 from ovseg_ros.evaluation.mapping.base import MapperConfig
 from ovseg_ros.models.weights import resolve_weights
@@ -117,11 +116,7 @@ def describe(
 
 def used_weights(options: Config) -> dict[str, str]:
     """Return the fingerprints of the weights that options use."""
-    return {
-        leaf.name: fingerprint(str(leaf.value))
-        for leaf in describe_options(options, used=True)
-        if leaf.kind == "weights" and leaf.value
-    }
+    return {option: fingerprint(name) for option, name in weights_of(options)}
 
 
 def digest(protocol: Mapping[str, Any]) -> str:

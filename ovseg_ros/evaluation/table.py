@@ -11,6 +11,7 @@ from typing import Any
 from ovseg_ros.config import describe
 from ovseg_ros.segmenters import systems
 from ovseg_ros.segmenters.systems import Part
+from ovseg_ros.whole_files import write_whole
 
 Value = str | float | int | None
 """A cell; None is a number nobody has measured."""
@@ -134,9 +135,8 @@ def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dic
             return result
     result = make()
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"protocol": asked, "result": result}, indent=1) + "\n")
-    unfinished.replace(path)
+    text = json.dumps({"protocol": asked, "result": result}, indent=1) + "\n"
+    write_whole(path, lambda unfinished: unfinished.write_text(text))
     return result
 
 

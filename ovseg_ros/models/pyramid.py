@@ -83,7 +83,7 @@ Tower = PyramidTower | PhotoTower
 
 
 def load_pyramid(directory: Path) -> Tower:
-    """Load a tower for inference, fused.
+    """Load a tower for inference: fused, frozen.
 
     Args:
         directory: Folder of ``ovseg train tower`` or ``pyramid``, or of a SimZSS on a pyramid.
@@ -93,7 +93,7 @@ def load_pyramid(directory: Path) -> Tower:
         ValueError: if its tower is another one.
     """
     if is_photo_tower(directory):
-        return load_photo_tower(directory).fuse()
+        return load_photo_tower(directory).fuse().requires_grad_(False)
     if (directory / "tower.json").is_file():
         visual = read_object(directory / "tower.json", option="tower")["visual"]
         path = directory / "tower.safetensors"
@@ -103,7 +103,7 @@ def load_pyramid(directory: Path) -> Tower:
         visual, weights = load_visual(directory)
     tower = PyramidTower(**visual)
     load_state(tower, weights, path)
-    return tower.fuse()
+    return tower.fuse().requires_grad_(False)
 
 
 def load_visual(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

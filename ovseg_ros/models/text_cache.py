@@ -9,11 +9,12 @@ import os
 import stat
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from ovseg_ros.whole_files import UNFINISHED, write_whole
 
 MAX_BYTES = 1 << 27
 """Size of the whole cache, 128 MiB: 65,000 names of 512 numbers."""
@@ -22,7 +23,7 @@ MAX_FILES = 4096
 """Files in the whole cache; a robot that learns its words one by one writes one for each."""
 
 _SUFFIX = ".vectors"
-_OURS = (_SUFFIX, ".tmp", ".npy")  # the last by earlier versions
+_OURS = (_SUFFIX, UNFINISHED, ".tmp", ".npy")  # the last by earlier versions
 _CHECKSUM_BYTES = 32
 _ABANDONED_S = 3600.0
 
@@ -88,17 +89,13 @@ class TextCache:
         head = json.dumps({"names": names, "length": stacked.shape[1]}).encode() + b"\n"
         body = head + stacked.tobytes()
         file = hashlib.sha256("\0".join(names).encode(errors="replace")).hexdigest()[:32] + _SUFFIX
-        unfinished = self._folder / f"{uuid.uuid4().hex}.tmp"
         if len(body) > MAX_BYTES:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with unfinished.open("xb") as opened:
-                opened.write(body + self._checksum(body))
-            unfinished.replace(self._folder / file)
+            content = body + self._checksum(body)
+            write_whole(self._folder / file, lambda unfinished: unfinished.write_bytes(content))
         except OSError:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
             return
         with self._lock:
             self._seen.add(file)
@@ -146,7 +143,7 @@ class TextCache:
         newest = max(time for time, _, _ in found)
         size, count = sum(size for _, size, _ in found), len(found)
         for time, bytes_, path in sorted(found):
-            abandoned = path.suffix == ".tmp" and time < newest - _ABANDONED_S
+            abandoned = path.suffix in (UNFINISHED, ".tmp") and time < newest - _ABANDONED_S
             if abandoned or size > MAX_BYTES or count > MAX_FILES:
                 size, count = size - bytes_, count - 1
                 with contextlib.suppress(OSError):

@@ -1,6 +1,9 @@
 """Compares label masks with the camera's ground truth while the graph runs.
 
 Run: ``ros2 run ovseg_ros evaluation_node --ros-args -p report_path:=report.json``
+
+The report is the record of a run: what was measured, and under ``events`` when every frame, mask
+and discovery arrived, [stamp of its picture, arrival], and how the scores went, in nanoseconds.
 """
 
 from __future__ import annotations
@@ -18,14 +21,14 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.qos import QoSProfile
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from ovseg_ros.evaluation.mapping.lexical import map_names
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import INPUT_QOS, LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
+from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
 from ovseg_ros.nodes.config import EvaluationNodeConfig
 from ovseg_ros.nodes.conversions import stamp_from_msg, vocabulary_from_msg
 from ovseg_ros.nodes.images import labels_from_msg
@@ -33,6 +36,7 @@ from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
 from ovseg_ros.types import Source
 
 _KEPT_FRAMES = 60
+_EVERY = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)  # none may be missed
 
 
 class EvaluationNode(BaseNode):
@@ -61,6 +65,9 @@ class EvaluationNode(BaseNode):
         self._discoveries = diagnostics.Meter()
         self._ages: list[float] = []
         self._timeline: list[dict[str, Any]] = []
+        self._events: dict[str, list[Any]] = {
+            name: [] for name in ("frames", "masks", "discoveries", "scores")
+        }
         self._discovered: dict[str, None] = {}
         self._due, self._first_mask, self._last_mask = 0.0, math.nan, math.nan
 
@@ -91,9 +98,9 @@ class EvaluationNode(BaseNode):
         # A callback is told when the message left its sender.
         subscribe(VocabularyMsg, f"{own}/vocabulary", self._on_vocabulary, LATCHED_QOS)
         subscribe(VocabularyMsg, f"{other}/proposals", self._on_proposals, LATCHED_QOS)
-        subscribe(FrameCategories, f"{own}/categories", self._on_categories, OUTPUT_QOS)
-        subscribe(Image, f"{camera}/ground_truth", self._on_truth, INPUT_QOS)
-        subscribe(Image, f"{own}/label_mask", self._on_mask, OUTPUT_QOS)
+        subscribe(FrameCategories, f"{own}/categories", self._on_categories, _EVERY)
+        subscribe(Image, f"{camera}/ground_truth", self._on_truth, _EVERY)
+        subscribe(Image, f"{own}/label_mask", self._on_mask, _EVERY)
 
     def stop(self) -> None:
         """Listen no more and write the report."""
@@ -102,7 +109,8 @@ class EvaluationNode(BaseNode):
         if self.config.report_path:
             path = Path(self.config.report_path).expanduser()
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(_finite(self.report()), indent=2) + "\n")
+            record = {**self.report(), "events": self._events}
+            path.write_text(json.dumps(_finite(record), indent=1) + "\n")
 
     def report(self) -> dict[str, Any]:
         """Return what was measured since ``configure``; numbers that are not known are NaN."""
@@ -132,9 +140,11 @@ class EvaluationNode(BaseNode):
             self._timeline.append(
                 {
                     "stamp": stamp_from_msg(message.header.stamp) / 1e9,
+                    "arrival": info["received_timestamp"],
                     "version": vocabulary.version,
                     "mode": vocabulary.mode.value,
                     "names": list(vocabulary.names),
+                    "ids": vocabulary.ids.tolist(),
                 }
             )
             automatic = [c.name for c in vocabulary.categories if c.source is Source.AUTO]
@@ -142,9 +152,11 @@ class EvaluationNode(BaseNode):
 
     def _on_proposals(self, message: VocabularyMsg, info: Any) -> None:
         self._discoveries.add()
+        self._note("discoveries", message, info)
 
     def _on_truth(self, message: Image, info: Any) -> None:
         self._input.add()
+        self._note("frames", message, info)
         self._join(message, truth=message)
 
     def _on_categories(self, message: FrameCategories, info: Any) -> None:
@@ -152,6 +164,7 @@ class EvaluationNode(BaseNode):
 
     def _on_mask(self, message: Image, info: Any) -> None:
         self._masks.add()
+        self._note("masks", message, info)
         age = self.get_clock().now().nanoseconds - stamp_from_msg(message.header.stamp)
         with self._lock:
             self._ages.append(age / 1e6)
@@ -159,6 +172,12 @@ class EvaluationNode(BaseNode):
             if math.isnan(self._first_mask):
                 self._first_mask = self._last_mask
         self._join(message, labels=labels_from_msg(message), sent=info["source_timestamp"])
+
+    def _note(self, event: str, message: Any, info: Any) -> None:
+        """Record when something arrived, and the stamp of the picture it is about, nanoseconds."""
+        times = [stamp_from_msg(message.header.stamp), info["received_timestamp"]]
+        with self._lock:
+            self._events[event].append(times)
 
     def _join(self, message: Any, **parts: Any) -> None:
         """Keep the parts of a frame until all of them are there."""
@@ -187,6 +206,9 @@ class EvaluationNode(BaseNode):
         if not self._heard:
             return
         report = self.report()
+        scores = {key: value for key, value in report.items() if key.startswith("miou_")}
+        with self._lock:
+            self._events["scores"].append([time.time_ns(), scores])
         values = {
             key: f"{value:.4g}" if isinstance(value, float) else str(value)
             for key, value in report.items()

@@ -17,8 +17,9 @@ from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.pipeline import PipelineConfig, build_pipeline
 from ovseg_ros.presets import load_preset
 from ovseg_ros.segmenters.systems import Install
+from ovseg_ros.whole_files import UNFINISHED
 
-LEFT_BEHIND = ("checkpoint.pt", "checkpoint.tmp", "log.csv")
+LEFT_BEHIND = ("checkpoint.pt", f"*{UNFINISHED}", "log.csv")
 """Files of a run that weights do not need."""
 
 FIGURES = ("miou", "c_miou", "vocabulary_precision", "vocabulary_recall", "images")

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from tqdm import tqdm
 from ovseg_ros.config import Config, describe, option
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.files import first_line
+from ovseg_ros.programs import need
 from ovseg_ros.training.distributed import average_gradients, join, rank
+from ovseg_ros.whole_files import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +89,7 @@ def optimise(
         ValueError: if ``out`` holds a run with other options or a damaged checkpoint, or a loss is
             not finite.
     """
+    need("matplotlib")  # for the curves at the end
     out.mkdir(parents=True, exist_ok=True)
     optimizers = _optimizers(model, config, rates or {})
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
@@ -138,8 +142,7 @@ def optimise(
                 "seconds": seconds,
                 "options": options,
             }
-            torch.save(state, checkpoint.with_suffix(".tmp"))
-            checkpoint.with_suffix(".tmp").replace(checkpoint)
+            write_whole(checkpoint, partial(torch.save, state))
             _write_log(out / "log.csv", rows)
     if rows and rank() == 0:
         _draw(rows, out / "curves.png")

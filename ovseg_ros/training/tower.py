@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ovseg_ros.config import option
 from ovseg_ros.models.conv_tower import STRIDE
-from ovseg_ros.models.pyramid import PyramidTower, Tower, load_visual
-from ovseg_ros.models.tower import is_photo_tower, load_photo_tower, tower_digest
+from ovseg_ros.models.pyramid import load_visual
+from ovseg_ros.models.tower import is_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.frames import Batch
@@ -92,24 +92,13 @@ def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     return load_visual(directory)
 
 
-def frozen_pyramid(directory: Path) -> Tower:
-    """Return a tower of ``ovseg train tower`` or ``pyramid``, frozen and in eval mode."""
-    folder = Path(resolve_weights(str(directory)))
-    if is_photo_tower(folder):
-        return load_photo_tower(folder)
-    visual, weights = load_tower(directory)
-    tower = PyramidTower(**visual)
-    tower.load_state_dict(weights)
-    return tower.requires_grad_(False).eval()
-
-
 def tower_card(directory: Path) -> dict[str, Any]:
     """Return what a tower's card says about its training; empty if it has none."""
     path = Path(resolve_weights(str(directory))) / "card.json"
     card = json.loads(path.read_text()) if path.is_file() else {}
     card = card.get("tower", card)  # of a SimZSS, its tower's
-    told = ("command", "data", "seconds", "val_miou", "start", "before")
-    return {key: card[key] for key in told if key in card}
+    kept = ("command", "data", "seconds", "val_miou", "start", "before")
+    return {key: card[key] for key in kept if key in card}
 
 
 class CellHeads(nn.Module):

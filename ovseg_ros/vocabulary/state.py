@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.types import Mode
+from ovseg_ros.whole_files import write_whole
 
 MAX_BYTES = 2**20
 """A longer file is none of ours."""
@@ -35,14 +34,7 @@ class OperatorState:
         """
         text = json.dumps({"mode": self.mode.value, "names": dict(self.names)}, indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        try:
-            unfinished.write_text(text + "\n")
-            unfinished.replace(path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                unfinished.unlink(missing_ok=True)
-            raise
+        write_whole(path, lambda unfinished: unfinished.write_text(text + "\n"))
 
 
 def read_state(path: Path) -> OperatorState | None:

@@ -26,7 +26,7 @@ ROS_MODULES = re.compile(
 
 # Dependencies point one way: a module imports modules of its own layer and of those below.
 LAYERS = (
-    r"types|config|characters|programs|interrupts",
+    r"types|config|characters|programs|interrupts|whole_files",
     r"codecs|language|models|vocabulary|photographs|drawing|tracking",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
     r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle)$)|segmenters$",
@@ -155,7 +155,10 @@ NO_ROSDEP_KEY = {"HanTa", "open_clip_torch", "pydensecrf2", "safetensors", "segm
 def test_rosdep_names_every_python_library_it_has_a_key_for():
     text = (ROOT / "pyproject.toml").read_text()
     listed = text.partition("dependencies = [")[2].partition("\n]")[0]
-    needed = {re.match(r"[\w-]+", name)[0] for name in re.findall(r'^    "(.+?)"', listed, re.M)}
+    names = re.findall(r'^    "(.+?)"', listed, re.M)
+    for extra in ("tools", "sam"):
+        names += re.findall(r'"(.+?)"', re.search(rf"^{extra} = \[(.+)\]$", text, re.M)[1])
+    needed = {re.match(r"[\w-]+", name)[0] for name in names}
     root = ElementTree.parse(ROOT / "package.xml").getroot()
     named = {tag.text for tag in root if tag.tag == "exec_depend"}
     assert needed - NO_ROSDEP_KEY <= ROSDEP.keys()

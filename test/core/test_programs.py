@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ovseg_ros.programs import explain
+from ovseg_ros.programs import TOOLS, explain, need
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,6 +26,7 @@ def started_without(missing, module):
     ("missing", "module", "package"),
     [
         ("typer", "ovseg_ros.cli", "typer"),
+        ("jinja2", "ovseg_ros.demo.report", "jinja2, which reports cannot do without,"),
         ("yaml", "ovseg_ros.cli", "pyyaml"),
         ("numpy", "ovseg_ros.nodes.segmentation_node", "numpy"),
         ("rclpy", "ovseg_ros.nodes.segmentation_node", "rclpy"),
@@ -55,3 +56,30 @@ def test_the_last_line_names_the_missing_package(missing, module, package):
 )
 def test_explanations(error, says):
     assert says in explain(error)
+
+
+def test_what_is_needed_at_the_end_is_missed_at_the_start(monkeypatch):
+    need("json", "os.path")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError) as missed:
+        need("matplotlib")
+    assert "matplotlib, which charts cannot do without, is missing" in explain(missed.value)
+
+
+def test_a_robot_starts_without_the_tools():
+    """No segmenter and no discovery imports the extras; but open_clip itself wants tqdm."""
+    absent = sorted(TOOLS.keys() - {"tqdm"})
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent!r}))\n"
+        "from ovseg_ros.presets import load_preset\n"
+        "import ovseg_ros.pipeline, ovseg_ros.segmenters.simzss.segmenter\n"
+        "import ovseg_ros.segmenters.xdecoder.segmenter, ovseg_ros.segmenters.tipsv2.segmenter\n"
+        "import ovseg_ros.segmenters.pnp_ovss.segmenter, ovseg_ros.segmenters.fisa.segmenter\n"
+        "import ovseg_ros.segmenters.lmseg.segmenter, ovseg_ros.discovery.bboost\n"
+        "import ovseg_ros.discovery.captioner, ovseg_ros.discovery.tags, ovseg_ros.discovery.vlm\n"
+        "load_preset('robot_cell')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=170
+    )
+    assert ended.returncode == 0, ended.stderr

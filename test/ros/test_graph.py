@@ -74,6 +74,11 @@ def test_the_whole_graph(graph, tmp_path):
     assert report["frames_in"] >= report["frames_segmented"] * 0.9 > 0
     assert 0 < report["age_ms"]["p50"] <= report["age_ms"]["p95"]
     assert report["segmentation_hz"] > 1
+    events = report["events"]
+    assert len(events["masks"]) == report["frames_segmented"]
+    assert all(stamp < arrival for kind in ("frames", "masks") for stamp, arrival in events[kind])
+    assert events["discoveries"]
+    assert events["scores"][-1][1]["miou_auto"] is not None
     values = {entry.key: entry.value for entry in reports[0].status[0].values}
     assert values["stale_name_masks"] == "0"
 

@@ -13,9 +13,6 @@ from ovseg_ros.evaluation.datasets.base import Sample, Segments
 from ovseg_ros.evaluation.datasets.classes import ClassList
 from ovseg_ros.photographs import read_image
 
-Annotation = tuple[np.ndarray, "Segments | None"]
-"""Values of the masks, (H, W) integer, and the panoptic ground truth if there is one."""
-
 
 class Pair(NamedTuple):
     """Where one sample lies."""

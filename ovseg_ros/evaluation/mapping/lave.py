@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from ovseg_ros.models.chat import Chat
 from ovseg_ros.models.chat_config import ChatConfig
 from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.types import normalise_name
+from ovseg_ros.whole_files import write_whole
 
 LISTED = "The classes of an image data set are: {classes}.\n"
 """How the question begins."""
@@ -151,6 +150,5 @@ class Lave:
             "replies": dict(sorted(self._replies.items())),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=self.path.parent, delete=False) as file:
-            json.dump(data, file, indent=1, ensure_ascii=False)
-        os.replace(file.name, self.path)
+        text = json.dumps(data, indent=1, ensure_ascii=False)
+        write_whole(self.path, lambda unfinished: unfinished.write_text(text))

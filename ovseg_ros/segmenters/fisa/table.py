@@ -1,4 +1,4 @@
-"""FISA's ablations on the robot cell: what is added to CLIP, and what of it is trained (seed 002).
+"""FISA's ablations (arXiv 2409.16278) on the robot cell: what is added to CLIP, what is trained.
 
 Every row adapts the same small CLIP to the same proposals for the same few steps. The orderings of
 the paper are across vocabularies, so they are judged on splits with other words or another world.
@@ -89,7 +89,7 @@ def table(request: Request) -> Table:
             + (f", the first {request.limit} images of a split" if request.limit else ""),
             "judged on": "novel (words that training never saw) and wild (another world); "
             f"{request.split} has the words and the world of training",
-            "published": "seed 002: ADE20K with 150 names, trained on COCO panoptic, in percent",
+            "published": "arXiv 2409.16278: ADE20K (150 names), trained on COCO panoptic, percent",
             "options": {k: v for k, v in flatten(recipe).items() if k not in ("data", "out")},
         },
     )

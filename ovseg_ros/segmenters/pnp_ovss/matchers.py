@@ -282,7 +282,7 @@ class CrossAttentionHooks:
 
     A module must return ``(context, probabilities)`` and take the text's hidden states as its first
     argument, as those of transformers do with eager attention. The graph of gradients begins at the
-    first module that is tapped, so that neither the image encoder nor earlier blocks keep
+    first module that is hooked, so that neither the image encoder nor earlier blocks keep
     activations; parameters need no gradients.
 
     Attributes:

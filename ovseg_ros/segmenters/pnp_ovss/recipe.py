@@ -33,14 +33,16 @@ from transformers import (
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner_recipe import PROMPT, BlipRecipe, blip_config, build_tokenizer
 from ovseg_ros.models.conv_tower import STRIDE
+from ovseg_ros.models.pyramid import load_pyramid
 from ovseg_ros.models.tower import note_tower
+from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.robot_cell.captions import MIN_SHARE
 from ovseg_ros.segmenters.pnp_ovss.samples import cut_windows, draw_views, hide
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
-from ovseg_ros.training.tower import frozen_pyramid, tower_card, tower_option
+from ovseg_ros.training.tower import tower_card, tower_option
 
 START = "[ENC]"
 """First token of a text that is matched with an image, as in BLIP."""
@@ -84,7 +86,7 @@ def train(config: BlipItmRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
     torch.manual_seed(config.loop.seed)
     frames = load_frames(config.data, "train", config.height)
-    tower = frozen_pyramid(Path(config.tower))
+    tower = load_pyramid(Path(resolve_weights(config.tower)))
     tokenizer = build_tokenizer(frames, start=START)
     model: Any = BlipForImageTextRetrieval(itm_config(config, tokenizer))
     # Windows come from anywhere in a frame: places mean nothing.

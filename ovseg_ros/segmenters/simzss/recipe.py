@@ -49,14 +49,14 @@ class SimZSSRecipe(Config):
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: int = option(192, "side of the windows in pixels", low=32)
     views: int = option(2, "windows of every frame", low=1)
-    crops: int = option(5, "squares of every window; the first is the whole window", low=1)
+    crops: int = option(5, "crops of every window; the first is the whole window", low=1)
     crop: tuple[int, ...] = option(
-        (3, 6), "shortest and longest side of the other squares in patches", low=1
+        (3, 6), "shortest and longest side of the other crops in patches", low=1
     )
     patches: int = option(36, "patches of a view at most, drawn at random", low=1)
-    token_size: int = option(96, "side in pixels that squares have for the class token", low=32)
+    token_size: int = option(96, "side in pixels that crops have for the class token", low=32)
     visible: float = option(
-        0.015, "share of a square from which captions name a thing", low=0.0, high=1.0
+        0.015, "share of a crop from which captions name a thing", low=0.0, high=1.0
     )
     width: int = option(192, "width of the text tower", low=64)
     layers: int = option(3, "blocks of the text tower", low=1)
@@ -79,7 +79,7 @@ class SimZSSRecipe(Config):
     loop: LoopConfig = LoopConfig(steps=600, batch=128, lr=1.5e-3, muon_lr=0.02, weight_decay=0.2)
 
     def __post_init__(self) -> None:
-        """Validate the range of squares."""
+        """Validate the range of crops."""
         super().__post_init__()
         if len(self.crop) != 2 or self.crop[0] > self.crop[1]:
             raise ValueError(f"crop: expected the shortest and the longest side, got {self.crop}")
@@ -136,7 +136,7 @@ def train(config: SimZSSRecipe) -> None:
             views = bank.pick(torch.randint(len(bank), (count,), generator=generator)[mine])
         else:
             drawn = frames.draw(count, generator)[mine]
-            views = captioned(encode_squares(model, frames, config, drawn, generator, crops=1))
+            views = captioned(encode_crops(model, frames, config, drawn, generator, crops=1))
         captions = [_draw(captions, generator) for captions in views.captions]
         found = losses(model, reader, config, views, captions)
         if words is not None:
@@ -209,9 +209,7 @@ def encode_views(model: SimZSS, frames: Frames, config: SimZSSRecipe) -> Feature
     order = torch.arange(len(frames))
     for view in range(config.views):
         for index in tqdm(order.split(32), desc=f"encode view {view + 1}/{config.views}"):
-            parts.append(
-                encode_squares(model, frames, config, index, generator, crops=config.crops)
-            )
+            parts.append(encode_crops(model, frames, config, index, generator, crops=config.crops))
     bank = FeatureBank(
         torch.cat([part.images.float() for part in parts]),
         torch.cat([part.patches.bfloat16() for part in parts]),
@@ -227,7 +225,7 @@ def captioned(views: FeatureBank) -> FeatureBank:
     return views.pick(torch.tensor(rows, dtype=torch.int64))
 
 
-def encode_squares(
+def encode_crops(
     model: SimZSS,
     frames: Frames,
     config: SimZSSRecipe,
@@ -236,7 +234,7 @@ def encode_squares(
     *,
     crops: int,
 ) -> FeatureBank:
-    """Cut a window of every frame of ``index`` (B,), and squares out of it; encode them.
+    """Cut a window of every frame of ``index`` (B,), and square crops out of it; encode them.
 
     Returns:
         ``crops`` views of every frame, (B * crops, ...). Of several the first is the whole window;
@@ -248,7 +246,7 @@ def encode_squares(
     with config.loop.autocast():
         _, grid = _encode(model, pixels)  # (B, h, w, D)
     side, (low, high) = grid.shape[1], config.crop
-    squares, patches, captions = [], [], []
+    cut, patches, captions = [], [], []
     for row in range(len(index)):
         for number in range(crops):
             whole = number == 0 if crops > 1 else _draw_int(0, config.crops - 1, generator) == 0
@@ -260,10 +258,10 @@ def encode_squares(
             rows, columns = (slice(patch * k, patch * (k + edge)) for k in (y, x))
             square = pixels[row : row + 1, :, rows, columns]
             size = (config.token_size, config.token_size)
-            squares.append(F.interpolate(square, size=size, mode="bilinear", antialias=True))
+            cut.append(F.interpolate(square, size=size, mode="bilinear", antialias=True))
             captions.append(frames.describe_part(batch, row, rows, columns, config.visible))
     with config.loop.autocast():
-        images, _ = _encode(model, torch.cat(squares))
+        images, _ = _encode(model, torch.cat(cut))
     counts = torch.tensor([len(found) for found in patches], device=device)
     seen = torch.arange(config.patches, device=device) < counts[:, None]
     padded = [F.pad(found, (0, 0, 0, config.patches - len(found))) for found in patches]

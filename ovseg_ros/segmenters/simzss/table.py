@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ovseg_ros.config import flatten, override
-from ovseg_ros.evaluation.classification import evaluate_classification, squares
+from ovseg_ros.evaluation.classification import crops, evaluate_classification
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
@@ -78,7 +78,7 @@ def table(request: Request) -> Table:
             f"split {request.split}",
             "miou_gt": "class text from the name's own tokens (preset robot_cell); next column: "
             "from the prompt's sentence, as published",
-            "accuracy": "class token against names, squares around what frames show: the subject; "
+            "accuracy": "class token against names, crops around what frames show: the subject; "
             "visible: anything the square shows",
             "ms/step": f"whole steps of {BATCH} pairs at 224 px, tower included",
             "published": "arXiv 2406.16085: VOC20 .. ADE are mIoU, ImageNet accuracy, %; cost on "
@@ -111,7 +111,7 @@ def _score(request: Request, root: Path, folder: Path, side: int) -> dict[str, A
         )
         scores[column] = result.summary()["miou"]
     segmenter: Any = build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
-    pictures = squares(data, side=side, limit=request.limit)
+    pictures = crops(data, side=side, limit=request.limit)
     found = evaluate_classification(segmenter, pictures, data.classes, progress=True)
     return {**scores, "accuracy": found["accuracy"], "visible": found["visible_accuracy"]}
 

@@ -5,23 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
-from ovseg_ros.commands.results import clear_abandoned, write_whole
-
-
-def test_what_fails_leaves_the_old_file(tmp_path: Path):
-    path = tmp_path / "a.json"
-    write_whole(path, lambda unfinished: unfinished.write_text("old"))
-
-    def fail(unfinished: Path) -> None:
-        unfinished.write_text("half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_whole(path, fail)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+from ovseg_ros.commands.results import clear_abandoned
 
 
 def test_what_a_killed_run_left_goes_after_an_hour(tmp_path: Path):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ovseg_ros.demo.charts import accuracy, age, rate, vocabulary_timeline
 from ovseg_ros.demo.figures import (
     REQUIRED,
     figures,
@@ -19,28 +20,14 @@ from ovseg_ros.demo.figures import (
     query_candidates,
     rate_hz,
     rest,
-    stale_masks,
 )
 from ovseg_ros.demo.log import (
     DemoLog,
-    DiscoveryNote,
-    FrameNote,
     MaskNote,
     Phase,
-    VocabularyNote,
 )
 
 SECOND, MS = 10**9, 10**6
-
-
-def mask(arrival: int, *ids: int, age_ms: int = 50) -> MaskNote:
-    labels = np.array([[0, *ids]], np.uint8)
-    return MaskNote.of(labels, stamp=arrival - age_ms * MS, arrival=arrival)
-
-
-def vocabulary(arrival: int, version: int, mode: str = "auto", **names: int) -> VocabularyNote:
-    by_id = {number: name for name, number in names.items()}
-    return VocabularyNote(arrival=arrival, version=version, mode=mode, names=by_id)
 
 
 def test_a_note_keeps_the_mask():
@@ -49,25 +36,6 @@ def test_a_note_keeps_the_mask():
     np.testing.assert_array_equal(note.labels, labels)
     assert note.labels.dtype == np.uint16
     assert note.ids == {3, 900}
-
-
-@pytest.mark.parametrize(
-    ("masks", "version", "expected"),
-    [
-        ([mask(20, 1)], 1, 0),
-        ([mask(5, 1)], 1, 1),  # before its vocabulary
-        ([mask(5)], 1, 0),  # nothing in it needs a name
-        ([mask(20, 1, 2)], 1, 1),  # 2 is a name of version 2 only
-        ([mask(40, 1, 2)], 2, 0),
-        ([mask(20, 1)], 2, 1),  # version 2 came at 30
-        ([mask(40, 3)], None, 1),
-        ([mask(20, 1), mask(25, 9), mask(28, 1)], None, 1),
-    ],
-)
-def test_stale_masks(masks: list[MaskNote], version: int | None, expected: int):
-    vocabularies = [vocabulary(10, 1, mug=1), vocabulary(30, 2, mug=1, duck=2)]
-    versions = {} if version is None else {note.stamp: version for note in masks}
-    assert stale_masks(masks, vocabularies, versions) == expected
 
 
 def test_intervals():
@@ -106,10 +74,7 @@ def test_query_candidates_are_unique_things(attributes: dict[int, str], expected
 
 
 def full_log() -> DemoLog:
-    log = DemoLog(
-        masks=[mask(at, 1, age_ms=100) for at in range(0, 6 * SECOND, SECOND // 4)],
-        vocabularies=[vocabulary(-1, 1, mug=1), vocabulary(3 * SECOND, 2, "fixed", mug=1, duck=2)],
-        discoveries=[DiscoveryNote(stamp=SECOND, arrival=2 * SECOND, names=("mug",))],
+    return DemoLog(
         status={"segmentation_node": {"device": "cpu", "dropped": "3"}},
         query={"name": "red mug", "present": True, "iou": 0.5},
         phases=[
@@ -117,17 +82,28 @@ def full_log() -> DemoLog:
             Phase(name="ground-truth names", start=3 * SECOND, end=6 * SECOND),
         ],
     )
-    log.frames = [FrameNote(stamp=n.stamp, arrival=n.stamp + 1, jpeg=b"") for n in log.masks]
-    return log
 
 
+ARRIVALS = range(0, 6 * SECOND, SECOND // 4)
 EVALUATION = {
     "vocabulary_precision": 1.0,
     "vocabulary_recall": 0.5,
     "miou_auto": 0.6,
     "miou_fixed": 0.7,
     "frames_evaluated": 12,
-}
+    "stale_name_masks": 0,
+    "vocabulary": [
+        {"arrival": -1, "version": 1, "mode": "auto", "names": ["mug"], "ids": [1]},
+        {"arrival": 3 * SECOND, "version": 2, "mode": "fixed", "names": ["mug", "duck"],
+         "ids": [1, 2]},
+    ],
+    "events": {
+        "frames": [[at - 100 * MS, at - 99 * MS] for at in ARRIVALS],
+        "masks": [[at - 100 * MS, at] for at in ARRIVALS],
+        "discoveries": [[SECOND, 2 * SECOND]],
+        "scores": [[SECOND, {"miou_auto": 0.6}], [4 * SECOND, {"miou_fixed": None}]],
+    },
+}  # fmt: skip
 
 
 def test_figures_of_a_whole_run():
@@ -144,6 +120,14 @@ def test_figures_of_a_whole_run():
     assert report["miou_gt_vocabulary"] == 0.7
     assert report["stale_name_masks"] == 0
     json.dumps(report, allow_nan=False)
+
+
+def test_charts_are_drawn_from_the_record():
+    drawn = [chart(full_log(), EVALUATION) for chart in (vocabulary_timeline, accuracy, rate, age)]
+    assert all(svg.startswith("<svg") for svg in drawn)
+    assert "duck" in drawn[0]
+    assert "discovered names" in drawn[1]
+    assert "true names" not in drawn[1]
 
 
 def test_what_was_not_measured_is_null_and_named():

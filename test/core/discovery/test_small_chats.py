@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from ovseg_ros.commands.presets import weights_of
+from ovseg_ros.config import weights_of
 from ovseg_ros.discovery.config import VlmConfig
 from ovseg_ros.discovery.vlm import load_vlm
 from ovseg_ros.language.nouns import NounConfig

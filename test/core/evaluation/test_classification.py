@@ -1,4 +1,4 @@
-"""Zero-shot classification: squares around subjects, folders of pictures, and the numbers."""
+"""Zero-shot classification: crops around subjects, folders of pictures, and the numbers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from PIL import Image
 from ovseg_ros import cli
 from ovseg_ros.evaluation.classification import (
     Picture,
+    crops,
     evaluate_classification,
     folder_pictures,
     open_folder,
-    squares,
 )
 from ovseg_ros.evaluation.datasets.base import Sample
 from ovseg_ros.segmenters import build
@@ -43,7 +43,7 @@ class Scene:
 
 
 def test_a_square_is_cut_around_every_subject():
-    found = list(squares(Scene(), side=30, limit=1))
+    found = list(crops(Scene(), side=30, limit=1))
     assert [picture.subject for picture in found] == [0, 1]  # the speck is too small
     wall, mug = found
     assert wall.image.shape == mug.image.shape == (30, 30, 3)
@@ -55,7 +55,7 @@ def test_a_square_is_cut_around_every_subject():
 
 
 def test_all_images_by_default():
-    assert len(list(squares(Scene(), side=8))) == 4
+    assert len(list(crops(Scene(), side=8))) == 4
 
 
 class Brightest:

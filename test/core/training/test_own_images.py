@@ -159,10 +159,10 @@ def test_a_tower_is_trained_on_a_folder_too(folder: Path, tmp_path: Path):
 
 def test_the_tower_that_xdecoder_stands_on_ships():
     config, _ = load_recipe("xdecoder")
-    assert "backbone" in load_tower(Path(config.tower))[0]
+    assert {"backbone", "tower"} & set(load_tower(Path(config.tower))[0])
 
 
 def test_recipes_on_masks_are_all_tried_here():
-    """Pairs need no masks; fisa_coco is fisa, by default on COCO."""
-    assert set(recipes()) - {"tower", "simzss_pairs", "fisa_coco"} == set(SMALL)
+    """Pairs need no masks; fisa_coco and lmseg_coco are fisa and lmseg, by default on COCO."""
+    assert set(recipes()) - {"tower", "simzss_pairs", "fisa_coco", "lmseg_coco"} == set(SMALL)
     assert all(hasattr(load_recipe(name)[0], "data") for name in recipes())

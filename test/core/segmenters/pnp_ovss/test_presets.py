@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ovseg_ros.commands.presets import weights_of
-from ovseg_ros.config import override
+from ovseg_ros.config import override, weights_of
 from ovseg_ros.presets import load_preset
 
 CLIP = "openai/clip-vit-large-patch14-336"

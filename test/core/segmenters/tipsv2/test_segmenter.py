@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ovseg_ros.commands.presets import weights_of
-from ovseg_ros.config import from_mapping
+from ovseg_ros.config import from_mapping, weights_of
 from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.presets import load_preset
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
