@@ -30,6 +30,7 @@ from ovseg_ros.interrupts import interrupts
 from ovseg_ros.nodes.config import NodeConfig, check_known
 from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.guard import guard, guard_service
+from ovseg_ros.nodes.memory import bound_caches
 from ovseg_ros.nodes.names import require_free
 from ovseg_ros.programs import explain
 
@@ -283,6 +284,7 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
         by itself or fails.
     """
     code, running, interrupt = 1, None, _Interrupt()
+    bound_caches()
     try:
         for number in interrupts():
             signal.signal(number, interrupt)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -376,3 +378,33 @@ def test_what_cannot_be_taken_does_not_block_an_input(graph, monkeypatch):
     graph.until(lambda: publish(STRIPES), lambda: len(failed) >= 3)
     masks.clear()
     graph.until(lambda: publish(STRIPES), lambda: masks)
+
+
+def anonymous_mib():
+    """Memory of this process that is no file's, in MiB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("RssAnon"))) / 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_short_soak_keeps_its_memory(graph):
+    """Images, words, queries and toggles; test/stress/abuse.py does it for half an hour."""
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    image = np.zeros((480, 640, 3), np.uint8)
+    request = image_to_msg(image, "rgb8", graph.header())
+
+    def soak(rounds):
+        for number in range(rounds):
+            masks.clear()
+            graph.until(lambda: publish(image), lambda: masks)
+            if number % 10 == 0:
+                graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["red block"], mode=1)
+                graph.call(QuerySegmentation, f"{NODE}/query", names=["mug"], image=request)
+                graph.call(SetBool, f"{NODE}/enable", data=True)
+
+    soak(20)
+    before = anonymous_mib()
+    soak(60)
+    assert anonymous_mib() - before < 40  # 60 images are 55 MiB, as many masks and confidences 36
