@@ -31,10 +31,13 @@ THINGS = frozenset(
 )  # fmt: skip
 """Kinds that can be counted."""
 
-EXCEPTIONS = dict.fromkeys(
-    ("booth", "brick", "clothes", "glass", "screen", "toilet", "window"), True
-)
-"""Nouns whose first sense is a place or a material, and which people mean as objects."""
+EXCEPTIONS = {
+    **dict.fromkeys(
+        ("booth", "brick", "clothes", "glass", "pallet", "screen", "toilet", "window"), True
+    ),
+    "ice": False,
+}
+"""Nouns whose first sense is another than people mean: a place or material, or an object."""
 
 _SENSES = 3
 """How many senses of a noun are asked: a mouse is an animal first, and rarely a stuff."""

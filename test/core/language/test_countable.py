@@ -14,13 +14,15 @@ THINGS = (
     "mug", "mice", "people", "robot arm", "red mug", "wooden table", "teddy bear", "scissors",
     "tree", "forklift", "traffic cone", "lego brick", "toilet", "wine glass", "cup of coffee",
     "window",
-    "chair", "dog", "box", "screwdriver", "donut", "rock", "building",
+    "chair", "dog", "box", "screwdriver", "donut", "rock", "building", "pallet",
+    "conveyor belt", "cardboard box", "water bottle", "gripper", "hose",
 )  # fmt: skip
 STUFF_WORDS = (
     "floor", "wall", "brick wall", "sky", "grass", "lawn", "field of grass", "road", "street",
     "sidewalk", "sand", "gravel", "concrete", "asphalt", "snow", "water", "river", "sea", "beach",
     "wood", "metal", "fabric", "paper", "ceiling", "corridor", "vegetation", "terrain", "fence",
-    "smoke", "coffee", "carpet", "ceiling-other", "mountain",
+    "smoke", "coffee", "carpet", "ceiling-other", "mountain", "ice", "countertop",
+    "tile floor", "puddle of water", "rubble", "parking lot", "mud",
 )  # fmt: skip
 
 
