@@ -13,8 +13,8 @@ SYSTEM = System(
     },
     installs={
         "fisa": Install("fisa", "robot_cell/fisa", "segmenter.fisa.weights"),
-        "fisa_masks": Install("fisa_masks", "robot_cell/fisa", "segmenter.fisa.generator"),
-        "fisa_clip": Install("fisa_clip", "robot_cell/fisa", "segmenter.fisa.clip"),
+        "fisa_masks": Install("fisa_masks"),
+        "fisa_clip": Install("fisa_clip"),
     },
     table=("FISA's ablations: what is added, what is trained", "table:table"),
     benches={

@@ -14,7 +14,7 @@ from ovseg_ros.models.device import resolve_device, resolve_dtype
 from ovseg_ros.segmenters.fisa.clip import Clip, make_clip
 from ovseg_ros.segmenters.fisa.config import Adaptation, FisaConfig
 from ovseg_ros.segmenters.fisa.generator import MaskGenerator
-from ovseg_ros.segmenters.fisa.model import Classifier, Fisa, match
+from ovseg_ros.segmenters.fisa.model import Classifier, Fisa
 from ovseg_ros.segmenters.fisa.segmenter import FisaSegmenter
 from ovseg_ros.types import Vocabulary
 
@@ -97,8 +97,16 @@ def bench(job: Job) -> Result:
         text = torch.nn.functional.normalize(text, dim=-1).to(canvas.device)
         time(
             f"classifier, {count} names",
-            lambda text=text: match(model.classifier(seen, masks, text)[0], text),  # type: ignore[misc]
+            lambda text=text: model.classifier.match(  # type: ignore[misc]
+                model.classifier(seen, masks, text)[0], text
+            ),
         )
+    with torch.inference_mode():
+        first = masks[:, :1].clone()
+    time(
+        f"classifier, {job.counts[-1]} names, 1 mask",
+        lambda: model.classifier.match(model.classifier(seen, first, text)[0], text),
+    )
     words = Vocabulary.of(*(f"object {number}" for number in range(min(job.counts))))
     time(f"frame, {len(words)} names", lambda: segmenter.segment(job.image[None], words))
     trained = sum(parameter.numel() for parameter in model.trained().values())

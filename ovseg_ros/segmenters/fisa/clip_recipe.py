@@ -1,11 +1,15 @@
 """A small CLIP on the robot cell: FISA's classifier before its adaptation.
 
-It learns as CLIP does, from images and captions alone: squares of many sizes, cut out of the frozen
-pyramid's maps, against captions of what they show. Nothing tells it where in a square a word is.
+It learns as CLIP does, from captions: squares of many sizes against captions of what they show.
+Nothing tells it where in a square a word is. The squares are not cut out: as FISA's mask tokens do,
+a token for each of them rides along with the whole frame and looks at its patches, so that one pass
+of the frame reads many captions, and what is learned is what inference will ask for.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +21,22 @@ from tqdm import tqdm
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
+from ovseg_ros.robot_cell.captions import noun_phrase
+from ovseg_ros.robot_cell.instances import Instance
+from ovseg_ros.segmenters.fisa.checkpoint import BASELINE
 from ovseg_ros.segmenters.fisa.clip import build_small, save_small
+from ovseg_ros.segmenters.fisa.model import Classifier
 from ovseg_ros.segmenters.fisa.pyramid import LEVEL, PyramidPatches
-from ovseg_ros.segmenters.fisa.towers import OpenClipTower
-from ovseg_ros.segmenters.simzss.losses import caption_loss
+from ovseg_ros.segmenters.fisa.validation import (
+    canvas_hw,
+    name_accuracy,
+    pad_frames,
+    spread,
+)
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import data_option
-from ovseg_ros.training.distributed import rank, world
-from ovseg_ros.training.frames import Frames, load_frames
+from ovseg_ros.training.data import data_option, has_split
+from ovseg_ros.training.distributed import gathered, rank, world
+from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, tower_card, tower_option
 
@@ -37,32 +49,50 @@ class ClipRecipe(Config):
     tower: str = tower_option()
     out: str = option("out/fisa_clip", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
-    frames: int = option(0, "frames that are used; 0: all", low=0)
+    frames: int = option(
+        1200, "frames that are used, spread over the split; their maps are kept; 0: all", low=0
+    )
     patch: int = option(2, "side of a patch in places of the pyramid's map", low=1, high=4)
-    squares: tuple[int, ...] = option((3, 4, 6, 9), "sides of the squares in patches", low=1)
-    views: int = option(6, "squares of each side that are cut out of a frame", low=1)
+    squares: tuple[int, ...] = option((2, 3, 4, 6, 9), "sides of the squares in patches", low=1)
+    views: int = option(6, "squares of each side that are captioned in a frame", low=1)
+    tokens: int = option(24, "squares of a frame that a step reads", low=1)
     focus: float = option(0.8, "share of the squares that look at an instance", low=0.0, high=1.0)
     visible: float = option(
-        0.03, "share of a square from which captions name a thing", low=0.0, high=1.0
+        0.05, "share of a square from which captions name a thing", low=0.0, high=1.0
+    )
+    short: float = option(
+        0.5, "share of the captions that say only what covers most of a square", low=0.0, high=1.0
+    )
+    synonyms: float = option(
+        0.3, "share of those that call it by a synonym, if there is one", low=0.0, high=1.0
     )
     width: int = option(192, "width of both towers", low=64)
     layers: int = option(4, "blocks of the vision tower", low=1)
     text_layers: int = option(3, "blocks of the text tower", low=1)
     vocab_size: int = option(1024, "size of the tokenizer", low=300)
-    context_length: int = option(40, "tokens of a caption at most", low=8)
+    context_length: int = option(28, "tokens of a caption at most", low=8)
     loop: LoopConfig = LoopConfig(
-        steps=800, batch=96, lr=1e-3, muon_lr=0.02, weight_decay=0.1, save_every=50
+        steps=600, batch=8, lr=1e-3, muon_lr=0.02, weight_decay=0.1, save_every=50
     )
 
 
 @dataclass(frozen=True)
 class Square:
-    """A square of a frame's map: its first row and column in the map, and its captions."""
+    """A square of a frame.
 
-    frame: int
+    Attributes:
+        row: Its first row of patches.
+        column: Its first column.
+        side: Its side in patches.
+        captions: What it shows, in sentences.
+        most: What covers most of it, if that has a name.
+    """
+
     row: int
     column: int
+    side: int
     captions: list[str]
+    most: Instance | None
 
 
 def train(config: ClipRecipe) -> None:
@@ -71,46 +101,61 @@ def train(config: ClipRecipe) -> None:
     device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     visual, weights = load_tower(Path(config.tower))
+    names = [*frames.categories, *(word for own in frames.synonyms.values() for word in own)]
     tokenizer = train_tokenizer(
-        [caption for captions in frames.captions for caption in captions],
+        [*(caption for captions in frames.captions for caption in captions), *names],
         vocab_size=config.vocab_size,
         context_length=config.context_length,
     )
-    shapes = {"model_cfg": _shapes(config, tokenizer), "pyramid": visual}
+    used = spread(len(frames), config.frames)
+    canvas = canvas_hw(frames)
+    shapes = {"model_cfg": _shapes(config, tokenizer, canvas), "pyramid": visual}
     model = build_small(shapes).to(device)
     patches = model.visual.conv1  # type: ignore[union-attr]
     assert isinstance(patches, PyramidPatches)
     patches.pyramid.load_tower(weights)
-    maps = encode_frames(frames, patches, config, device)
-    squares = cut_squares(frames, config, len(maps))
+    maps = encode_frames(frames, used, patches, config, device)
+    squares = caption_squares(frames, used, config)
+    reader = Classifier(model, BASELINE, config.width)
     mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        side = config.squares[int(torch.randint(len(config.squares), (1,), generator=generator))]
-        pool = squares[side]
         count = world() * config.loop.batch
-        chosen = [pool[i] for i in torch.randint(len(pool), (count,), generator=generator)[mine]]
-        captions = [
-            s.captions[int(torch.randint(len(s.captions), (1,), generator=generator))]
-            for s in chosen
+        drawn = torch.randint(len(maps), (count,), generator=generator)
+        flip = torch.rand(count, generator=generator) < 0.5
+        chosen = [
+            [squares[frame][i] for i in torch.randint(len(squares[frame]), (config.tokens,),
+                                                      generator=generator).tolist()]
+            for frame in drawn.tolist()
+        ]  # fmt: skip
+        said = [
+            caption(square, config, frames.synonyms, generator) for own in chosen for square in own
         ]
-        edge = side * config.patch
-        seen = torch.stack(
-            [maps[s.frame, :, s.row : s.row + edge, s.column : s.column + edge] for s in chosen]
-        )
-        flip = torch.rand(len(seen), generator=generator) < 0.5
-        seen = torch.where(flip[:, None, None, None], seen.flip(3), seen).to(device)
+        texts = list(dict.fromkeys(said))
+        place = {text: number for number, text in enumerate(texts)}
+        which = torch.tensor([place[text] for text in said])  # of all processes' squares
+        seen = maps[drawn[mine]]
+        seen = torch.where(flip[mine, None, None, None], seen.flip(3), seen).to(device)
+        grid = (seen.shape[2] // config.patch, seen.shape[3] // config.patch)
+        inside = torch.stack([_masks(own, grid) for own in chosen[mine]])
+        inside = torch.where(flip[mine, None, None, None], inside.flip(3), inside).to(device)
         with config.loop.autocast():
-            images = encode_maps(model, seen.float())
-            text = model.encode_text(tokenizer(captions).to(device))  # type: ignore[operator]
+            vectors, _ = reader.describe(patches.read(seen.float()), inside, maps.new_zeros(0))
+            text = model.encode_text(tokenizer(texts).to(device))  # type: ignore[operator]
         scale = model.logit_scale
         assert isinstance(scale, nn.Parameter)
-        return {"loss": caption_loss(images.float(), text.float(), scale)}
+        return {"loss": pair_loss(vectors.flatten(0, 1), text.float(), which.to(device), scale)}
 
     out = Path(config.out)
     seconds = optimise(_Trained(model), step, config.loop, out, recipe=config)
     if rank() == 0:
         save_small(model.cpu(), shapes, tokenizer, out)
+        alone = {}
+        if has_split(config.data, "val"):
+            with torch.inference_mode():
+                text = F.normalize(model.encode_text(tokenizer(frames.categories)), dim=-1)  # type: ignore[operator]
+            unseen = load_frames(config.data, "val", config.height)
+            alone = {"val": name_accuracy(reader.eval(), text, unseen)}
         write_card(
             out,
             recipe="fisa_clip",
@@ -118,7 +163,56 @@ def train(config: ClipRecipe) -> None:
             seconds=seconds,
             data=f"{frames.summary()}, captions of squares of {len(maps)} of them",
             tower=tower_card(Path(config.tower)),
+            **alone,
         )
+
+
+def pair_loss(images: Tensor, texts: Tensor, which: Tensor, logit_scale: Tensor) -> Tensor:
+    """Return CLIP's symmetric InfoNCE where several images may have one text (arXiv 2204.03610).
+
+    Equal captions are one text: a square of another mug is no negative of "a mug".
+
+    Args:
+        images: Unit vectors of this process's squares, (B, D).
+        texts: Vectors of the different captions of all processes, (T, D), equal everywhere.
+        which: Text of every square of all processes, (world * B,) int64.
+        logit_scale: Logarithm of the inverse temperature; clamped to [0, ln 100].
+    """
+    scale = logit_scale.clamp(0, math.log(100)).exp()
+    texts = F.normalize(texts, dim=-1)
+    own = which[rank() * len(images) : (rank() + 1) * len(images)]
+    by_image = F.cross_entropy(scale * images @ texts.T, own)
+    shares = F.one_hot(which, len(texts)).T.float()  # (T, world * B)
+    shares = shares / shares.sum(1, keepdim=True)
+    by_text = F.cross_entropy(scale * texts @ gathered(images).T, shares)
+    return (by_image + by_text) / 2
+
+
+def caption(
+    square: Square,
+    config: ClipRecipe,
+    synonyms: Mapping[str, Sequence[str]],
+    generator: torch.Generator,
+) -> str:
+    """Draw one of a square's captions, or the name of what covers most of it."""
+    short, named, other, pick = torch.rand(4, generator=generator).tolist()
+    most = square.most
+    if most is None or short >= config.short:
+        return square.captions[int(pick * len(square.captions))]
+    if named < 0.5:
+        return noun_phrase(most)
+    others = synonyms.get(most.category, ())
+    if others and other < config.synonyms:
+        return others[int(pick * len(others))]
+    return most.category
+
+
+def _masks(squares: Sequence[Square], grid: tuple[int, int]) -> Tensor:
+    """Return logits of squares on the grid of patches, (M, h, w)."""
+    masks = torch.full((len(squares), *grid), -1.0)
+    for mask, own in zip(masks, squares, strict=True):
+        mask[own.row : own.row + own.side, own.column : own.column + own.side] = 1.0
+    return masks
 
 
 class _Trained(nn.Module):
@@ -137,22 +231,22 @@ class _Trained(nn.Module):
         self.rest = nn.ParameterDict({key.replace(".", "/"): v for key, v in rest.items()})
 
 
-def _shapes(config: ClipRecipe, tokenizer: Tokenizer) -> dict[str, object]:
-    patch = STRIDE * config.patch
+def _shapes(config: ClipRecipe, tokenizer: Tokenizer, canvas: tuple[int, int]) -> dict[str, object]:
+    heads = config.width // 48 if config.width % 48 == 0 else config.width // 32
     return {
         "embed_dim": config.width,
         "vision_cfg": {
-            "image_size": patch * max(config.squares),
-            "patch_size": patch,
+            "image_size": list(canvas),
+            "patch_size": STRIDE * config.patch,
             "width": config.width,
             "layers": config.layers,
-            "head_width": 48 if config.width % 48 == 0 else 32,
+            "head_width": config.width // heads,
         },
         "text_cfg": {
             "context_length": config.context_length,
             "vocab_size": tokenizer.vocab_size,
             "width": config.width,
-            "heads": config.width // 48 if config.width % 48 == 0 else config.width // 32,
+            "heads": heads,
             "layers": config.text_layers,
         },
     }
@@ -160,54 +254,60 @@ def _shapes(config: ClipRecipe, tokenizer: Tokenizer) -> dict[str, object]:
 
 @torch.inference_mode()
 def encode_frames(
-    frames: Frames, patches: PyramidPatches, config: ClipRecipe, device: torch.device
+    frames: Frames,
+    used: Sequence[int],
+    patches: PyramidPatches,
+    config: ClipRecipe,
+    device: torch.device,
 ) -> Tensor:
-    """Return the pyramid's maps of whole frames, (N, D, h, w) bfloat16."""
-    height, width = (side // 32 * 32 for side in frames.size_hw)
-    count = min(config.frames or len(frames), len(frames))
+    """Return the pyramid's maps of whole frames, padded as in inference, (N, D, h, w) bfloat16."""
+    height, width = frames.size_hw
+    canvas = canvas_hw(frames)
     generator, found = torch.Generator(), []
-    for index in tqdm(torch.arange(count).split(8), desc="encode frames"):
-        views = frames.crop(index, frames.size_hw, generator, zoom=(1.0, 1.0))
-        images = 255 * views.images[..., :height, :width].to(device)
+    mean = patches.pyramid.mean.to(device)
+    for index in tqdm(torch.tensor(used).split(8), desc="encode frames", disable=rank() > 0):
+        views = frames.crop(index, (height, width), generator, zoom=(1.0, 1.0))
+        images = pad_frames(views.images.to(device), mean, canvas)
         with config.loop.autocast():
             found.append(patches.pyramid(images)[LEVEL].bfloat16().cpu())
         patches.pyramid.forget()
     return torch.cat(found).clone()
 
 
-def cut_squares(frames: Frames, config: ClipRecipe, count: int) -> dict[int, list[Square]]:
-    """Return squares of the first ``count`` frames with their captions, by side in patches."""
+def caption_squares(frames: Frames, used: Sequence[int], config: ClipRecipe) -> list[list[Square]]:
+    """Return squares of frames with their captions."""
     generator = torch.Generator().manual_seed(config.loop.seed)
-    rows, columns = (side // 32 * 4 for side in frames.size_hw)
-    found: dict[int, list[Square]] = {side: [] for side in config.squares}
-    for frame in tqdm(range(count), desc="caption squares"):
-        index = torch.tensor([frame])
-        batch = frames.crop(index, frames.size_hw, generator, zoom=(1.0, 1.0))
+    height, width = frames.size_hw
+    pixels = STRIDE * config.patch
+    rows, columns = -(-height // pixels), -(-width // pixels)
+    found: list[list[Square]] = []
+    for frame in tqdm(used, desc="caption squares", disable=rank() > 0):
+        batch = frames.crop(torch.tensor([frame]), (height, width), generator, zoom=(1.0, 1.0))
         shown = batch.instances[0, ::STRIDE, ::STRIDE]
         places = [(shown == instance.id).nonzero() for instance in frames.visible[frame]]
-        places = [pixels for pixels in places if len(pixels)]
+        places = [place for place in places if len(place)]
+        own: list[Square] = []
         for side in config.squares:
-            edge = min(side * config.patch, rows, columns)
             for _ in range(config.views):
                 y, x, look, pick, place = torch.rand(5, generator=generator).tolist()
                 y, x = y * rows, x * columns
                 if places and look < config.focus:
-                    pixels = places[int(pick * len(places))]
-                    y, x = pixels[int(place * len(pixels))].tolist()
-                row = min(max(0, round(y - edge / 2)), rows - edge)
-                column = min(max(0, round(x - edge / 2)), columns - edge)
+                    chosen = places[int(pick * len(places))]
+                    y, x = (chosen[int(place * len(chosen))] / config.patch).tolist()
+                row = min(max(0, round(y - side / 2)), max(0, rows - side))
+                column = min(max(0, round(x - side / 2)), max(0, columns - side))
                 down, across = (
-                    slice(STRIDE * start, STRIDE * (start + edge)) for start in (row, column)
+                    slice(pixels * start, pixels * (start + side)) for start in (row, column)
                 )
-                captions = frames.describe_part(batch, 0, down, across, config.visible)
-                if captions:
-                    found[side].append(Square(frame, row, column, captions))
+                said = frames.describe_part(batch, 0, down, across, config.visible)
+                if said:
+                    own.append(Square(row, column, side, said, _most(frames, batch, down, across)))
+        found.append(own or [Square(0, 0, max(rows, columns), ["something"], None)])
     return found
 
 
-def encode_maps(model: nn.Module, maps: Tensor) -> Tensor:
-    """Return image vectors (B, D) of the pyramid's maps (B, C, h, w)."""
-    tower = OpenClipTower(model.visual)
-    patches = model.visual.conv1.read(maps)  # type: ignore[union-attr,operator]
-    tokens = model.visual.transformer(tower.embed(patches))  # type: ignore[union-attr,operator]
-    return F.normalize(tower.finish(tokens[:, 0]), dim=-1)
+def _most(frames: Frames, batch: Batch, rows: slice, columns: slice) -> Instance | None:
+    """Return the instance that covers most of a part of a view, or None if it has no name."""
+    counts = torch.bincount(batch.instances[0, rows, columns].flatten(), minlength=256)
+    number = int(counts.argmax())
+    return next((i for i in frames.visible[int(batch.index[0])] if i.id == number), None)

@@ -70,6 +70,11 @@ class FisaConfig(Config):
     other: bool = option(
         False, "what the word 'other' wins stays unlabelled (published: only while training)"
     )
+    objectness: bool = option(
+        False,
+        "names count by the generator's belief that a proposal shows anything at all (published: "
+        "no)",
+    )
     labels: str = option(
         "semantic",
         "label mask: the sum over all proposals, or the panoptic segments alone",

@@ -30,7 +30,7 @@ _FILE = "pyramid.json"
 
 
 class MaskGenerator(nn.Module):
-    """Images to mask logits; the class logits of the model are never computed.
+    """Images to mask logits; what the model calls its masks is never asked.
 
     Attributes:
         model: A Mask2Former or EoMT of transformers.
@@ -65,22 +65,44 @@ class MaskGenerator(nn.Module):
 
         H and W are multiples of 32, and the masks have stride 4 (EoMT: as its square gives).
         """
-        kind = next(self.parameters()).dtype
-        pixels = images if self.raw else ((images - self.mean) / self.std).to(kind)
         if self.square:
-            return self._in_square(pixels)
+            return self._in_square(self._normalise(images))[0]
+        masks: Tensor = self._decode(images).masks_queries_logits[-1]
+        return masks
+
+    def propose(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mask logits as :meth:`forward`, and whether each is of anything, (B, M) in 0..1.
+
+        That is one minus the probability that the model gives to its class "no object".
+        """
+        if self.square:
+            masks, classes = self._in_square(self._normalise(images))
+        else:
+            decoded = self._decode(images)
+            masks = decoded.masks_queries_logits[-1]
+            queries = decoded.intermediate_hidden_states[-1].transpose(0, 1)  # (B, M, D)
+            classes = self.model.class_predictor(queries)
+        return masks, 1 - classes.float().softmax(-1)[..., -1]
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        if self.raw:
+            return images
+        kind = next(self.parameters()).dtype
+        pixels: Tensor = ((images - self.mean) / self.std).to(kind)
+        return pixels
+
+    def _decode(self, images: Tensor) -> Any:
+        """Return what Mask2Former's decoder says."""
         module = self.model.model.pixel_level_module
-        maps = module.encoder(pixels).feature_maps
+        maps = module.encoder(self._normalise(images)).feature_maps
         # Deformable attention is not finite in half precision: its authors run it in float32 too.
         with torch.autocast(images.device.type, enabled=False):
             found = module.decoder([features.float() for features in maps])
-            decoded = self.model.model.transformer_module(
+            return self.model.model.transformer_module(
                 multi_scale_features=found.multi_scale_features,
                 mask_features=found.mask_features,
                 output_hidden_states=True,
             )
-        masks: Tensor = decoded.masks_queries_logits[-1]
-        return masks
 
     def lower(self, kind: torch.dtype) -> MaskGenerator:
         """Let the backbone, or all of an EoMT, run in other numbers; return itself."""
@@ -90,16 +112,17 @@ class MaskGenerator(nn.Module):
             self.model.model.pixel_level_module.encoder.to(kind)
         return self
 
-    def _in_square(self, pixels: Tensor) -> Tensor:
+    def _in_square(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Fit images into the square that EoMT was trained with, and cut the masks out of it."""
         height, width = pixels.shape[2:]
         scale = self.square / max(height, width)
         inner = max(1, round(height * scale)), max(1, round(width * scale))
         small = F.interpolate(pixels, size=inner, mode="bilinear", antialias=True)
         small = F.pad(small, (0, self.square - inner[1], 0, self.square - inner[0]))
-        masks: Tensor = self.model(small).masks_queries_logits
+        found = self.model(small)
+        masks: Tensor = found.masks_queries_logits
         rows, columns = (max(1, round(side * masks.shape[2] / self.square)) for side in inner)
-        return masks[..., :rows, :columns]
+        return masks[..., :rows, :columns], found.class_queries_logits
 
 
 def load_generator(name: str) -> MaskGenerator:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ovseg_ros.training.distributed import total, world
+
 WEIGHTS = {"loss_cross_entropy": 2.0, "loss_mask": 5.0, "loss_dice": 5.0}
 """Of cross-entropy, binary cross-entropy and dice, in the loss and in the matching."""
 
@@ -36,6 +38,9 @@ def fisa_losses(
             quarters of them taken where the mask is least sure.
     """
     criterion = _criterion(logits.shape[-1] - 1, points, logits.device)
+    count = torch.tensor(float(sum(map(len, labels))), device=logits.device)
+    # With several processes all divide by the mean: their gradients' mean is the batch's gradient.
+    criterion.segments = (total(count) / world()).clamp_min(1.0)
     kept = [row for row, own in enumerate(labels) if len(own)]
     if not kept:
         nothing = (logits.sum() + masks.sum()) * 0
@@ -46,15 +51,23 @@ def fisa_losses(
         mask_labels=[targets[row] for row in kept],
         class_labels=[labels[row] for row in kept],
     )
-    total = torch.stack([weight * found[name].squeeze() for name, weight in WEIGHTS.items()]).sum()
+    summed = torch.stack([weight * found[name].squeeze() for name, weight in WEIGHTS.items()]).sum()
     parts = zip(("class", "mask", "dice"), WEIGHTS, strict=True)
-    return {"loss": total, **{name: found[key].squeeze() for name, key in parts}}
+    return {"loss": summed, **{name: found[key].squeeze() for name, key in parts}}
 
 
 @lru_cache(maxsize=4)
 def _criterion(names: int, points: int, device: torch.device) -> Any:
     from transformers import Mask2FormerConfig
     from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
+
+    class Criterion(Mask2FormerLoss):
+        """Divides by a number of segments that it is told."""
+
+        segments: Tensor
+
+        def get_num_masks(self, class_labels: Any, device: torch.device) -> Tensor:
+            return self.segments
 
     config = Mask2FormerConfig(  # type: ignore[call-arg]
         num_labels=names,
@@ -66,4 +79,4 @@ def _criterion(names: int, points: int, device: torch.device) -> Any:
         oversample_ratio=3.0,
         importance_sample_ratio=0.75,
     )
-    return Mask2FormerLoss(config=config, weight_dict=WEIGHTS).to(device)
+    return Criterion(config=config, weight_dict=WEIGHTS).to(device)

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.segmenters.fisa.generator import build_small, save_small
+from ovseg_ros.segmenters.fisa.generator import MaskGenerator, build_small, save_small
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
+from ovseg_ros.segmenters.fisa.validation import mask_recall
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import data_option
+from ovseg_ros.training.data import data_option, has_split
 from ovseg_ros.training.distributed import rank, world
 from ovseg_ros.training.frames import Batch, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
@@ -33,7 +34,10 @@ class MasksRecipe(Config):
     out: str = option("out/fisa_masks", "directory of the result", kind="place")
     height: int = option(360, "height in pixels that frames are scaled to", low=64)
     window: tuple[int, ...] = option(
-        (256, 256), "height and width of the training windows in pixels, multiples of 32", low=64
+        (256, 320), "height and width of the training windows in pixels, multiples of 32", low=64
+    )
+    scale: tuple[float, ...] = option(
+        (0.6, 1.2), "least and largest magnification of the windows", low=0.1
     )
     least: int = option(60, "pixels a window shows of an instance that is asked for", low=1)
     width: int = option(128, "width of pixel decoder and decoder", low=16)
@@ -41,7 +45,7 @@ class MasksRecipe(Config):
     encoder_layers: int = option(1, "layers of the pixel decoder", low=1)
     decoder_layers: int = option(4, "layers of the decoder, the first one counted", low=2)
     points: int = option(3136, "points at which masks are compared", low=16)
-    loop: LoopConfig = LoopConfig(steps=1200, batch=6, lr=5e-4, warmup=0.03, save_every=50)
+    loop: LoopConfig = LoopConfig(steps=2400, batch=2, lr=1e-3, warmup=0.03, save_every=50)
 
 
 class MasksTrainer(nn.Module):
@@ -79,6 +83,8 @@ def build(config: MasksRecipe) -> tuple[Any, dict[str, Any]]:
 
 def train(config: MasksRecipe) -> None:
     """Train and write the model, its card and its curves to ``config.out``."""
+    if len(config.scale) != 2 or config.scale[0] > config.scale[1]:
+        raise ValueError(f"scale: expected the least and the largest, got {config.scale}")
     if len(config.window) != 2 or any(side % 32 for side in config.window):
         raise ValueError(f"window: expected two multiples of 32, got {config.window}")
     torch.manual_seed(config.loop.seed)
@@ -86,12 +92,12 @@ def train(config: MasksRecipe) -> None:
     frames = load_frames(config.data, "train", config.height)
     model, visual = build(config)
     trainer = MasksTrainer(model.to(device)).train()
-    size = (config.window[0], config.window[1])
+    size, scale = (config.window[0], config.window[1]), (config.scale[0], config.scale[1])
     mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
         drawn = frames.draw(world() * config.loop.batch, generator)[mine]
-        batch = frames.window(drawn, size, generator)
+        batch = frames.window(drawn, size, generator, scale=scale)
         masks = [instance_masks(batch, row, config.least).to(device) for row in range(len(drawn))]
         classes = [torch.zeros(len(own), dtype=torch.int64, device=device) for own in masks]
         with config.loop.autocast():
@@ -104,6 +110,10 @@ def train(config: MasksRecipe) -> None:
     seconds = optimise(trainer, step, config.loop, out, recipe=config)
     if rank() == 0:
         save_small(model.cpu(), visual, out)
+        alone = {}
+        if has_split(config.data, "val"):
+            unseen = load_frames(config.data, "val", config.height)
+            alone = {"val": mask_recall(MaskGenerator(model).eval(), unseen)}
         write_card(
             out,
             recipe="fisa_masks",
@@ -111,6 +121,7 @@ def train(config: MasksRecipe) -> None:
             seconds=seconds,
             data=frames.summary() + ", instances without names",
             tower=tower_card(Path(config.tower)),
+            **alone,
         )
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from ovseg_ros.segmenters.fisa.adaptation import DistributionAdapter, Lora, SemanticExtraction
 from ovseg_ros.segmenters.fisa.attention import attend, visible_tokens
 from ovseg_ros.segmenters.fisa.config import Adaptation
-from ovseg_ros.segmenters.fisa.towers import Block, show_tower
+from ovseg_ros.segmenters.fisa.towers import Block, Tower, show_tower
 
-TEMPERATURE = 0.01
-"""Divides cosine similarities (MaskCLIP's)."""
+LARGEST_SCALE = 100.0
+"""CLIP never multiplies cosines by more."""
 
 
 class Classifier(nn.Module):
@@ -35,7 +35,7 @@ class Classifier(nn.Module):
         """
         super().__init__()
         self.clip, self.config = clip, adaptation
-        tower = show_tower(clip.visual)  # type: ignore[arg-type]
+        tower = self.tower
         width, depth = tower.width, len(tower.blocks)
         self.seve = nn.ModuleList(
             SemanticExtraction(
@@ -51,6 +51,11 @@ class Classifier(nn.Module):
         )
         self.adapter = DistributionAdapter(adaptation.adapter)
 
+    @property
+    def tower(self) -> Tower:
+        """CLIP's vision tower in parts."""
+        return show_tower(self.clip.visual)  # type: ignore[arg-type]
+
     def forward(self, images: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Describe masks.
 
@@ -63,13 +68,12 @@ class Classifier(nn.Module):
             Unit vectors of the masks in the space of the text, (B, M, D) float32, and adapted masks
             (B, M, h, w).
         """
-        tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
-        return self.describe(tower.patches(images), masks, text)
+        return self.describe(self.tower.patches(images), masks, text)
 
     def describe(self, patches: Tensor, masks: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
         """Describe masks on CLIP's patches (B, C, h, w); else as :meth:`forward`."""
         masks = self.adapter(masks.to(patches.dtype))  # type: ignore[operator]
-        tower = show_tower(self.clip.visual)  # type: ignore[arg-type]
+        tower = self.tower
         image = tower.embed(patches)  # (B, 1 + N, C)
         visible = visible_tokens(masks, (patches.shape[2], patches.shape[3]))  # (B, M, 1 + N)
         tokens = image[:, :1].expand(-1, masks.shape[1], -1)  # (B, M, C)
@@ -122,6 +126,15 @@ class Classifier(nn.Module):
             return image, tokens
         return close(image, attend(query, key, value, block.heads)), tokens
 
+    def match(self, vectors: Tensor, text: Tensor) -> Tensor:
+        """Return logits (B, M, K) of unit vectors (B, M, D) and unit text (K, D).
+
+        Cosines are multiplied by what CLIP learned: 100 in OpenAI's models, MaskCLIP's 1 / 0.01;
+        a small CLIP has a milder one.
+        """
+        scale = self.clip.logit_scale.detach().to(vectors.dtype).exp()  # type: ignore[operator,union-attr]
+        return scale.clamp(max=LARGEST_SCALE) * vectors @ text.to(vectors.dtype).T
+
     def adapted(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the added parameters by name, without CLIP's own."""
         for name, parameter in self.named_parameters():
@@ -135,7 +148,7 @@ class Classifier(nn.Module):
         """
         self.clip.requires_grad_(False)
         self.clip.visual.requires_grad_("clip" in self.config.tuned)  # type: ignore[operator,union-attr]
-        show_tower(self.clip.visual).embedding.requires_grad_(False)  # type: ignore[arg-type]
+        self.tower.embedding.requires_grad_(False)
         text = "text" in self.config.tuned
         for name, parameter in self.clip.named_parameters():
             if not name.startswith("visual.") and not name.startswith("logit_"):
@@ -160,11 +173,6 @@ class Fisa(nn.Module):
     def trained(self) -> dict[str, nn.Parameter]:
         """Return the parameters that are trained, by name: what a checkpoint holds."""
         return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-
-def match(vectors: Tensor, text: Tensor) -> Tensor:
-    """Return logits (B, M, K), cosine / 0.01, of unit vectors (B, M, D) and unit text (K, D)."""
-    return vectors @ text.to(vectors.dtype).T / TEMPERATURE
 
 
 def _at_least_single(x: Tensor) -> torch.dtype:

@@ -16,7 +16,6 @@ from ovseg_ros.evaluation.evaluate import Evaluation, score
 from ovseg_ros.evaluation.metrics.panoptic import Regions
 from ovseg_ros.evaluation.predict import Prediction
 from ovseg_ros.evaluation.protocol import EvaluationConfig
-from ovseg_ros.segmenters.fisa.model import match
 from ovseg_ros.segmenters.fisa.segmenter import FisaSegmenter
 from ovseg_ros.segmenters.xdecoder.inference import Sizes
 from ovseg_ros.types import Vocabulary
@@ -38,8 +37,9 @@ def perfect_masks(segmenter: FisaSegmenter, sample: Sample, names: tuple[str, ..
     logits = SURE * (2 * placed - 1)
     with torch.inference_mode():
         text = segmenter.class_text(names)
-        vectors, _ = segmenter.model.classifier(segmenter.seen(canvas), logits, text)
-        return logits, match(vectors, text).softmax(-1), sizes
+        classifier = segmenter.model.classifier
+        vectors, _ = classifier(segmenter.seen(canvas), logits, text)
+        return logits, classifier.match(vectors, text).softmax(-1), sizes
 
 
 def perfect_names(segmenter: FisaSegmenter, sample: Sample, names: tuple[str, ...]) -> Proposals:

@@ -19,7 +19,7 @@ from ovseg_ros.segmenters.fisa.checkpoint import build_fisa, save_fisa
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.config import Adaptation
 from ovseg_ros.segmenters.fisa.losses import fisa_losses
-from ovseg_ros.segmenters.fisa.model import Fisa, match
+from ovseg_ros.segmenters.fisa.model import Fisa
 from ovseg_ros.segmenters.fisa.samples import PanopticViews, View
 from ovseg_ros.segmenters.fisa.segmenter import OTHER
 from ovseg_ros.segmenters.fisa.towers import show_tower
@@ -39,10 +39,10 @@ class FisaRecipe(Config):
     clip: str = option("robot_cell/fisa_clip", "CLIP that is adapted", kind="weights")
     adaptation: Adaptation = Adaptation()
     crop: tuple[int, ...] = option(
-        (256, 320), "height and width of the views, multiples of 32 (published: 1024)", low=32
+        (384, 480), "height and width of the views, multiples of 32 (published: 1024)", low=32
     )
     scale: tuple[float, ...] = option(
-        (0.7, 2.0),
+        (0.7, 1.5),
         "range of the jitter, 1 where the image just fits (published: 0.1 to 2)",
         low=0.05,
     )
@@ -52,13 +52,13 @@ class FisaRecipe(Config):
     )
     points: int = option(3136, "points at which masks are compared (published: 12544)", low=16)
     views: int = option(
-        0,
+        400,
         "views that are drawn, proposed and kept before training, which saves the frozen parts' "
         "time; 0: new ones in every step (published)",
         low=0,
     )
     loop: LoopConfig = LoopConfig(
-        steps=600, batch=8, lr=1e-3, warmup=0.05, weight_decay=0.05, clip=0.01
+        steps=500, batch=4, lr=1e-3, warmup=0.05, weight_decay=0.05, clip=0.01
     )
 
     def __post_init__(self) -> None:
@@ -88,6 +88,7 @@ class FisaCocoRecipe(FisaRecipe):
     clip_side: int = option(896, "side of CLIP's square", low=0)
     synonyms: float = option(0.0, "share of the names called by a synonym", low=0.0, high=1.0)
     points: int = option(12544, "points at which masks are compared", low=16)
+    views: int = option(0, "views that are drawn before training; 0: new ones in every step", low=0)
     loop: LoopConfig = LoopConfig(
         steps=25_000, batch=16, lr=1e-4, warmup=0.0, weight_decay=0.05, beta2=0.999, clip=0.01
     )
@@ -110,6 +111,17 @@ class Proposed:
 
 def train(config: FisaRecipe) -> None:
     """Train the adaptation and write it, its card and its curves to ``config.out``."""
+    adapt(config)
+
+
+def adapt(config: FisaRecipe, kept: list[Proposed] | None = None) -> list[Proposed]:
+    """Train as :func:`train` does, and return the views that were kept.
+
+    Args:
+        config: The recipe.
+        kept: Views of a recipe that differs in its adaptation only, whose frozen parts are the
+            same; drawn anew by default.
+    """
     torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     data = open_regions(config.data, "train")
@@ -119,7 +131,11 @@ def train(config: FisaRecipe) -> None:
     trained = Trained(model)
     out = Path(config.out)
     seconds = 0.0
+    if kept:
+        trainer.kept = kept
     if any(True for _ in trained.parameters()):  # of the baseline nothing is trained
+        if not kept:
+            trainer.keep()
         seconds = optimise(
             trained, trainer.step, config.loop, out, recipe=config, rates=trained.rates
         )
@@ -133,6 +149,7 @@ def train(config: FisaRecipe) -> None:
             data=f"{data.name}, {len(data)} images, panoptic ground truth",
             trained=sum(p.numel() for p in trained.parameters()),
         )
+    return trainer.kept
 
 
 def train_coco(config: FisaCocoRecipe) -> None:
@@ -159,7 +176,7 @@ class Trainer:
     """Computes the losses of a step."""
 
     def __init__(self, model: Fisa, clip: Clip, data: Dataset, config: FisaRecipe) -> None:
-        """Draw and propose the views that are kept, if any are.
+        """Prepare to train; :meth:`keep` draws the views that are kept.
 
         Args:
             model: The model, on its device.
@@ -173,11 +190,13 @@ class Trainer:
         crop = config.crop[0], config.crop[1]
         self.views = PanopticViews(data, crop, (low, high))
         self.kept: list[Proposed] = []
-        if config.views:
-            generator = torch.Generator().manual_seed(config.loop.seed)
-            drawn = range(config.views)
-            for _ in tqdm(drawn, desc="propose", disable=rank() > 0):
-                self.kept += self.propose([self.views.draw(generator)])
+
+    def keep(self) -> list[Proposed]:
+        """Draw and propose the views that are kept, if any are, and return them."""
+        generator = torch.Generator().manual_seed(self.config.loop.seed)
+        for _ in tqdm(range(self.config.views), desc="propose", disable=rank() > 0):
+            self.kept += self.propose([self.views.draw(generator)])
+        return self.kept
 
     def step(self, number: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of one step; every process takes its part of the batch."""
@@ -196,7 +215,7 @@ class Trainer:
         with config.loop.autocast():
             vectors, adapted = self.model.classifier.describe(patches, masks, text[:-1])
         return fisa_losses(
-            match(vectors, text),
+            self.model.classifier.match(vectors, text),
             adapted,
             [own.view.masks().to(self.device) for own in batch],
             [own.view.labels.to(self.device) for own in batch],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ovseg_ros.segmenters.fisa.checkpoint import load_fisa
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.config import FisaConfig
 from ovseg_ros.segmenters.fisa.generator import STRIDE
-from ovseg_ros.segmenters.fisa.model import Fisa, match
+from ovseg_ros.segmenters.fisa.model import Fisa
 from ovseg_ros.segmenters.fisa.panoptic import Rules, list_segments, merge_proposals
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.inference import Sizes, label_queries
@@ -121,15 +122,23 @@ class FisaSegmenter(TextSegmenter):
         Returns:
             The generator's mask logits at stride 4 of the padded input (B, Q, h, w), probabilities
             of the names (B, Q, K) or, with ``other``, (B, Q, K + 1), both float32, and the sizes.
+            With ``objectness`` they sum up to the probability that a proposal shows anything.
         """
         canvas, sizes = self.canvas(images)
         text = self.class_text((*names, OTHER))
+        generator: Any = self.model.generator
+        sure = None
         with stage("generator"):
-            masks = self.model.generator(canvas)
+            if self._config.objectness:
+                masks, sure = generator.propose(canvas)
+            else:
+                masks = generator(canvas)
         with stage("classifier"):
-            vectors, _ = self.model.classifier(self.seen(canvas), masks, text[:-1])
-            logits = match(vectors, text if self._config.other else text[:-1])
-        return masks.float(), logits.softmax(-1), sizes
+            classifier = self.model.classifier
+            vectors, _ = classifier(self.seen(canvas), masks, text[:-1])
+            logits = classifier.match(vectors, text if self._config.other else text[:-1])
+        odds = logits.softmax(-1)
+        return masks.float(), odds if sure is None else odds * sure[..., None], sizes
 
     def canvas(self, images: np.ndarray) -> tuple[Tensor, Sizes]:
         """Return images in 0..255, resized and padded to multiples of 32, (B, 3, H, W) float32."""

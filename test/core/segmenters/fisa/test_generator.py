@@ -27,6 +27,10 @@ def test_mask2formers_masks_are_transformers_own(images: torch.Tensor, tiny_mask
     found = MaskGenerator(model)(images)
     assert found.shape == (2, 5, 16, 24)
     assert torch.allclose(found, want, atol=1e-5)
+    masks, sure = MaskGenerator(model).propose(images)
+    assert torch.equal(masks, found)
+    classes = model(pixel_values=pixels).class_queries_logits.softmax(-1)
+    assert torch.allclose(sure, classes[..., :-1].sum(-1), atol=1e-5)
 
 
 @torch.no_grad()
@@ -59,10 +63,15 @@ def test_eomts_masks_are_transformers_own(size: tuple[int, int]):
     )
     model = EomtForUniversalSegmentation(config).eval()
     images = 255 * torch.rand(1, 3, *size)
-    found = MaskGenerator(model, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))(images)
+    generator = MaskGenerator(model, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    found, sure = generator.propose(images)
+    assert torch.equal(generator(images), found)
+    assert sure.shape == (1, 4)
     if size == (64, 64):
-        want = model(pixel_values=images / 255).masks_queries_logits
-        assert torch.allclose(found, want, atol=1e-5)
+        want = model(pixel_values=images / 255)
+        assert torch.allclose(found, want.masks_queries_logits, atol=1e-5)
+        chances = want.class_queries_logits.softmax(-1)[..., :-1].sum(-1)
+        assert torch.allclose(sure, chances, atol=1e-5)
     assert found.shape[2] * size[1] == found.shape[3] * size[0]  # the image's own aspect
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import open_clip
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ovseg_ros.segmenters.fisa.attention import visible_tokens
 from ovseg_ros.segmenters.fisa.config import Adaptation
-from ovseg_ros.segmenters.fisa.model import Classifier, match
+from ovseg_ros.segmenters.fisa.model import Classifier
 from ovseg_ros.segmenters.fisa.towers import show_tower
 
 BASELINE = Adaptation(seve=False, query="none", adapter=0)
@@ -290,7 +291,13 @@ def test_towers_without_mask_tokens_are_refused(tiny_clip: Any):
         show_tower(tiny_clip(pool_type="avg").visual)
 
 
-def test_logits_are_cosines_by_a_hundredth():
+@pytest.mark.parametrize(
+    ("learned", "scale"), [(1 / 0.07, 1 / 0.07), (100.0, 100.0), (500.0, 100.0)]
+)
+@torch.no_grad()
+def test_logits_are_cosines_times_what_clip_learned(tiny_clip: Any, learned: float, scale: float):
+    clip = tiny_clip()
+    clip.logit_scale.fill_(math.log(learned))
     text = F.normalize(torch.randn(3, 24), dim=-1)
-    found = match(text[None, :2], text)
-    assert torch.allclose(found[0, [0, 1], [0, 1]], torch.tensor([100.0, 100.0]))
+    found = Classifier(clip, BASELINE, 24).match(text[None, :2], text)
+    assert torch.allclose(found[0], scale * text[:2] @ text.T, atol=1e-4)

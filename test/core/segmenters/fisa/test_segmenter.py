@@ -166,6 +166,19 @@ def test_what_other_wins_is_unlabelled(build: Any, monkeypatch: pytest.MonkeyPat
     assert found.segments == ((),)
 
 
+@torch.inference_mode()
+def test_names_count_by_the_generators_belief(build: Any):
+    plain, weighed = build(), build(objectness=True)
+    canvas, _ = plain.canvas(picture())
+    sure = plain.model.generator.propose(canvas)[1]
+    masks, odds, _ = plain.propose(picture(), WORDS)
+    again, less, _ = weighed.propose(picture(), WORDS)
+    assert torch.equal(masks, again)
+    assert torch.allclose(less, odds * sure[..., None], atol=1e-6)
+    assert torch.allclose(less.sum(-1), sure, atol=1e-5)
+    check(weighed.segment(picture(), Vocabulary.of(*WORDS)), picture())
+
+
 def test_segments_may_be_left_out(build: Any):
     found = build(segments=False).segment(picture(), Vocabulary.of(*WORDS))
     assert found.segment_ids is None
