@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from ovseg_ros.types import normalise_name
 
 CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
 """Folder of the bundled class lists."""
+
+_UNMARKED = re.compile(r"\d+[\s,;]+\D")
+"""A value and a name with something else than a colon between them."""
 
 _LARGEST = 65_535
 """Largest value of a mask."""
@@ -88,12 +92,14 @@ def parse_classes(text: str, *, source: str) -> ClassList:
         source: Named in errors.
 
     Raises:
-        ValueError: if a value or a class comes twice, or there is none.
+        ValueError: if a value or a class comes twice, there is none, or values have no colon.
     """
     synonyms: dict[str, tuple[str, ...]] = {}
     values: list[int] = []
-    lines = [line.strip() for line in text.splitlines()]
-    for number, line in enumerate(filter(None, lines), start=1):
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if lines and all(_UNMARKED.match(line) for line in lines):
+        raise ValueError(f"{source}: expected a colon after the value (0: floor), got {lines[0]!r}")
+    for number, line in enumerate(lines, start=1):
         head, colon, tail = line.partition(":")
         value = head.strip() if colon else str(number)
         if not value.isdecimal() or int(value) > _LARGEST or int(value) in values:

@@ -42,8 +42,8 @@ _CHOICE = re.compile(
 """What a clause says that decides, where the reply has denied something before: or nothing else."""
 
 _LIST = re.compile(
-    r"\b(class(es)?|categor(y|ies)|options?|list(ed)?|choices|given|such as|e\.g|includ\w+"
-    r"|possible|available|between|out of|among)\b",
+    r"\b(class(es)?|category|categories|options?|list(ed)?|choices|given|such as|e\.g|included?"
+    r"|includes|including|possible|available|between|out of|among)\b",
     re.IGNORECASE,
 )
 """What a clause says that counts up what there is."""

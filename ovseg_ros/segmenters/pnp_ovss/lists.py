@@ -68,6 +68,8 @@ def read_list(listed: object) -> Listed:
     if blocks[0].strip() and not entries:
         raise ValueError(f"expected entries like \"15: 'person'\", got {listed[:80]!r}")
     sure = [float(value) for value in re.findall(r"\d+(?:\.\d+)?", blocks[1])] if blocks[1:] else []
+    if sure and max(sure) <= 1 and "%" not in blocks[1]:
+        sure = [100 * share for share in sure]
     kept = [
         _alternatives([part.strip().lower() for part in name.split(";") if part.strip()])
         for index, (_, name) in enumerate(entries)

@@ -74,6 +74,8 @@ def test_lists_that_count_otherwise_than_the_masks_are_noticed(
         ("one: mug\n", "a mask value of its own"),
         ("70000: mug\n", "a mask value of its own"),
         ("1: mug\n2: mug\n", "distinct classes, got 'mug' twice"),
+        ("0 mug\n1 duck\n", "a colon after the value"),
+        ("0,mug\n1,duck\n", "a colon after the value"),
         ("\n", "at least one class"),
         ("1: mug,,cup\n", None),
     ],

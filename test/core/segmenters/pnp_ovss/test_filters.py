@@ -165,6 +165,7 @@ def test_the_authors_lists_are_read_as_they_are(tmp_path: Path):
     [
         ("[1: 'a', 2: 'b'], [100, 60]", ["a", "b"], [0]),
         ("[1: a, 2: b]\n\n[100%, 71%]", ["a", "b"], [0, 1]),
+        ("[1: a, 2: b], [0.9, 0.5]", ["a", "b"], [0]),  # shares instead of per cent
         ("[1: a, 2: b]", ["a", "b"], [0, 1]),  # no word of how sure
         ("[], []", ["a", "b"], [0]),
         ("", ["a", "b"], [0]),
