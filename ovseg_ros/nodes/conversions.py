@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -12,16 +12,17 @@ from std_msgs.msg import Header
 from ovseg_ros.msg import Category as CategoryMsg
 from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
+from ovseg_ros.nodes.vision_msgs_probe import VISION_MSGS
 from ovseg_ros.types import Category, Discovery, Mode, Proposal, Source, Vocabulary, normalise_name
 from ovseg_ros.vocabulary.groups import GroupTable
 
 if TYPE_CHECKING:  # brings torch and the models along
     from ovseg_ros.pipeline import QueryAnswer
 
-try:  # only where a ROS installation brings it; there is no wheel
-    from vision_msgs.msg import LabelInfo, VisionClass
-except ImportError:
-    LabelInfo = VisionClass = None
+LabelInfo: Any = None
+VisionClass: Any = None
+if VISION_MSGS is not None:
+    LabelInfo, VisionClass = VISION_MSGS.LabelInfo, VISION_MSGS.VisionClass
 
 MAX_PROPOSED = 4096
 """Most names and synonyms in one message of proposals."""
@@ -187,7 +188,7 @@ def proposals_from_msg(message: VocabularyMsg) -> tuple[Proposal, ...]:
     )
 
 
-def label_info_to_msg(vocabulary: Vocabulary, stamp: Time) -> LabelInfo | None:
+def label_info_to_msg(vocabulary: Vocabulary, stamp: Time) -> Any:
     """Return the names of a vocabulary for ``~/label_info``, or None without vision_msgs."""
     if LabelInfo is None:
         return None
@@ -218,7 +219,7 @@ def groups_to_msg(groups: GroupTable, vocabulary: Vocabulary, stamp: Time) -> Vo
     )
 
 
-def group_info_to_msg(groups: GroupTable, stamp: Time) -> LabelInfo | None:
+def group_info_to_msg(groups: GroupTable, stamp: Time) -> Any:
     """Return the names of group masks for ``~/groups/label_info``, or None without vision_msgs."""
     if LabelInfo is None:
         return None

@@ -12,6 +12,7 @@ from rclpy.qos import ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.doctor import ERROR, OK, WARN, Finding
+from ovseg_ros.nodes.vision_msgs_probe import vision_msgs_or_reason
 
 _IMAGES = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
 _OURS = ("segmentation_node", "discovery_node")
@@ -30,12 +31,11 @@ def examine_graph(image: str, *, wait_s: float = 2.0) -> Iterator[Finding]:
         import ovseg_ros.msg  # noqa: F401
     except ImportError:
         yield Finding(ERROR, "the messages of ovseg_ros are not built", "make, or colcon build")
-    try:
-        import vision_msgs.msg  # noqa: F401
-    except ImportError:
+    vision_msgs, reason = vision_msgs_or_reason()
+    if vision_msgs is None:
         yield Finding(
             WARN,
-            "vision_msgs is not there: no ~/label_info for Nav2's layer, no ~/detections",
+            f"{reason}: no ~/label_info for Nav2's layer, no ~/detections",
             f"sudo apt install ros-{os.environ.get('ROS_DISTRO', '$ROS_DISTRO')}-vision-msgs",
         )
     context = rclpy.Context()

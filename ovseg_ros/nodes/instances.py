@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -13,16 +13,19 @@ from std_msgs.msg import Header
 from ovseg_ros.msg import SegmentedInstance
 from ovseg_ros.nodes.carried import Masks
 from ovseg_ros.nodes.images import labels_to_msg
+from ovseg_ros.nodes.vision_msgs_probe import VISION_MSGS
 from ovseg_ros.tracking import Tracker, connected_segments
 from ovseg_ros.types import MAX_ID, Segment, Vocabulary
 
 if TYPE_CHECKING:
-    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+    from ovseg_ros.nodes.vocabulary_publisher import Outlet
 
-try:  # only where a ROS installation brings it; there is no wheel
-    from vision_msgs.msg import Detection2D, Detection2DArray, ObjectHypothesisWithPose
-except ImportError:
-    Detection2DArray = None
+Detection2D: Any = None
+Detection2DArray: Any = None
+ObjectHypothesisWithPose: Any = None
+if VISION_MSGS is not None:
+    Detection2D, Detection2DArray = VISION_MSGS.Detection2D, VISION_MSGS.Detection2DArray
+    ObjectHypothesisWithPose = VISION_MSGS.ObjectHypothesisWithPose
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +46,14 @@ class Instances:
 class InstancePublisher:
     """Follows the objects of one camera while somebody listens, and publishes them."""
 
-    def __init__(self, node: SegmentationNode, prefix: str) -> None:
+    def __init__(self, outlet: Outlet, prefix: str) -> None:
         """Advertise the topics under ``prefix``."""
-        self._node = node
-        self._mask = node.publisher(Image, f"{prefix}/instance_mask")
+        self._outlet = outlet
+        self._mask = outlet.publisher(Image, f"{prefix}/instance_mask")
         self._detections = (
-            node.publisher(Detection2DArray, f"{prefix}/detections") if Detection2DArray else None
+            outlet.publisher(Detection2DArray, f"{prefix}/detections") if Detection2DArray else None
         )
-        self._tracker = Tracker(node.config.track_gap_s)
+        self._tracker = Tracker(outlet.config.track_gap_s)
         self._last: tuple[Masks, Instances] | None = None
 
     def find(self, masks: Masks, vocabulary: Vocabulary) -> Instances | None:
@@ -77,7 +80,7 @@ class InstancePublisher:
             segment_ids = masks.segment_ids
             segments = tuple(s for s in masks.segments if s.category_id in things)
         else:
-            least = max(1, round(self._node.config.instance_min_share * masks.labels.size))
+            least = max(1, round(self._outlet.config.instance_min_share * masks.labels.size))
             segment_ids, segments = connected_segments(
                 masks.labels, masks.confidence, things, min_pixels=least
             )
@@ -134,7 +137,7 @@ def instances_to_msg(found: Instances, vocabulary: Vocabulary) -> list[Segmented
     return messages
 
 
-def detections_to_msg(found: Instances, header: Header) -> Detection2DArray:
+def detections_to_msg(found: Instances, header: Header) -> Any:
     """Return objects as ``vision_msgs/Detection2DArray``.
 
     ``class_id`` is the category's id as in ``~/label_info``, ``id`` the track's.
