@@ -12,15 +12,20 @@ _THREADS = torch.get_num_threads()
 _HIGH, _NORMAL = -1, 0  # CUDA's priorities; normal is also the lowest
 
 
+def cap_threads(threads: int) -> None:
+    """Let what this thread asks of torch run on ``threads`` CPU threads from now on (0: all)."""
+    # torch keeps the number for each thread, but a new thread starts with the last one set.
+    _set_threads(threads or _THREADS)
+
+
 @contextmanager
-def per_frame(device: str) -> Iterator[None]:
-    """Run what every frame needs: all CPU threads, or a CUDA stream with a high priority."""
+def per_frame(device: str, threads: int = 0) -> Iterator[None]:
+    """Run what every frame needs: ``threads`` CPU threads (0: all), and on a GPU before others."""
+    cap_threads(threads)
     if device.startswith("cuda"):
         with torch.cuda.stream(_stream(device, _HIGH)):
             yield
         return
-    # torch keeps the number for each thread, but a new thread starts with the last one set.
-    _set_threads(_THREADS)
     yield
 
 

@@ -51,6 +51,12 @@ class SegmentationNodeConfig(ImageNodeConfig):
         "mono8", "encoding of the label mask; 16UC1 holds more ids", choices=("mono8", "16UC1")
     )
     overlay_alpha: float = option(0.55, "share of the colour in the overlay", low=0.0, high=1.0)
+    threads: int = option(
+        0,
+        "CPU threads of segmentation; 0: as many as torch takes, which may starve others, Nav2 too",
+        low=0,
+        high=1024,
+    )
     proposals_topic: str = option("discovery_node/proposals", "words that discovery found")
     query_timeout_s: float = option(30.0, "longest wait for a query's answer", low=0.1, high=3600.0)
     depth_topic: str = option("", "depth image for a labelled point cloud; empty: no cloud")
@@ -119,7 +125,9 @@ class DiscoveryNodeConfig(ImageNodeConfig):
         2.0, "least time between the starts of two discoveries", low=0.0, high=86_400.0
     )
     niceness: int = option(10, "how far discovery gives way to segmentation", low=0, high=19)
-    threads: int = option(1, "CPU threads of a discovery; 0: as many as torch takes", low=0)
+    threads: int = option(
+        1, "CPU threads of a discovery; 0: as many as torch takes", low=0, high=1024
+    )
     seed: int = option(0, "seed of the discoveries", low=0)
     vocabulary_topic: str = option(
         "segmentation_node/vocabulary", "words in force; in mode FIXED discovery rests"

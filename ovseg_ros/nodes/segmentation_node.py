@@ -10,28 +10,26 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import LATCHED_QOS, spin
 from ovseg_ros.nodes.carried import KeyFrames, Masks
-from ovseg_ros.nodes.compute import per_frame
+from ovseg_ros.nodes.compute import cap_threads, per_frame
 from ovseg_ros.nodes.config import SegmentationNodeConfig
 from ovseg_ros.nodes.conversions import (
-    LabelInfo,
-    group_info_to_msg,
-    groups_to_msg,
-    label_info_to_msg,
     proposals_from_msg,
     stamp_from_msg,
-    vocabulary_to_msg,
 )
 from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.point_cloud import CloudInput
 from ovseg_ros.nodes.segmentation_services import SegmentationServices, shown
+from ovseg_ros.nodes.vision_msgs_probe import BROKEN, REASON
+from ovseg_ros.nodes.vocabulary_publisher import VocabularyPublisher
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
 from ovseg_ros.segmenters.build import build_segmenter
 from ovseg_ros.types import Vocabulary
@@ -67,15 +65,9 @@ class SegmentationNode(ImageNode):
         self._build = build
         self._lock = threading.Lock()
         self._taken: dict[int, int] = {}  # newest stamp of each camera, nanoseconds
-        self._announced: VocabularyMsg | None = None
         self.pipeline: Pipeline | None = None
-        self._vocabulary = self.publisher(VocabularyMsg, "~/vocabulary", LATCHED_QOS)
-        self._group_vocabulary = self.publisher(VocabularyMsg, "~/groups/vocabulary", LATCHED_QOS)
-        self._label_info, self._group_info = (
-            self.publisher(LabelInfo, f"~/{name}", LATCHED_QOS) if LabelInfo else None
-            for name in ("label_info", "groups/label_info")
-        )
         self.groups = GroupTable()
+        self.words = VocabularyPublisher(self, lambda: self.get_clock().now().to_msg())
         self._masks: list[MaskPublisher] = []
         self._cloud: CloudInput | None = None
         self._key_frames: KeyFrames | None = None
@@ -91,8 +83,12 @@ class SegmentationNode(ImageNode):
 
     def load(self) -> None:
         """Load the segmenter and start a new session of ids."""
+        cap_threads(self.config.threads)
+        if self.config.threads:
+            cv2.setNumThreads(self.config.threads)  # decodes and draws, for the whole process
         self.pipeline = self._build(self.config)
-        self._announced, self._taken, self._left_out = None, {}, {}
+        self.words.forget()
+        self._taken, self._left_out = {}, {}
         keyframes = self.pipeline.segmenter.cadence == "keyframe"
         self._key_frames = KeyFrames(self.config.keyframe_period_s) if keyframes else None
         self.groups = GroupTable(parse_groups(self.config.vocabulary.groups).values())
@@ -108,6 +104,8 @@ class SegmentationNode(ImageNode):
         )
         for warning in self.pipeline.vocabulary.warnings:
             self.get_logger().warning(warning)
+        if BROKEN:
+            self.get_logger().warning(f"{REASON}; ~/label_info and ~/detections are left out")
 
     def free(self) -> None:
         """Unload the segmenter."""
@@ -136,9 +134,9 @@ class SegmentationNode(ImageNode):
                 sizes.setdefault(picture.image.shape, []).append(picture)
         for batch in sizes.values():
             images = [picture.image for picture in batch]
-            with per_frame(self.device()):
+            with per_frame(self.device(), self.config.threads):
                 found = self.pipeline.segment(np.stack(images) if images[1:] else images[0][None])
-            self._announce(found.vocabulary)
+            self.words.announce(found.vocabulary)
             for index, picture in enumerate(batch):
                 self._note_left_out(picture.camera, found.names_left_out(index))
                 masks = Masks(
@@ -197,27 +195,10 @@ class SegmentationNode(ImageNode):
         if self._cloud is not None and picture.camera == 0:
             self._cloud.publish(picture, masks.labels)
 
-    def _announce(self, vocabulary: Vocabulary | None = None) -> None:
+    def _announce(self) -> None:
         """Publish the vocabulary if it is a new one: before the first mask that uses it."""
-        if vocabulary is None:
-            assert self.pipeline is not None
-            vocabulary = self.pipeline.vocabulary.snapshot()
-        words = vocabulary
-        message = self.vocabulary_msg(words)
-        if message is not self._announced:
-            self._announced, stamp = message, message.header.stamp
-            self._vocabulary.publish(message)
-            self._group_vocabulary.publish(groups_to_msg(self.groups, words, stamp))
-            if self._label_info is not None and self._group_info is not None:
-                self._label_info.publish(label_info_to_msg(words, stamp))
-                self._group_info.publish(group_info_to_msg(self.groups, stamp))
-
-    def vocabulary_msg(self, words: Vocabulary) -> VocabularyMsg:
-        """Return a vocabulary as it is or will be announced."""
-        announced = self._announced
-        if announced is not None and announced.version == words.version:
-            return announced
-        return vocabulary_to_msg(words, self.get_clock().now().to_msg())
+        assert self.pipeline is not None
+        self.words.announce(self.pipeline.vocabulary.snapshot())
 
     def valid_from(self) -> list[int]:
         """Return, for each camera, the least stamp of frames the worker has not yet taken.
@@ -236,7 +217,7 @@ class SegmentationNode(ImageNode):
         except ValueError as error:
             self.refuse(f"proposals on {self.config.proposals_topic}: {error}")
             return
-        pipeline.prepare([proposal.name for proposal in proposals])
+        self.prepare(pipeline, [proposal.name for proposal in proposals])
         before = pipeline.vocabulary.snapshot()
         words = pipeline.vocabulary.observe(
             proposals, stamp=stamp_from_msg(message.header.stamp) / 1e9
@@ -244,6 +225,16 @@ class SegmentationNode(ImageNode):
         if words.version != before.version:
             self.get_logger().info(f"vocabulary {words.version}: {shown(words.names) or 'empty'}")
         self.worker.wake()
+
+    def prepare(self, pipeline: Pipeline, names: Sequence[str]) -> None:
+        """Have names encoded in this thread."""
+        cap_threads(self.config.threads)
+        pipeline.prepare(names)
+
+    def query(self, pipeline: Pipeline, image: np.ndarray, names: Sequence[str]) -> Any:
+        """Look for names in an image (H, W, 3) uint8 RGB; in the worker's thread."""
+        with per_frame(self.device(), self.config.threads):
+            return pipeline.query(image, names)
 
     def device(self) -> str:
         """Return the segmenter's device."""

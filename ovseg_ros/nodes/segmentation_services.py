@@ -76,14 +76,14 @@ class SegmentationServices:
         return reply
 
     def _describe(self, reply: Any, vocabulary: Vocabulary) -> None:
-        message = self._node.vocabulary_msg(vocabulary)
+        message = self._node.words.message(vocabulary)
         reply.version, reply.session = message.version, message.session
         reply.categories = message.categories
 
     def _on_get(self, request: Any, reply: Any) -> Any:
         pipeline = self._node.pipeline
         if pipeline is not None:
-            reply.vocabulary = self._node.vocabulary_msg(pipeline.vocabulary.snapshot())
+            reply.vocabulary = self._node.words.message(pipeline.vocabulary.snapshot())
         return reply
 
     def _on_query(self, request: Any, reply: Any) -> Any:
@@ -98,7 +98,7 @@ class SegmentationServices:
                 deadline = time.monotonic() + node.config.query_timeout_s
                 header, image, age_s = picture_or_newest(node, request)
                 self._prepare(pipeline, names, deadline)
-                future = node.worker.submit(lambda: pipeline.query(image, names))
+                future = node.worker.submit(lambda: node.query(pipeline, image, names))
                 found, answers = wait_for(future, deadline - time.monotonic())
         except (ValueError, RuntimeError) as error:
             return refused(reply, str(error))
@@ -115,7 +115,8 @@ class SegmentationServices:
 
     def _prepare(self, pipeline: Pipeline, names: Sequence[str], deadline: float) -> None:
         """Have names encoded, in a thread of its own so that a request can give up on it."""
-        wait_for(self._text.submit(pipeline.prepare, names), deadline - time.monotonic())
+        encoded = self._text.submit(self._node.prepare, pipeline, names)
+        wait_for(encoded, deadline - time.monotonic())
 
 
 def shown(names: Sequence[str]) -> str:
