@@ -3,6 +3,7 @@
 ros2 launch ovseg_ros ovseg.launch.py preset:=robot_cell image:=/camera/image_raw
 """
 
+import tempfile
 from pathlib import Path
 
 import yaml
@@ -11,6 +12,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+from ovseg_ros import layouts
 from ovseg_ros.nodes.session import dds_profile
 from ovseg_ros.presets import DEFAULT, find_preset, list_presets
 
@@ -83,6 +85,21 @@ def _nodes(context):
     ]
 
 
+def _rviz(context):
+    """Return RViz with a layout for the names that this graph has."""
+
+    def value(name):
+        return LaunchConfiguration(name).perform(context)
+
+    if not _flag("rviz", value("rviz")):
+        return []
+    names = {"namespace": value("namespace"), "image": value("image")}
+    topics = _topics(value("image_topics")) if value("image_topics") else ()
+    folder = Path(tempfile.mkdtemp(prefix="ovseg-rviz-"))
+    file = layouts.write("rviz", folder, image_topics=topics, **names)
+    return [Node(package="rviz2", executable="rviz2", arguments=["-d", str(file)])]
+
+
 def generate_launch_description():
     """Return the graph."""
     presets = ", ".join(list_presets())
@@ -100,6 +117,7 @@ def generate_launch_description():
         ("use_sim_time", "", f"true: take the time from /clock; {unchanged}"),
         ("autostart", "", f"false: wait for a lifecycle manager; {unchanged}"),
         ("log_level", "", "debug, info, warn, error or fatal"),
+        ("rviz", "false", "true: start RViz with a layout for this graph"),
         ("respawn", "false", "true: start a node again that has ended"),
         ("separate_processes", "false", "true: segmentation and discovery in a process each"),
     )
@@ -110,5 +128,6 @@ def generate_launch_description():
                 for name, default, text in arguments
             ),
             OpaqueFunction(function=_nodes),
+            OpaqueFunction(function=_rviz),
         ]
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sensor_msgs.msg import Image
 
 from ovseg_ros.drawing import overlay
+from ovseg_ros.layouts import camera_names
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes.carried import Masks, sampled
 from ovseg_ros.nodes.conversions import frame_categories_to_msg
@@ -16,29 +17,29 @@ from ovseg_ros.types import Vocabulary
 
 if TYPE_CHECKING:
     from ovseg_ros.nodes.image_node import Picture
-    from ovseg_ros.nodes.segmentation_node import SegmentationNode
+    from ovseg_ros.nodes.vocabulary_publisher import Outlet
 
 
 class MaskPublisher:
     """Publishes the masks and what belongs to them, of one camera."""
 
-    def __init__(self, node: SegmentationNode, prefix: str) -> None:
+    def __init__(self, outlet: Outlet, prefix: str) -> None:
         """Advertise the topics under ``prefix``, e.g. ``~`` or ``~/front``."""
-        self._node = node
-        self._mask = node.publisher(Image, f"{prefix}/label_mask")
-        self._confidence = node.publisher(Image, f"{prefix}/confidence")
-        self._categories = node.publisher(FrameCategories, f"{prefix}/categories")
-        self._overlay = node.publisher(Image, f"{prefix}/overlay")
-        self._groups = node.publisher(Image, f"{prefix}/groups/label_mask")
-        self._instances = InstancePublisher(node, prefix)
+        self._outlet = outlet
+        self._mask = outlet.publisher(Image, f"{prefix}/label_mask")
+        self._confidence = outlet.publisher(Image, f"{prefix}/confidence")
+        self._categories = outlet.publisher(FrameCategories, f"{prefix}/categories")
+        self._overlay = outlet.publisher(Image, f"{prefix}/overlay")
+        self._groups = outlet.publisher(Image, f"{prefix}/groups/label_mask")
+        self._instances = InstancePublisher(outlet, prefix)
 
     @classmethod
-    def of(cls, node: SegmentationNode) -> list[MaskPublisher]:
+    def of(cls, outlet: Outlet) -> list[MaskPublisher]:
         """Return one publisher for each camera: ``~/...`` for one, ``~/CAMERA/...`` for several."""
-        topics = node.config.image_topics
+        topics = outlet.config.image_topics
         if len(topics) == 1:
-            return [cls(node, "~")]
-        return [cls(node, f"~/{name}") for name in camera_names(topics)]
+            return [cls(outlet, "~")]
+        return [cls(outlet, f"~/{name}") for name in camera_names(topics)]
 
     def publish(
         self, picture: Picture, masks: Masks, vocabulary: Vocabulary, *, age_ns: int = 0
@@ -48,7 +49,7 @@ class MaskPublisher:
         Of the rest, what nobody listens to is not made. The mask leaves after what belongs to it,
         and before the overlay.
         """
-        header, encoding = picture.header, self._node.config.mask_encoding
+        header, encoding = picture.header, self._outlet.config.mask_encoding
         labels, confidence = masks.labels, masks.confidence
         found = self._instances.find(masks, vocabulary)
         if self._categories.get_subscription_count():
@@ -60,21 +61,10 @@ class MaskPublisher:
         if self._confidence.get_subscription_count():
             self._confidence.publish(image_to_msg(confidence, "mono8", header))
         if self._groups.get_subscription_count():
-            groups = self._node.groups.lookup(vocabulary)[labels]
+            groups = self._outlet.groups.lookup(vocabulary)[labels]
             self._groups.publish(labels_to_msg(groups, "mono8", header))
         self._mask.publish(labels_to_msg(labels, encoding, header))
         if self._overlay.get_subscription_count():
             labels = sampled(labels, picture.image.shape[:2])
-            drawn = overlay(picture.image, labels, self._node.config.overlay_alpha)
+            drawn = overlay(picture.image, labels, self._outlet.config.overlay_alpha)
             self._overlay.publish(image_to_msg(drawn, "rgb8", header))
-
-
-def camera_names(topics: tuple[str, ...]) -> list[str]:
-    """Return a short distinct name for each camera topic.
-
-    It is the topic without its last part, or the whole topic where that is not distinct:
-    ``/front/image_raw`` is ``front``.
-    """
-    whole = [topic.strip("/~") for topic in topics]
-    short = [name.rpartition("/")[0] or name for name in whole]
-    return short if len(set(short)) == len(short) else whole

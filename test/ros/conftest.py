@@ -144,3 +144,9 @@ def shared_graph() -> Iterator[Graph]:
     graph = Graph()
     yield graph
     graph.close()
+
+
+@pytest.fixture(scope="session")
+def new_graph() -> type[Graph]:
+    """Provide what makes a graph, to fixtures that need several."""
+    return Graph

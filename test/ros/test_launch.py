@@ -100,6 +100,16 @@ def test_namespace_log_level_and_respawn(file):
     assert node._ExecuteLocal__respawn is True
 
 
+@pytest.mark.parametrize("file", ["ovseg.launch.py", "demo.launch.py"])
+def test_rviz_shows_the_topics_of_the_graph(file):
+    assert "rviz2" not in nodes_of(file)
+    node = nodes_of(file, rviz="true", namespace="robot1")["rviz2"]
+    arguments = [text[0].text for text in node._Node__arguments]
+    text = Path(arguments[arguments.index("-d") + 1]).read_text()
+    assert "/robot1/segmentation_node/overlay" in text
+    assert "/robot1/camera/image_raw" in text
+
+
 def test_demo():
     nodes = nodes_of("demo.launch.py", camera="replay:/pictures", preset="simzss")
     assert set(nodes) == {"camera_node", "evaluation_node", "ovseg_node"}

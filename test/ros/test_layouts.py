@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ import yaml
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from fakes import build_fake_discoverer, build_fake_pipeline
-from test_graph import source
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, Image
 
-from ovseg_ros.nodes.camera_node import CameraNode
+from ovseg_ros.layouts import layout
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 
@@ -28,39 +30,67 @@ FOXGLOVE_TYPES = {
 }
 
 
-@pytest.fixture(scope="module")
-def topics(shared_graph):
-    """Provide the types of all topics of the whole graph, by name."""
-    camera = {"image_topics": ["/camera/image_raw"]}
-    shared_graph.add(CameraNode, source)
-    shared_graph.add(SegmentationNode, build_fake_pipeline, depth_topic="/depth", **camera)
-    shared_graph.add(DiscoveryNode, build_fake_discoverer, **camera)
-    client = shared_graph.client
-    shared_graph.wait(lambda: client.count_publishers("/segmentation_node/points"))
-    return {name: types[0] for name, types in client.get_topic_names_and_types()}
+GRAPHS = {
+    "default": {},
+    "namespace": {"namespace": "robot1"},
+    "own camera": {"image": "/front/rgb/image"},
+    "several cameras": {"image_topics": ["/left/image_raw", "/right/image_raw"]},
+}
+"""Arguments of the launch files that change names."""
 
 
-def panels(layout):
+class Camera(Node):
+    """A driver: pictures and intrinsics under the names that a layout expects."""
+
+    def __init__(self, topics, **options):
+        """Advertise."""
+        super().__init__("driver", **options)
+        for topic in topics:
+            self.create_publisher(Image, topic, 1)
+            self.create_publisher(CameraInfo, f"{topic.rpartition('/')[0]}/camera_info", 1)
+
+
+@pytest.fixture(scope="module", params=GRAPHS.values(), ids=GRAPHS)
+def launched(request, new_graph):
+    """Provide the types of all topics of a whole graph by name, and its arguments."""
+    graph, arguments = new_graph(), request.param
+    space = {"namespace": arguments.get("namespace", "")}
+    names = arguments.get("image_topics") or [arguments.get("image", "camera/image_raw")]
+    camera = {"image_topics": names}
+    driver = Camera(names, context=graph.context, **space)
+    graph.add(partial(SegmentationNode, **space), build_fake_pipeline, depth_topic="/d", **camera)
+    graph.add(partial(DiscoveryNode, **space), build_fake_discoverer, **camera)
+    node = f"{space['namespace']}/segmentation_node".lstrip("/")
+    graph.wait(lambda: graph.client.count_publishers(f"/{node}/points"))
+    topics = {name: types[0] for name, types in graph.client.get_topic_names_and_types()}
+    yield topics, arguments
+    graph.close()
+    driver.destroy_node()
+
+
+def panels(tree):
     """Yield the names of the panels that a Foxglove layout shows."""
-    if isinstance(layout, str):
-        yield layout
+    if isinstance(tree, str):
+        yield tree
     else:
-        yield from panels(layout["first"])
-        yield from panels(layout["second"])
+        yield from panels(tree["first"])
+        yield from panels(tree["second"])
 
 
-def test_rviz(topics):
-    layout = yaml.safe_load((ROOT / "rviz" / "ovseg.rviz").read_text())
-    displays = layout["Visualization Manager"]["Displays"]
+def test_rviz(launched):
+    topics, arguments = launched
+    shown = yaml.safe_load(layout("rviz", **arguments))
+    displays = shown["Visualization Manager"]["Displays"]
     assert len(displays) >= 3
     for display in displays:
         assert topics.get(display["Topic"]["Value"]) == RVIZ_TYPES[display["Class"]], display
 
 
-def test_foxglove(topics):
-    layout = json.loads((ROOT / "foxglove" / "ovseg.json").read_text())
-    configs = layout["configById"]
-    assert set(panels(layout["layout"])) == set(configs)
+def test_foxglove(launched):
+    topics, arguments = launched
+    shown = json.loads(layout("foxglove", **arguments))
+    configs = shown["configById"]
+    assert set(panels(shown["layout"])) == set(configs)
     seen = 0
     for config in configs.values():
         for key, value in {**config, **config.get("imageMode", {})}.items():
@@ -77,3 +107,18 @@ def test_foxglove(topics):
             assert re.search(rf"\b{re.escape(fields.partition('[')[0])}\b", text), path
             seen += 1
     assert seen >= 6
+
+
+def test_the_default_graph_needs_no_other_layout():
+    for kind, file in (("rviz", "rviz/ovseg.rviz"), ("foxglove", "foxglove/ovseg.json")):
+        assert layout(kind) == (ROOT / file).read_text()
+
+
+def test_rviz_has_the_frame_of_the_camera():
+    shown = yaml.safe_load(layout("rviz", frame="front_optical"))
+    assert shown["Visualization Manager"]["Global Options"]["Fixed Frame"] == "front_optical"
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(ValueError, match="expected rviz or foxglove, got 'plotjuggler'"):
+        layout("plotjuggler")
