@@ -15,6 +15,14 @@ MAX_PIXELS = 178_956_970
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 """Suffixes of files that are taken for images in a folder."""
 
+BAGS = frozenset({".mcap", ".db3", ".bag"})
+"""Suffixes of ROS recordings."""
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether a path looks like a ROS recording: a file by suffix, a folder by metadata."""
+    return path.suffix.lower() in BAGS or (path / "metadata.yaml").is_file()
+
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
     """Return the files among ``paths`` and the images in the folders among them, sorted.

@@ -28,7 +28,7 @@ def demo(
 
         return run_demo(out, seconds=seconds, preset=preset)
 
-    raise typer.Exit(_with_ros(run))
+    raise typer.Exit(with_ros(run))
 
 
 def up(
@@ -65,10 +65,11 @@ def up(
             report_path=report,
         )
 
-    raise typer.Exit(_with_ros(run))
+    raise typer.Exit(with_ros(run))
 
 
-def _with_ros(run: Callable[[], T]) -> T:
+def with_ros(run: Callable[[], T]) -> T:
+    """Run what needs ROS 2; without it the error says what to do."""
     try:
         return run()
     except ModuleNotFoundError as error:

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from ovseg_ros.types import Discovery
 
 IMAGES = typer.Argument(..., help="Images, or folders of images.", show_default=False)
+_OUT = Path("out/segment")
 
 
 def segment(
-    images: list[Path] = IMAGES,
+    images: list[Path] = typer.Argument(
+        ..., help="Images, folders of images, or one ROS bag.", show_default=False
+    ),
     names: str = typer.Option("", help="Words to look for, with commas; discovered by default."),
-    out: Path = typer.Option(Path("out/segment"), help="Folder of the results."),
+    out: Path = typer.Option(_OUT, "--out", "-o", help="Folder of the results, or the new bag."),
     preset: str = PRESET,
     device: str = DEVICE,
     sets: list[str] = SET,
@@ -31,22 +34,32 @@ def segment(
         2048, min=16, help="Larger images are segmented at this size; masks keep the image's."
     ),
     again: bool = typer.Option(False, help="Also segment what a run before has finished."),
+    topic: list[str] = typer.Option(
+        [], "--topic", help="Bags: a camera's topic, also several times; by default all cameras."
+    ),
+    overlay: bool = typer.Option(True, help="Bags: also write the overlay, the largest topic."),
 ) -> None:
-    """Segment images, with given or found words.
+    """Segment images or a recording, with given or found words.
 
     Writes NAME.overlay.png, NAME.labels.png (category ids) and NAME.json for every image. A run
-    that was interrupted goes on with the same command.
+    that was interrupted goes on with the same command. `ovseg segment BAG -o BAG` copies a ROS
+    bag and adds the topics that the nodes would have sent.
     """
     from ovseg_ros.commands import results
-    from ovseg_ros.photographs import find_images
+    from ovseg_ros.photographs import find_images, is_bag
     from ovseg_ros.pipeline import build_pipeline
 
+    if any(is_bag(path) for path in images):
+        if len(images) > 1:
+            raise ValueError(f"images: expected one bag and nothing else, got {len(images)} paths")
+        _segment_bag(images[0], out, names, preset, device, sets, topic, overlay, seed)
+        return
+    if topic:
+        raise ValueError(f"--topic: expected a ROS bag, got {images[0]}")
     files = results.without_results(
         find_images(images), out, [path for path in images if path.is_file()]
     )
-    words = [word.strip() for word in names.split(",") if word.strip()]
-    if names and not words:
-        raise ValueError(f"--names: expected words with commas between them, got {names!r}")
+    words = _words(names)
     own: dict[str, Any] = {"discovery__name": "none"} if words else {}
     config = pipeline_options(preset, sets, device=device, **own)
     if not words and config.discovery.name == "none":
@@ -68,6 +81,56 @@ def segment(
         return _shown(found.categories)
 
     _each(files, run)
+
+
+def _words(names: str) -> list[str]:
+    words = [word.strip() for word in names.split(",") if word.strip()]
+    if names and not words:
+        raise ValueError(f"--names: expected words with commas between them, got {names!r}")
+    return words
+
+
+def _segment_bag(
+    bag: Path,
+    out: Path,
+    names: str,
+    preset: str,
+    device: str,
+    sets: list[str],
+    topics: list[str],
+    overlay: bool,
+    seed: int,
+) -> None:
+    from ovseg_ros.cli import complain
+    from ovseg_ros.commands.graph import with_ros
+
+    fixed: dict[str, Any] = {"device": device} if device else {}
+    if words := _words(names):
+        fixed |= {"discovery.name": "none", "vocabulary.mode": "fixed", "vocabulary.names": words}
+    target = out / bag.stem if out == _OUT else out
+
+    def run() -> Any:
+        from ovseg_ros.nodes.segment_bag import segment_bag
+
+        return segment_bag(
+            bag,
+            target,
+            preset=preset,
+            sets=sets,
+            fixed=fixed,
+            topics=topics,
+            overlay=overlay,
+            seed=seed,
+        )
+
+    done = with_ros(run)
+    typer.echo(
+        f"{target}: {done.frames} pictures of {', '.join(done.cameras)} segmented, "
+        f"{done.copied} messages copied; words: {', '.join(done.names) or 'none'}"
+    )
+    if done.refused:
+        complain(f"{done.refused} pictures could not be read; the last one: {done.reason}")
+        raise typer.Exit(1)
 
 
 def discover(

@@ -6,22 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CompressedImage, Image
 
 from ovseg_ros.codecs.limits import MAX_PIXELS, check_size
+from ovseg_ros.nodes.bags import camera_topics, message_of, open_bag
 from ovseg_ros.nodes.images import image_from_msg
-from ovseg_ros.photographs import read_image
+from ovseg_ros.photographs import BAGS, is_bag, read_image
 
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 _FASTEST_HZ = 1000.0
-
-BAGS = (".mcap", ".db3", ".bag")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +117,7 @@ def _replayed(path: Path) -> Source:
     if not path.exists():
         raise ValueError(f"source: expected a folder, video or bag, {path} does not exist")
     suffix = path.suffix.lower()
-    if suffix in BAGS or (path / "metadata.yaml").is_file():
+    if is_bag(path):
         return _bag(path)
     if suffix in VIDEOS:
         return _video(path)
@@ -130,7 +126,7 @@ def _replayed(path: Path) -> Source:
     if not files:
         raise ValueError(
             f"source: expected pictures ({' '.join(PICTURES)}), a video ({' '.join(VIDEOS)}) or "
-            f"a bag ({' '.join(BAGS)}), found none in {path}"
+            f"a bag ({' '.join(sorted(BAGS))}), found none in {path}"
         )
     return Source(shots=lambda: map(_picture, files), rate_hz=10.0)
 
@@ -172,32 +168,19 @@ def _plausible(rate_hz: float) -> float:
 
 def _bag(path: Path) -> Source:
     try:
-        from rosbags.highlevel import AnyReader
-    except ImportError as error:
-        raise ImportError(
-            f"source: reading the bag {path} needs rosbags: pip install rosbags"
-        ) from error
-    folder = path if path.is_dir() or path.suffix == ".bag" else path.parent
-    kinds = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
-
-    def messages() -> Iterator[Any]:
-        with AnyReader([folder]) as reader:
-            connection = next(c for c in reader.connections if c.msgtype in kinds)
-            for _, _, data in reader.messages([connection]):
-                yield deserialize_message(bytes(data), kinds[connection.msgtype])
-
-    def shot(message: Any) -> Shot:
-        return Shot(image=image_from_msg(message))
-
-    try:
-        with AnyReader([folder]) as reader:
-            cameras = [c for c in reader.connections if c.msgtype in kinds]
+        with open_bag(path) as reader:
+            topics = camera_topics(reader)
+            camera = next((c for c in reader.connections if c.topic in topics[:1]), None)
             seconds = max(reader.duration / 1e9, 1e-3)
-    except Exception as error:  # each format has its own
-        raise ValueError(f"source: {path} is not a bag, or a damaged one ({error})") from None
-    if not cameras:
+    except ValueError as error:
+        raise ValueError(f"source: {error}") from None
+    if camera is None:
         raise ValueError(f"source: expected an image topic in the bag {path}, found none")
-    return Source(
-        shots=lambda: map(shot, messages()),
-        rate_hz=min(max(cameras[0].msgcount / seconds, 0.1), _FASTEST_HZ),
-    )
+
+    def shots() -> Iterator[Shot]:
+        with open_bag(path) as reader:
+            chosen = [c for c in reader.connections if c.topic == camera.topic]
+            for connection, _, data in reader.messages(chosen):
+                yield Shot(image=image_from_msg(message_of(reader, connection, data)))
+
+    return Source(shots=shots, rate_hz=min(max(camera.msgcount / seconds, 0.1), _FASTEST_HZ))
