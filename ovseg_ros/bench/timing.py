@@ -34,8 +34,8 @@ class Timing:
         p95_ms: 95th percentile of the measured runs.
         runs: How many were measured.
         peak_mib: Most memory in MiB so far: of the GPU, or resident in this process.
-        floor_ms: What the arithmetic alone would take at a third of the device's peak; None if it
-            was not counted.
+        floor_ms: What the arithmetic alone would take at the device's peak, as measured in the same
+            run; None if it was not counted.
     """
 
     stage: str
@@ -63,14 +63,20 @@ def measure(
     floor_ms: float | None = None,
 ) -> Timing:
     """Time a function, waiting for the GPU where there is one."""
+    times = milliseconds(run, device, 1 + warmup + runs)
+    return timing(stage, device, times, warmup=warmup, floor_ms=floor_ms)
+
+
+def milliseconds(run: Callable[[], object], device: str, runs: int) -> list[float]:
+    """Return how long each of some runs took, the GPU's work included."""
     times = []
-    for _ in range(1 + warmup + runs):
+    for _ in range(runs):
         start = time.perf_counter()
         run()
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
         times.append(1000 * (time.perf_counter() - start))
-    return timing(stage, device, times, warmup=warmup, floor_ms=floor_ms)
+    return times
 
 
 def timing(
@@ -95,23 +101,40 @@ def timing(
     )
 
 
+_BLOCKS = 5
+
+
 def segmenter_timings(job: Job) -> list[Timing]:
-    """Time the segmenter of a configuration with vocabularies of several sizes."""
+    """Time the segmenter of a configuration with vocabularies of several sizes.
+
+    They take turns in blocks, so that whatever else the machine does slows all of them alike; the
+    first frame of a block, whose words are new, does not count.
+    """
     config = job.config
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    rows = []
-    for count in job.counts:
-        vocabulary = Vocabulary.of(*(f"object {number}" for number in range(count)))
-        rows.append(
-            measure(
-                f"segment, {count} name{'s' * (count != 1)}",
-                segmenter.device,
-                lambda words=vocabulary: segmenter.segment(job.image[None], words),  # type: ignore[misc]
-                runs=job.runs,
-                warmup=job.warmup,
-            )
+    words = {
+        count: Vocabulary.of(*(f"object {number}" for number in range(count)))
+        for count in job.counts
+    }
+    times: dict[int, list[float]] = {count: [] for count in words}
+    for block in range(_BLOCKS):
+        for count, vocabulary in words.items():
+
+            def run(vocabulary: Vocabulary = vocabulary) -> None:
+                segmenter.segment(job.image[None], vocabulary)
+
+            runs = -(-job.runs // _BLOCKS)
+            taken = milliseconds(run, segmenter.device, 1 + job.warmup + runs)
+            times[count] += taken[1 + job.warmup :] if block else taken
+    return [
+        timing(
+            f"segment, {count} name{'s' * (count != 1)}",
+            segmenter.device,
+            taken,
+            warmup=job.warmup,
         )
-    return rows
+        for count, taken in times.items()
+    ]
 
 
 def bench_segmenter(job: Job) -> Result:

@@ -34,7 +34,8 @@ def bench(
 
     Prints median, p95 and peak memory of segmentation by vocabulary size, of every stage of a
     frame's way through the node, and of discovery. "floor x" is the median by what the stage's
-    arithmetic alone would take at a third of the device's peak.
+    arithmetic alone would take at the device's peak, measured in the same run: at least 1, and
+    about 3 for published engines.
     """
     part = find_bench(name)
     sizes = [text.strip() for text in vocabulary_sizes.split(",")]

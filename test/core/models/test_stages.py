@@ -59,22 +59,31 @@ class Product:
 
 def test_rows_of_the_benchmark(monkeypatch):
     monkeypatch.setattr(stage_bench, "build_segmenter", lambda *_, **__: Product())
-    monkeypatch.setattr(stage_bench, "peak_tflops", lambda device: 1e-3)
+    monkeypatch.setattr(stage_bench, "peak_tflops", lambda device, kind: 1e3)
     image = np.zeros((16, 16, 3), np.uint8)
     rows, found = stage_bench.time_stages(PipelineConfig(), image, names=3, runs=4, warmup=1)
     assert found.labels.shape == (1, 16, 16)
     by_name = {row.stage: row for row in rows}
     expected = ["sleep", "product", "upsample + argmax", "device to host", "frame, 3 names"]
     assert list(by_name) == expected
-    products_ms = 2 * 2 * SIDE**3 / 1e9 / (0.33 * 1e-3)  # two products, 0.33 GFLOP/s
-    assert by_name["product"].floor_ms == pytest.approx(products_ms, rel=1e-3)
+    products_ms = 2 * 2 * SIDE**3 / 1e9 / 1e3  # two products at the peak
+    assert by_name["product"].floor_ms == pytest.approx(products_ms, abs=1e-4)
     assert by_name["frame, 3 names"].floor_ms >= by_name["product"].floor_ms
     assert by_name["sleep"].floor_ratio is None
-    assert by_name["product"].floor_ratio == pytest.approx(
-        by_name["product"].median_ms / products_ms, abs=0.01
-    )
     assert all(row.runs == 4 and 0 < row.median_ms <= row.p95_ms for row in rows)
 
 
-def test_the_peak_of_an_unknown_device_is_measured():
-    assert 1e-4 < stage_bench.peak_tflops("cpu") < 1e3
+def test_no_floor_is_above_what_was_measured(monkeypatch):
+    monkeypatch.setattr(stage_bench, "build_segmenter", lambda *_, **__: Product())
+    # A device that does everything else faster than the products that were tried.
+    monkeypatch.setattr(stage_bench, "peak_tflops", lambda device, kind: 1e-9)
+    image = np.zeros((16, 16, 3), np.uint8)
+    rows, _ = stage_bench.time_stages(PipelineConfig(), image, names=3, runs=4, warmup=1)
+    ratios = {row.stage: row.median_ms / row.floor_ms for row in rows if row.floor_ms}
+    assert "product" in ratios
+    assert min(ratios.values()) >= 1
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_the_peak_is_measured_in_the_numbers_of_the_model(kind):
+    assert 1e-4 < stage_bench.peak_tflops("cpu", kind) < 1e3
