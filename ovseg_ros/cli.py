@@ -22,11 +22,13 @@ from ovseg_ros.commands import (
     evaluation,
     graph,
     images,
+    layout,
     presets,
     render,
     table,
     train,
     tune,
+    view,
 )
 from ovseg_ros.programs import explain
 
@@ -49,6 +51,7 @@ def _everywhere(
 
 app.command("demo")(graph.demo)
 app.command("up")(graph.up)
+app.command("view")(view.view)
 app.command("segment")(images.segment)
 app.command("discover")(images.discover)
 app.command("eval")(evaluation.evaluate)
@@ -60,6 +63,7 @@ app.command("train")(train.train)
 app.command("tune")(tune.tune)
 app.command("attributes")(attributes.attributes)
 app.command("presets")(presets.presets)
+app.command("layout")(layout.layout)
 app.command("doctor")(doctor.doctor)
 app.command("pull")(presets.pull)
 app.command("convert")(convert.convert)

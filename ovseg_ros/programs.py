@@ -47,12 +47,12 @@ def run(module: str) -> int | None:
     """Run ``module.main()`` and return its exit code; 1 and one line if a package is missing.
 
     Interrupted while it imports the module, the program ends without a word: with 0 where that is
-    how it always ends (nodes, ``ovseg up``), else with 130 as a command does.
+    how it always ends (nodes, ``ovseg up`` and ``view``), else with 130 as a command does.
 
     Args:
         module: Full name of a module of this package.
     """
-    endless = ".nodes." in module or sys.argv[1:2] == ["up"]
+    endless = ".nodes." in module or sys.argv[1:2] in (["up"], ["view"])
     try:
         with leaving_quietly(0 if endless else 130):
             if ".nodes." in module:

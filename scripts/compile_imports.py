@@ -23,6 +23,8 @@ IMPORTS = (
     "HanTa.HanoverTagger",
     "pydensecrf.densecrf",
     "hypothesis",
+    "nicegui",
+    "playwright.sync_api",
     "pytest",
     "rosbags.highlevel",
     "sklearn.cluster",

@@ -389,6 +389,9 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
     ("words", "message"),
     [
         (["segment", "nowhere.jpg"], "nowhere.jpg: no such file or folder"),
+        (["segment", "a.mcap", "b.jpg"], "images: expected one bag and nothing else, got 2 paths"),
+        (["segment", "{images}", "--topic", "/x"], "--topic: expected a ROS bag"),
+        (["layout", "paper"], "layout: expected rviz or foxglove, got 'paper'"),
         (["segment", "{images}", "--names", " , "], "--names: expected words with commas"),
         (["segment", "{images}", "--set", "discovery.name=none"], "this preset discovers none"),
         (["segment", "{images}", "--set", "segmenter.title=x"], "segmenter.title: no such option"),

@@ -30,11 +30,11 @@ LAYERS = (
     r"codecs|language|models|vocabulary|photographs|drawing|tracking",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
     r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle)$)|segmenters$",
-    r"pipeline|presets",
+    r"pipeline|presets|layouts",
     r"robot_cell",
     r"evaluation",
     r"training|bench|discovery|segmenters",
-    r"nodes|doctor",
+    r"nodes|doctor|view",
     r"demo",
     r"commands|cli",
 )
