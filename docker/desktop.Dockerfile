@@ -1,6 +1,7 @@
 # ovseg_ros on a desktop with an NVIDIA GPU, or on its CPU: docs/install.md, "In a container".
 FROM ros:jazzy-ros-base
 
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends \
         build-essential python3-dev python3-venv \
         ros-jazzy-cv-bridge ros-jazzy-sensor-msgs-py ros-jazzy-vision-msgs \

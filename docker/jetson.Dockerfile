@@ -3,7 +3,9 @@
 # `jetson-containers build ros:jazzy-ros-base pytorch torchvision` makes.
 ARG BASE
 FROM ${BASE}
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
 
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends build-essential python3-dev \
     && rm -rf /var/lib/apt/lists/*
 
@@ -11,9 +13,9 @@ WORKDIR /opt/ws/src/ovseg_ros
 COPY . .
 # Into the base image's Python, whose torch must stay: nothing here may pull another one.
 RUN pip list --format freeze | grep -E '^(torch|torchvision|numpy)==' > /opt/kept.txt \
-    && pip install --break-system-packages --constraint /opt/kept.txt \
-        HanTa open_clip_torch opencv-python-headless pillow pydensecrf2 pyyaml rich safetensors \
-        scipy simplejpeg timm transformers typer
+    && pip install --no-cache-dir --break-system-packages --constraint /opt/kept.txt \
+        HanTa open_clip_torch opencv-python-headless pillow pydensecrf2 pyyaml rich rosbags \
+        safetensors scipy simplejpeg timm transformers typer
 WORKDIR /opt/ws
 RUN . /opt/ros/jazzy/setup.sh && colcon build --cmake-args -DBUILD_TESTING=OFF
 
