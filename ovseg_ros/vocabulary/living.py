@@ -179,7 +179,9 @@ class LivingVocabulary:
                 groups = tuple(state.names.values())
                 self._set(tuple(state.names), mode=state.mode, groups=groups)
         except ValueError as error:
-            self.warnings = (str(error),)
+            reason = str(error).removeprefix("state_file: ")
+            file = "" if self._config.state_file in reason else f"{self._config.state_file}: "
+            self.warnings = (f"state_file: {file}{reason}",)
 
     def _set(
         self,

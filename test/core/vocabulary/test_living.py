@@ -292,7 +292,12 @@ def test_the_operators_words_survive_a_restart(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"mode": "auto"}', '{"mode": "x", "names": {}}', '{"mode": 1}', "\0"]
+    "text",
+    [
+        *("", "{", "[]", '{"mode": "auto"}', '{"mode": "x", "names": {}}', '{"mode": 1}', "\0"),
+        '{"mode": "fixed", "names": {"\\ud800": ""}}',
+        '{"mode": "fixed", "names": {"mug": "", "Mug": ""}}',
+    ],
 )
 def test_a_damaged_state_file_is_named_and_kept(tmp_path, text):
     path = tmp_path / "words.json"
