@@ -52,6 +52,16 @@ class Shape(Config):
     features: str = option(
         "fused", "what meets the text", choices=("clip", "sam", "fused")
     )  # fmt: skip
+    bare: bool = option(
+        False,
+        "CLIP's last values stand alone, without tokens and MLP (CAT-Seg: with them): what a small "
+        "CLIP needs",
+    )
+    skip: bool = option(
+        False,
+        "the cost map itself is added to the logits with a learnt scale (CAT-Seg: no), so that a "
+        "short training begins with what CLIP knows",
+    )
     spatial: bool = option(True, "refine every name's map over places (Swin)")
     classes: bool = option(True, "refine every place over names (linear attention)")
 

@@ -30,15 +30,18 @@ class Dense:
         return Dense(self.features[part], self.early[part], self.middle[part])
 
 
-def dense_features(tower: Tower, images: Tensor) -> Dense:
+def dense_features(tower: Tower, images: Tensor, *, bare: bool = False) -> Dense:
     """Return CLIP's features of every patch [choice: the values of the last layer].
 
     All layers but the last run as they are. In the last one a place attends to itself alone: what
-    is added to its token is the output projection of its own value, then comes the layer's MLP.
+    is added to its token is the output projection of its own value, then comes the layer's MLP, as
+    in CAT-Seg.
 
     Args:
         tower: CLIP's vision transformer.
         images: Normalised, (B, 3, H, W).
+        bare: The projected values alone, with neither token nor MLP (after ClearCLIP, arXiv
+            2407.12442): tokens of a small CLIP, which nothing ever compared with text, drown them.
     """
     patches = tower.patches(images)
     size = patches.shape[2], patches.shape[3]
@@ -51,7 +54,8 @@ def dense_features(tower: Tower, images: Tensor) -> Dense:
         query, key, value = block.project(y)
         last = number == count - 1
         attended = value if last else attend(query, key, value, block.heads)
-        x = block.add(x, block.output(attended))
+        found = block.output(attended)
+        x = found if bare and last else block.add(x, found)
         if number in kept:
             tokens[kept[number]] = as_map(x, size)
     tokens.setdefault("early", tokens["middle"])

@@ -6,6 +6,8 @@ design (arXiv 2303.11797) and is marked [choice].
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -40,6 +42,8 @@ class Lmseg(nn.Module):
         self.text_guidance = nn.Linear(space, shape.guidance)
         self.aggregator = Aggregator(shape)
         self.decoder = Decoder(shape, clip)
+        # Scale and shift of the cost map in the logits: a cosine of 0.4 is even odds at first.
+        self.skip = nn.Parameter(torch.tensor([10.0, -4.0])) if shape.skip else None
 
     @property
     def mix(self) -> Tensor:
@@ -82,7 +86,10 @@ class Lmseg(nn.Module):
         names = self.text_guidance(F.normalize(text, dim=1))
         x = self.aggregator(x, image, names)
         grid = (self.shape.grid, self.shape.grid)
-        return self.decoder(x, resize(dense.middle, grid), resize(dense.early, grid))
+        logits: Tensor = self.decoder(x, resize(dense.middle, grid), resize(dense.early, grid))
+        if self.skip is not None:
+            logits = logits + self.skip[0] * resize(cost, logits.shape[2:]) + self.skip[1]
+        return logits
 
 
 class Decoder(nn.Module):
@@ -138,8 +145,8 @@ class Decoder(nn.Module):
         return logits
 
 
-def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     """Return maps (B, C, h, w) at another size, bilinear."""
-    if tuple(x.shape[2:]) == size:
+    if tuple(x.shape[2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear")
+    return F.interpolate(x, size=tuple(size), mode="bilinear")

@@ -46,21 +46,28 @@ class LmsegRecipe(Config):
     out: str = option("out/lmseg", "directory of the result", kind="place")
     clip: str = option("robot_cell/fisa_clip", "frozen CLIP", kind="weights")
     sam: str = option("robot_cell/sam", "frozen segment-anything", kind="weights")
-    shape: Shape = Shape(width=32, guidance=32, decoder=(32, 16), decoder_guidance=(16, 8))
+    shape: Shape = Shape(
+        width=32, guidance=32, decoder=(32, 16), decoder_guidance=(16, 8), bare=True, skip=True
+    )
     prompts: str = option("enriched", "class text", choices=("plain", "enriched"))
     enrichment: EnrichmentConfig = EnrichmentConfig(file="robot_cell")
     crop: int = option(384, "side of the views in pixels", low=32)
     scale: tuple[float, ...] = option(
         (0.6, 1.0),
-        "range of a view's side as a share of the image's short side",
+        "range of a view's sides as a share of the image's",
         low=0.05,
         high=1.0,
     )
+    stretch: bool = option(
+        True,
+        "views have the image's shape and are stretched to a square, as the canvas is in use "
+        "(published: squares, of the short side)",
+    )
     names: int = option(
-        12, "names of a step at most, those in view first; 0: all (published)", low=0
+        8, "names of a step at most, those in view first; 0: all (published)", low=0
     )
     w_rate: float = option(
-        100.0,
+        20.0,
         "learning rate of the fusion's w relative to the others' (published: 1): a short run would "
         "leave it where it began",
         low=0.0,
@@ -69,11 +76,12 @@ class LmsegRecipe(Config):
         0.3, "share of the names that a step calls by a synonym (published: 0)", low=0.0, high=1.0
     )
     views: int = option(
-        0, "views that are drawn and seen by the towers once, before training; 0: new ones", low=0
+        400,
+        "views that are drawn and seen by the towers once, before training; 0: new ones in every "
+        "step (published)",
+        low=0,
     )
-    loop: LoopConfig = LoopConfig(
-        steps=600, batch=2, lr=1e-3, weight_decay=1e-4, clip=0.01, precision="float32"
-    )
+    loop: LoopConfig = LoopConfig(steps=1200, batch=2, lr=2e-3, weight_decay=1e-4, clip=1.0)
 
     def __post_init__(self) -> None:
         """Validate the range."""
@@ -93,6 +101,8 @@ class LmsegCocoRecipe(LmsegRecipe):
     shape: Shape = Shape()
     enrichment: EnrichmentConfig = EnrichmentConfig(ask=True)
     names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
+    stretch: bool = option(False, "views are stretched to a square; else they are squares")
+    views: int = option(0, "views that are kept; 0: new ones in every step", low=0)
     w_rate: float = option(1.0, "learning rate of the fusion's w relative to the others'", low=0.0)
     synonyms: float = option(0.0, "share of the names called by a synonym", low=0.0, high=1.0)
     loop: LoopConfig = LoopConfig(steps=80_000, batch=4, lr=2e-4, weight_decay=1e-4, clip=0.01)
@@ -266,18 +276,22 @@ class Trainer:
         return self.data.words[k] if len(self.data.words) > k else self.data.classes[k]
 
     def draw(self, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Draw a square view: image (S, S, 3) uint8, labels (S, S) with 0 for void, 1..K."""
+        """Draw a view: image (S, S, 3) uint8, labels (S, S) with 0 for void, 1..K."""
         index = int(torch.randint(len(self.data), (1,), generator=generator))
         sample = self.data[index]
         height, width = sample.labels.shape
         draws = torch.rand(7, generator=generator).tolist()
         low, high = self.config.scale
-        side = max(8, round(min(height, width) * (low + draws[0] * (high - low))))
-        top, left = (
-            round(d * (n - side)) for d, n in zip(draws[1:3], (height, width), strict=True)
+        share, short = low + draws[0] * (high - low), min(height, width)
+        sides = [
+            min(length, max(8, round(share * (length if self.config.stretch else short))))
+            for length in (height, width)
+        ]
+        rows, columns = (
+            slice(start := round(place * (length - side)), start + side)
+            for place, length, side in zip(draws[1:3], (height, width), sides, strict=True)
         )
-        image = sample.image[top : top + side, left : left + side]
-        labels = sample.labels[top : top + side, left : left + side]
+        image, labels = sample.image[rows, columns], sample.labels[rows, columns]
         if draws[3] < 0.5:
             image, labels = image[:, ::-1], labels[:, ::-1]
         size = (self.config.crop, self.config.crop)
@@ -295,7 +309,7 @@ class Trainer:
         """Return a view as the towers see it; on the processor, in float16."""
         clip, neck = self.parts.clip, self.parts.neck
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().to(self.device)
-        dense = dense_features(self.tower, clip.normalise(pixels))
+        dense = dense_features(self.tower, clip.normalise(pixels), bare=self.config.shape.bare)
         own = torch.zeros(8, 1, 1) if neck is None else neck.features(image)
         places = 4 * self.config.shape.grid
         small = cv2.resize(labels, (places, places), interpolation=cv2.INTER_NEAREST_EXACT).astype(

@@ -188,7 +188,8 @@ class LmsegSegmenter(DenseSegmenter):
         ]
         with stage("clip"):
             seen = self.clip.normalise(torch.cat(parts))
-            dense = dense_features(self._tower, seen if self.clip.small else seen.to(self._dtype))
+            seen = seen if self.clip.small else seen.to(self._dtype)
+            dense = dense_features(self._tower, seen, bare=self.model.shape.bare)
         with stage("fusion"):
             fused = []
             for number, view in enumerate(views):  # their parts of the map differ in size

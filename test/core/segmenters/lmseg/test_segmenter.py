@@ -185,7 +185,10 @@ def test_the_last_layer_of_clip_gives_values(segmenter):
         x = x + last.attn.out_proj(value)
         x = x + last.mlp(last.ln_2(x))
         expected = (visual.ln_post(x) @ visual.proj)[0, 1:]
+        bare = dense_features(tower, pixels, bare=True).features
+        alone = (visual.ln_post(last.attn.out_proj(value)) @ visual.proj)[0, 1:]
     torch.testing.assert_close(found[0].flatten(1).T, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(bare[0].flatten(1).T, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_windows_cover_the_canvas():
@@ -210,12 +213,12 @@ def test_all_views_go_through_clip_as_one_batch(weights, monkeypatch):
     seen: list[int] = []
     run = lmseg_segmenter.dense_features
 
-    def together(tower, images):
+    def together(tower, images, **how):
         seen.append(len(images))
-        return run(tower, images)
+        return run(tower, images, **how)
 
-    def alone(tower, images):
-        parts = [run(tower, image[None]) for image in images]
+    def alone(tower, images, **how):
+        parts = [run(tower, image[None], **how) for image in images]
         return Dense(
             *(torch.cat([getattr(p, k) for p in parts]) for k in ("features", "early", "middle"))
         )
