@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 
 from ovseg_ros.config import from_mapping
@@ -33,7 +34,9 @@ class Parts:
     neck: Neck | None
 
 
-def build_lmseg(clip: str, sam: str, shape: Shape, *, device: str = "cpu") -> Parts:
+def build_lmseg(
+    clip: str, sam: str, shape: Shape, *, device: str = "cpu", seed: int | None = None
+) -> Parts:
     """Load the towers and add untrained parts.
 
     Args:
@@ -41,6 +44,7 @@ def build_lmseg(clip: str, sam: str, shape: Shape, *, device: str = "cpu") -> Pa
         sam: segment-anything; not loaded where ``shape.features`` is ``clip``.
         shape: Sizes and switches.
         device: Where segment-anything runs.
+        seed: Of the untrained parts, whatever else was built before; None: as torch goes on.
 
     Raises:
         FileNotFoundError: if weights are missing.
@@ -49,6 +53,8 @@ def build_lmseg(clip: str, sam: str, shape: Shape, *, device: str = "cpu") -> Pa
     towers = load_clip(clip)
     neck = None if shape.features == "clip" else load_neck(sam, device=device)
     width = show_tower(towers.model.visual).width  # type: ignore[arg-type]
+    if seed is not None:
+        torch.manual_seed(seed)
     channels = neck.channels if neck is not None else 8
     return Parts(Lmseg(shape, space=towers.width, clip=width, sam=channels), towers, neck)
 

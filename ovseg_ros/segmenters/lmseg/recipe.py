@@ -129,10 +129,11 @@ def train(config: LmsegRecipe, seen: Sequence[Seen] | None = None) -> None:
     Raises:
         ConnectionError: if the chat model that is to write attributes cannot be reached.
     """
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     data = open_regions(config.data, "train")
-    parts = build_lmseg(config.clip, config.sam, config.shape, device=str(device))
+    parts = build_lmseg(
+        config.clip, config.sam, config.shape, device=str(device), seed=config.loop.seed
+    )
     parts.model.to(device)
     parts.clip.model.to(device).requires_grad_(False)
     trainer = Trainer(parts, data, config, seen)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from ovseg_ros.config import flatten
 from ovseg_ros.evaluation.datasets import open_dataset
@@ -58,9 +64,85 @@ def test_lmseg_learns(cell, clip_folder, sam_folder, tmp_path, views):
     assert masks.labels.shape == (1, 48, 64)
 
 
-def test_names_of_a_step_are_those_in_view_first(cell, clip_folder, sam_folder, tmp_path):
-    import torch
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
 
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(
+    cell, clip_folder, sam_folder, tmp_path, monkeypatch
+):
+    own = config(cell, tmp_path / "whole", clip_folder, sam_folder)
+    own = replace(own, loop=replace(own.loop, steps=8, save_every=3))
+    recipe.train(own)
+    step = recipe.Trainer.step
+
+    def killed(self, number, generator):
+        if number == 5:
+            raise KeyboardInterrupt
+        return step(self, number, generator)
+
+    again = replace(own, out=str(tmp_path / "again"))
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(recipe.Trainer, "step", killed)
+        recipe.train(again)
+    recipe.train(again)
+    first, second = weights_of(tmp_path / "whole"), weights_of(tmp_path / "again")
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    assert (tmp_path / "again" / "curves.png").is_file()
+
+
+def test_two_processes_learn_what_one_learns(cell, clip_folder, sam_folder, tmp_path):
+    own = config(cell, tmp_path / "one", clip_folder, sam_folder, names=0)
+    own = replace(own, prompts="plain", loop=replace(own.loop, steps=3, batch=4, lr=1e-3))
+    recipe.train(own)
+    sets = flatten(replace(own, out=str(tmp_path / "two"), loop=replace(own.loop, batch=2)))
+    words = [
+        f"{key}={','.join(map(str, v)) if isinstance(v, (tuple, list)) else v}"
+        for key, v in sets.items()
+    ]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = ["-m", "ovseg_ros.cli", "train", "lmseg"]
+    done = subprocess.run(
+        [*launch, *command, *(part for word in words for part in ("--set", word))],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[4]),
+            "CUDA_VISIBLE_DEVICES": "",
+            "OMP_NUM_THREADS": "1",
+        },
+    )
+    assert done.returncode == 0, done.stderr
+    one, two = weights_of(tmp_path / "one"), weights_of(tmp_path / "two")
+    for key in one:
+        torch.testing.assert_close(one[key].float(), two[key].float(), atol=2e-3, rtol=0.02)
+
+
+def test_coco_stuff_is_learnt_from_its_published_layout(clip_folder, sam_folder, tmp_path):
+    base = tmp_path / "coco_stuff164k"
+    rng = np.random.default_rng(0)
+    for folder in ("images", "annotations"):
+        (base / folder / "train2017").mkdir(parents=True)
+    for number in range(2):
+        image = rng.integers(0, 256, (48, 64, 3), np.uint8)
+        mask = np.full((48, 64), 255, np.uint8)  # void, person, banner
+        mask[:24], mask[24:40] = 0, 91
+        cv2.imwrite(str(base / "images" / "train2017" / f"{number:012}.jpg"), image)
+        cv2.imwrite(str(base / "annotations" / "train2017" / f"{number:012}.png"), mask)
+    own = recipe.LmsegCocoRecipe(
+        data=str(tmp_path), out=str(tmp_path / "out"), clip=str(clip_folder), sam=str(sam_folder),
+        shape=SHAPE, crop=48, enrichment=EnrichmentConfig(), names=6,
+    )  # fmt: skip
+    assert (own.loop.steps, own.loop.batch, own.loop.lr) == (80_000, 4, 2e-4)
+    recipe.train_coco(replace(own, loop=replace(own.loop, steps=2, batch=1, device="cpu")))
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    assert card["recipe"] == "lmseg_coco"
+    assert card["data"].startswith("coco_stuff/train, 2 images")
+
+
+def test_names_of_a_step_are_those_in_view_first(cell, clip_folder, sam_folder, tmp_path):
     own = config(cell, tmp_path, clip_folder, sam_folder, names=3)
     from ovseg_ros.evaluation.datasets import open_dataset
     from ovseg_ros.segmenters.lmseg.checkpoint import build_lmseg
