@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,6 +153,19 @@ def test_w_begins_at_nine_tenths_and_is_learnt():
     model(dense, torch.randn(1, 16, 4, 4), torch.randn(3, 16)).sum().backward()
     assert model.weight.grad is not None
     assert float(model.weight.grad.abs()) > 0
+
+
+def test_the_skip_adds_the_cost_map_with_scale_and_shift():
+    without = Lmseg(SHAPE, space=16, clip=16, sam=16).double().eval()
+    model = Lmseg(replace(SHAPE, skip=True), space=16, clip=16, sam=16).double().eval()
+    model.load_state_dict({**without.state_dict(), "skip": torch.tensor([3.0, -0.5])})
+    dense = Dense(double(2, 16, 6, 6), double(2, 16, 6, 6), double(2, 16, 6, 6))
+    neck, text = double(2, 16, 6, 6), double(3, 16)
+    with torch.no_grad():
+        cost = cost_map(model.see(dense, neck), text)
+        cost = F.interpolate(cost, size=(24, 24), mode="bilinear")
+        expected = without(dense, neck, text) + 3 * cost - 0.5
+        torch.testing.assert_close(model(dense, neck, text), expected)
 
 
 def test_the_loss_is_binary_cross_entropy_where_labels_are_known():

@@ -65,6 +65,18 @@ def test_slivers(segmenter, size):
     assert segmenter.segment(image, Vocabulary.of("mug", "wall")).labels.shape == (1, *size)
 
 
+def test_a_huge_image(segmenter):
+    image = np.tile(IMAGE, (60, 60, 1))[None]  # 2400 x 3600
+    found = segmenter.segment(image, Vocabulary.of("mug", "wall"))
+    assert found.labels.shape == image.shape[:3]
+    assert found.labels.min() >= 1
+
+
+def test_unknown_words_and_odd_letters(segmenter):
+    words = Vocabulary.of("xyzzy", "plugh {}", "größe", "{name}", "机器人", "a" * 64)
+    assert segmenter.segment(IMAGE[None], words).labels.min() >= 1
+
+
 def test_names_beyond_the_most_are_reported(weights, caplog):
     segmenter = make(weights, most=3)
     words = Vocabulary.of(*NAMES)
