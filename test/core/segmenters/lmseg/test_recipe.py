@@ -132,7 +132,8 @@ def test_coco_stuff_is_learnt_from_its_published_layout(clip_folder, sam_folder,
         cv2.imwrite(str(base / "images" / "train2017" / f"{number:012}.jpg"), image)
         cv2.imwrite(str(base / "annotations" / "train2017" / f"{number:012}.png"), mask)
     own = recipe.LmsegCocoRecipe(
-        data=str(tmp_path), out=str(tmp_path / "out"), clip=str(clip_folder), sam=str(sam_folder),
+        data=f"coco_stuff:{tmp_path}", out=str(tmp_path / "out"), clip=str(clip_folder),
+        sam=str(sam_folder),
         shape=SHAPE, crop=48, enrichment=EnrichmentConfig(), names=6,
     )  # fmt: skip
     assert (own.loop.steps, own.loop.batch, own.loop.lr) == (80_000, 4, 2e-4)
