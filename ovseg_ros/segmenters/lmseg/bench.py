@@ -58,8 +58,8 @@ def bench(job: Job) -> Result:
     extra: dict[str, float] = {}
 
     def add(stage: str, run: Callable[[], object], runs: int = runs) -> None:
+        extra[stage] = memory_of(run, str(device))  # first: later the allocator has kept some
         rows.append(measure(stage, str(device), run, runs=runs, warmup=0))
-        extra[stage] = memory_of(run, str(device))
 
     with torch.inference_mode():
         add("SAM ViT-B, once an image", sam_pass)
