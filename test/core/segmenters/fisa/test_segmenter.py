@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from ovseg_ros.pipeline import build_pipeline
+from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.fisa.checkpoint import load_fisa
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 from ovseg_ros.types import Segmentation, Vocabulary
@@ -234,3 +236,13 @@ def test_weights_of_other_models_are_refused(folders: dict[str, str], tmp_path: 
         load_fisa(str(tmp_path), folders["generator"], folders["clip"])
     with pytest.raises(FileNotFoundError, match="open_clip"):
         load_fisa("", folders["generator"], folders["generator"])
+
+
+def test_the_weights_that_ship_stand_on_one_tower():
+    options = pipeline_options("robot_cell/fisa", [], device="cpu", discovery__name="none")
+    segmenter: Any = build_pipeline(options).segmenter
+    assert (
+        len({id(part) for part in segmenter.model.modules() if isinstance(part, PyramidMaps)}) == 1
+    )
+    assert len(segmenter.model.trained()) > 0
+    check(segmenter.segment(picture(), Vocabulary.of(*WORDS)), picture())
