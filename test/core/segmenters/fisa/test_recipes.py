@@ -175,7 +175,8 @@ def write_coco(root: Path) -> None:
 def test_coco_panoptic_from_its_published_layout(folders: dict[str, str], tmp_path: Path):
     write_coco(tmp_path)
     config = options(
-        recipe.FisaCocoRecipe(), tmp_path / "out", data=str(tmp_path), crop=[64, 64], points=64,
+        recipe.FisaCocoRecipe(), tmp_path / "out", data=f"coco_panoptic:{tmp_path}",
+        crop=[64, 64], points=64,
         generator=folders["generator"], clip=folders["clip"], clip_side=64,
     )  # fmt: skip
     assert config.scale == (0.1, 2.0)
