@@ -15,6 +15,8 @@ from ovseg_ros.view.live import Live, encode, highlighted
 from ovseg_ros.vocabulary.config import distinct
 
 _FRAME_S, _CHART_S = 0.1, 1.0
+_PATIENCE_S = 60.0
+"""How long a page whose machine or network is busy may be silent before it begins anew."""
 
 _CHIP = """
 <q-td :props="props">
@@ -68,7 +70,7 @@ def application(live: Live) -> FastAPI:
     def page() -> None:
         _build(live)
 
-    ui.run_with(app, show_welcome_message=False, dark=None)
+    ui.run_with(app, show_welcome_message=False, dark=None, reconnect_timeout=_PATIENCE_S)
     return app
 
 
