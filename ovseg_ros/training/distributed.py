@@ -1,8 +1,8 @@
 """Several processes that train one model (torchrun), with sums that gradients flow through.
 
-The recipes ``simzss``, ``simzss_pairs``, ``fisa``, ``fisa_masks`` and ``fisa_clip`` run alike alone
-and under ``torchrun --nproc-per-node=N -m ovseg_ros.cli train ...``: every process draws its own
-part of the batch, and losses see all parts. The others run alone.
+The recipes ``simzss``, ``simzss_pairs``, ``fisa``, ``fisa_masks``, ``fisa_clip`` and ``lmseg`` run
+alike alone and under ``torchrun --nproc-per-node=N -m ovseg_ros.cli train ...``: every process
+draws its own part of the batch, and losses see all parts. The others run alone.
 """
 
 from __future__ import annotations

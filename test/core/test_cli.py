@@ -27,6 +27,7 @@ class ToySegmenter:
     cadence = "frame"
     name = "toy"
     device = "cpu"
+    dtype = "float32"
 
     def segment(self, images, vocabulary):
         labels = np.zeros(images.shape[:3], np.uint8)

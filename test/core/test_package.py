@@ -29,7 +29,7 @@ LAYERS = (
     r"types|config|characters|programs|interrupts|supervisor|whole_files",
     r"codecs|language|models|vocabulary|photographs|drawing|tracking",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
-    r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle)$)|segmenters$",
+    r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle|validation)$)|segmenters$",
     r"pipeline|presets|layouts",
     r"robot_cell",
     r"evaluation",

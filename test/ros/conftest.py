@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2")
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import fakes`
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # programs under `nohup` ignore it, and hand that on
 
 from rclpy.node import Node
 from rclpy.parameter import Parameter

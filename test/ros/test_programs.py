@@ -44,7 +44,7 @@ def test_one_program_for_both_nodes(graph):
         graph.until(lambda: publish(picture("red block")), lambda: masks)
         names = ["segmenter.simzss.templates"]
         reply = graph.call(GetParameters, "/segmentation_node/get_parameters", names=names)
-        assert reply.values[0].string_value == "photo"
+        assert reply.values[0].string_value == "tipsv2"  # the preset's
         for name, foreign in (("segmentation", "discovery."), ("discovery", "segmenter.")):
             reply = graph.call(ListParameters, f"/{name}_node/list_parameters")
             declared = reply.result.names
