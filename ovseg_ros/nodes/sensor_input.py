@@ -71,7 +71,12 @@ class SensorInput:
 
     def judge(self) -> None:
         """Look at the publishers that are there now; to be called about once a second."""
-        theirs = self._node.get_publishers_info_by_topic(self._first.topic_name)
+        try:
+            theirs = self._node.get_publishers_info_by_topic(self._first.topic_name)
+        except Exception:
+            if self._node.context.ok():
+                raise
+            return  # ROS was shut down meanwhile
         if any(not _fits(info.qos_profile, self._first.qos_profile) for info in theirs):
             self._wake()
         elif self.best_effort:
