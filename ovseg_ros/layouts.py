@@ -35,6 +35,7 @@ def layout(
 
     Raises:
         ValueError: if there is no such kind.
+        FileNotFoundError: if the layouts are not installed.
     """
     if kind not in FILES:
         raise ValueError(f"layout: expected {' or '.join(FILES)}, got {kind!r}")

@@ -23,13 +23,9 @@ def attributes(
     segmenter.lmseg.enrichment. What it has answered before is not asked again.
     """
     from ovseg_ros.config import override
+    from ovseg_ros.segmenters.lmseg.attributes import AttributeStore, write_attributes
     from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig
-    from ovseg_ros.segmenters.lmseg.enrichment import (
-        AttributeStore,
-        ask,
-        build_writer,
-        write_attributes,
-    )
+    from ovseg_ros.segmenters.lmseg.writer import ask, build_writer
     from ovseg_ros.types import normalise_name
 
     config = override(EnrichmentConfig(), sets, {})

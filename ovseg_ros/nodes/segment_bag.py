@@ -28,6 +28,7 @@ from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.vocabulary_publisher import VocabularyPublisher
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_pipeline
 from ovseg_ros.presets import node_options
+from ovseg_ros.types import Mode
 from ovseg_ros.vocabulary.config import parse_groups
 from ovseg_ros.vocabulary.groups import GroupTable
 
@@ -189,7 +190,7 @@ class _Recording:
 
     def _discover(self, topic: str, picture: Picture) -> None:
         pipeline = self._pipeline
-        if pipeline.discoverer is None or pipeline.vocabulary.snapshot().mode.value == "fixed":
+        if pipeline.discoverer is None or pipeline.vocabulary.snapshot().mode is Mode.FIXED:
             return
         waited_s = (self._output.now_ns - self._last_ns) / 1e9
         due = self._discoveries < self.config.vocabulary.admit or waited_s >= self._period_s

@@ -47,8 +47,8 @@ class SensorInput:
         self._seen: tuple[int, ...] = ()
         self._unneeded = 0  # judgements in a row that found nobody who needs best effort
         self._loose = _RestingGroup()
-        take: Any = self._take_first  # rclpy gives the second argument to who takes it
         self._loose_made, self._woken_ns = False, 0
+        take: Any = self._take_first  # rclpy gives the second argument to who takes it
         self._first = node.create_subscription(
             kind,
             topic,

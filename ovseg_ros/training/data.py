@@ -258,13 +258,7 @@ def open_regions(data: str | Path, split: str) -> Dataset:
     Where a data set has no panoptic ground truth, all of a class in an image is one segment:
     nobody knows how many there are.
 
-    Args:
-        data: See the module.
-        split: train or val.
-
-    Raises:
-        FileNotFoundError: if it is not there, naming the path that was looked for.
-        ValueError: if it is none of these, or not laid out as it should be.
+    Arguments and errors are those of :func:`open_source`.
     """
     name, place = _locate(data, split)
     if name == CELL:

@@ -7,15 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.config import flatten, from_mapping
+from ovseg_ros.config import override
 from ovseg_ros.evaluation.datasets import open_dataset
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig
 from ovseg_ros.models.files import read_object
 from ovseg_ros.models.tower import NOTE
 from ovseg_ros.models.weights import ASSETS
-from ovseg_ros.pipeline import PipelineConfig, build_pipeline
-from ovseg_ros.presets import load_preset
+from ovseg_ros.pipeline import build_pipeline
+from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.systems import Install
 from ovseg_ros.whole_files import UNFINISHED
 
@@ -70,15 +70,18 @@ def install(
 def measure(
     out: Path, what: Install, *, root: Path | None, splits: tuple[str, ...], limit: int | None
 ) -> dict[str, Any]:
-    """Return what a preset reaches with the weights in a folder, by split."""
-    options = load_preset(what.preset)
+    """Return what a preset reaches with the weights in a folder, by split, as ``ovseg eval``."""
     changes = {what.option: str(out)}
+    if what.vocabulary == "gt":
+        changes["discovery.name"] = "none"
     if (out / NOTE).is_file():  # the tower that these weights stand on
         changes[what.option.replace(".weights", ".tower")] = read_object(out / NOTE)["tower"]
-    options = from_mapping(PipelineConfig, {**flatten(options), **changes})
+    options = override(pipeline_options(what.preset, [], measured=True), [], changes)
     pipeline = build_pipeline(options)
     config = EvaluationConfig(vocabulary=what.vocabulary)
-    found: dict[str, Any] = {"preset": what.preset, "vocabulary": what.vocabulary}
+    found: dict[str, Any] = {
+        "preset": what.preset, "vocabulary": what.vocabulary, "dtype": options.dtype
+    }  # fmt: skip
     for split in splits:
         data = open_dataset("robot_cell", split=split, root=root)
         summary = evaluate(

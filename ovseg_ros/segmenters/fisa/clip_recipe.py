@@ -155,7 +155,7 @@ def train(config: ClipRecipe) -> None:
             with torch.inference_mode():
                 text = F.normalize(model.encode_text(tokenizer(frames.categories)), dim=-1)  # type: ignore[operator]
             unseen = load_frames(config.data, "val", config.height)
-            alone = {"val": name_accuracy(reader.eval(), text, unseen)}
+            alone = {"val": name_accuracy(reader.eval(), text, unseen, patches.pyramid.mean)}
         write_card(
             out,
             recipe="fisa_clip",

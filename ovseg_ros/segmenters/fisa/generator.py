@@ -30,7 +30,7 @@ _FILE = "pyramid.json"
 
 
 class MaskGenerator(nn.Module):
-    """Images to mask logits; what the model calls its masks is never asked.
+    """Images to mask logits and objectness; what the model calls its masks is never used.
 
     Attributes:
         model: A Mask2Former or EoMT of transformers.
@@ -61,48 +61,35 @@ class MaskGenerator(nn.Module):
         self.register_buffer("std", 255 * torch.tensor(std)[:, None, None], persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return mask logits (B, M, h, w) of images (B, 3, H, W) in 0..255.
-
-        H and W are multiples of 32, and the masks have stride 4 (EoMT: as its square gives).
-        """
-        if self.square:
-            return self._in_square(self._normalise(images))[0]
-        masks: Tensor = self._decode(images).masks_queries_logits[-1]
-        return masks
+        """Return the mask logits of :meth:`propose`."""
+        return self.propose(images)[0]
 
     def propose(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mask logits as :meth:`forward`, and whether each is of anything, (B, M) in 0..1.
+        """Return mask logits (B, M, h, w) of images (B, 3, H, W) in 0..255, and objectness (B, M).
 
-        That is one minus the probability that the model gives to its class "no object".
+        H and W are multiples of 32, and the masks have stride 4 (EoMT: as its square gives).
+        Objectness, in 0..1, is one minus the probability that the model gives to "no object".
         """
-        if self.square:
-            masks, classes = self._in_square(self._normalise(images))
-        else:
-            decoded = self._decode(images)
-            masks = decoded.masks_queries_logits[-1]
-            queries = decoded.intermediate_hidden_states[-1].transpose(0, 1)  # (B, M, D)
-            classes = self.model.class_predictor(queries)
+        pixels = images
+        if not self.raw:
+            pixels = ((images - self.mean) / self.std).to(next(self.parameters()).dtype)  # type: ignore[operator]
+        masks, classes = self._in_square(pixels) if self.square else self._decode(pixels)
         return masks, 1 - classes.float().softmax(-1)[..., -1]
 
-    def _normalise(self, images: Tensor) -> Tensor:
-        if self.raw:
-            return images
-        kind = next(self.parameters()).dtype
-        pixels: Tensor = ((images - self.mean) / self.std).to(kind)
-        return pixels
-
-    def _decode(self, images: Tensor) -> Any:
-        """Return what Mask2Former's decoder says."""
+    def _decode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Return Mask2Former's mask logits and class logits."""
         module = self.model.model.pixel_level_module
-        maps = module.encoder(self._normalise(images)).feature_maps
+        maps = module.encoder(pixels).feature_maps
         # Deformable attention is not finite in half precision: its authors run it in float32 too.
-        with torch.autocast(images.device.type, enabled=False):
+        with torch.autocast(pixels.device.type, enabled=False):
             found = module.decoder([features.float() for features in maps])
-            return self.model.model.transformer_module(
+            decoded = self.model.model.transformer_module(
                 multi_scale_features=found.multi_scale_features,
                 mask_features=found.mask_features,
                 output_hidden_states=True,
             )
+        queries = decoded.intermediate_hidden_states[-1].transpose(0, 1)  # (B, M, D)
+        return decoded.masks_queries_logits[-1], self.model.class_predictor(queries)
 
     def lower(self, kind: torch.dtype) -> MaskGenerator:
         """Let the backbone, or all of an EoMT, run in other numbers; return itself."""

@@ -22,7 +22,6 @@ class FrozenMemory:
 
         Its generator and its patches' projection must be those of the models before it.
         """
-        self._remember(model.generator, "forward", "masks")
         self._remember(model.generator, "propose", "proposals")
         self._remember(model.classifier.tower.embedding, "forward", "patches")
 

@@ -14,6 +14,9 @@ from ovseg_ros.segmenters.fisa.attention import attend, visible_tokens
 from ovseg_ros.segmenters.fisa.config import Adaptation
 from ovseg_ros.segmenters.fisa.towers import Block, Tower, show_tower
 
+SURE = 20.0
+"""Logit of a pixel that is certainly in a mask, and, negative, certainly not."""
+
 LARGEST_SCALE = 100.0
 """CLIP never multiplies cosines by more."""
 

@@ -16,12 +16,10 @@ from ovseg_ros.evaluation.evaluate import Evaluation, score
 from ovseg_ros.evaluation.metrics.panoptic import Regions
 from ovseg_ros.evaluation.predict import Prediction
 from ovseg_ros.evaluation.protocol import EvaluationConfig
+from ovseg_ros.segmenters.fisa.model import SURE
 from ovseg_ros.segmenters.fisa.segmenter import FisaSegmenter
 from ovseg_ros.segmenters.xdecoder.inference import Sizes
 from ovseg_ros.types import Vocabulary
-
-SURE = 20.0
-"""Logit of a pixel that is certainly in a mask, and, negative, certainly not."""
 
 Proposals = tuple[Tensor, Tensor, Sizes]
 """Mask logits (1, Q, h, w), probabilities (1, Q, K), sizes."""

@@ -127,18 +127,16 @@ class FisaSegmenter(TextSegmenter):
         canvas, sizes = self.canvas(images)
         text = self.class_text((*names, OTHER))
         generator: Any = self.model.generator
-        sure = None
         with stage("generator"):
-            if self._config.objectness:
-                masks, sure = generator.propose(canvas)
-            else:
-                masks = generator(canvas)
+            masks, objectness = generator.propose(canvas)
         with stage("classifier"):
             classifier = self.model.classifier
             vectors, _ = classifier(self.seen(canvas), masks, text[:-1])
             logits = classifier.match(vectors, text if self._config.other else text[:-1])
         odds = logits.softmax(-1)
-        return masks.float(), odds if sure is None else odds * sure[..., None], sizes
+        if self._config.objectness:
+            odds = odds * objectness[..., None]
+        return masks.float(), odds, sizes
 
     def canvas(self, images: np.ndarray) -> tuple[Tensor, Sizes]:
         """Return images in 0..255, resized and padded to multiples of 32, (B, 3, H, W) float32."""

@@ -9,11 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.segmenters.fisa.generator import STRIDE, MaskGenerator
-from ovseg_ros.segmenters.fisa.model import Classifier
+from ovseg_ros.segmenters.fisa.model import SURE, Classifier
 from ovseg_ros.training.frames import Batch, Frames
-
-SURE = 20.0
-"""Logit of a pixel that is certainly in a mask, and, negative, certainly not."""
 
 LEAST = 60
 """Pixels of an instance that counts."""
@@ -71,7 +68,7 @@ def mask_recall(generator: MaskGenerator, frames: Frames, limit: int = 40) -> di
 
 @torch.inference_mode()
 def name_accuracy(
-    classifier: Classifier, text: Tensor, frames: Frames, limit: int = 40
+    classifier: Classifier, text: Tensor, frames: Frames, mean: Tensor, limit: int = 40
 ) -> dict[str, float]:
     """Return how often a classifier finds the true name of a true mask.
 
@@ -79,12 +76,12 @@ def name_accuracy(
         classifier: The classifier.
         text: Unit text of the frames' categories, (K, D).
         frames: A split that it was not trained on.
+        mean: Colour that frames are padded with, as in inference, (3, 1, 1) in 0..255.
         limit: Frames that are used.
 
     Returns:
         ``accuracy`` over all instances and its mean over categories, ``class_accuracy``.
     """
-    mean = 255 * torch.full((3, 1, 1), 0.45)
     right = torch.zeros(len(frames.categories), dtype=torch.float64)
     there = right.clone()
     for batch in _whole(frames, limit):

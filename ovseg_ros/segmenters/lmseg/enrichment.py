@@ -13,19 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from ovseg_ros.models.chat import Chat
-from ovseg_ros.segmenters.lmseg.attributes import (
-    Attributes,
-    AttributeStore,
-    parse_attributes,
-    read_attributes,
-    write_attributes,
-)
-from ovseg_ros.segmenters.lmseg.writer import EXAMPLES, QUESTION, ask, build_writer
-
-__all__ = [
-    "EXAMPLES", "PLAIN", "QUESTION", "AttributeStore", "Attributes", "Enrichment", "ask",
-    "build_writer", "parse_attributes", "read_attributes", "sentences", "write_attributes",
-]  # fmt: skip
+from ovseg_ros.segmenters.lmseg.attributes import Attributes, AttributeStore
+from ovseg_ros.segmenters.lmseg.writer import ask
 
 PLAIN = "A photo of a {} in the scene."
 SENTENCES = {

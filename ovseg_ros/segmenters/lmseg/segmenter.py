@@ -18,17 +18,13 @@ from ovseg_ros.segmenters.dense import DenseSegmenter, encode_in_chunks, resize
 from ovseg_ros.segmenters.fisa.clip import Clip
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.labelling import label_pixels
+from ovseg_ros.segmenters.lmseg.attributes import AttributeStore, read_attributes
 from ovseg_ros.segmenters.lmseg.checkpoint import Parts, load_lmseg
 from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, LmsegConfig
-from ovseg_ros.segmenters.lmseg.enrichment import (
-    PLAIN,
-    AttributeStore,
-    Enrichment,
-    build_writer,
-    read_attributes,
-)
+from ovseg_ros.segmenters.lmseg.enrichment import PLAIN, Enrichment
 from ovseg_ros.segmenters.lmseg.features import Dense, cost_map, dense_features
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
+from ovseg_ros.segmenters.lmseg.writer import build_writer
 from ovseg_ros.types import Segmentation, Vocabulary
 
 logger = logging.getLogger(__name__)

@@ -66,9 +66,11 @@ def test_recipes_that_ship_are_known():
 
 def test_measuring_says_what_the_preset_reaches(cell: Path):
     what = Install("simzss", "robot_cell", "segmenter.simzss.weights")
-    found = installing.measure(
+    measured = installing.measure(
         ASSETS / "simzss", what, root=cell, splits=("train",), limit=2
-    )["train"]  # fmt: skip
+    )  # fmt: skip
+    assert measured["dtype"] == "float32"  # as ovseg eval
+    found = measured["train"]
     assert found["images"] == 2
     assert 0 < found["miou"] <= 1
     assert 0 <= found["pq"] <= 1

@@ -128,8 +128,8 @@ def test_nothing_certain_is_no_segment(build: Any):
 def test_empty_masks_win_nothing(build: Any, monkeypatch: pytest.MonkeyPatch):
     segmenter, images = build(score=0.0), picture()
     generator = segmenter.model.generator
-    empty = torch.full((1, 6, 24, 32), -30.0)
-    monkeypatch.setattr(type(generator), "forward", lambda self, images: empty)
+    empty = torch.full((1, 6, 24, 32), -30.0), torch.ones(1, 6)
+    monkeypatch.setattr(type(generator), "propose", lambda self, images: empty)
     found = segmenter.segment(images, Vocabulary.of(*WORDS))
     check(found, images)
     assert found.segments == ((),)
@@ -138,7 +138,8 @@ def test_empty_masks_win_nothing(build: Any, monkeypatch: pytest.MonkeyPatch):
 def test_no_proposals_at_all(build: Any, monkeypatch: pytest.MonkeyPatch):
     segmenter, images = build(), picture()
     generator = segmenter.model.generator
-    monkeypatch.setattr(type(generator), "forward", lambda self, images: torch.zeros(1, 0, 24, 32))
+    none = torch.zeros(1, 0, 24, 32), torch.zeros(1, 0)
+    monkeypatch.setattr(type(generator), "propose", lambda self, images: none)
     found = segmenter.segment(images, Vocabulary.of(*WORDS))
     assert found.segments == ((),)
     assert not found.confidence.any()

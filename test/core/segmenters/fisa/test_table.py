@@ -25,8 +25,8 @@ def test_models_share_what_frozen_parts_say(folders: dict[str, str]):
         want = models[0].generator(images), models[0].classifier.tower.patches(images)
     calls: list[int] = []
     for model in models:
-        see = model.generator.forward
-        model.generator.forward = lambda x, see=see: (calls.append(1), see(x))[1]
+        see = model.generator.propose
+        model.generator.propose = lambda x, see=see: (calls.append(1), see(x))[1]
         memory.share(model)
     with torch.no_grad():
         for model in models:

@@ -102,6 +102,6 @@ def test_accuracy_counts_instances_and_categories(mini: Frames):
     labels = torch.cat([instances(whole(mini, index))[0] for index in spread(len(mini), 3)])
     text = torch.eye(len(mini.categories))
     most = int(labels.mode().values)
-    found = name_accuracy(Names(text[most]), text, mini, 3)  # type: ignore[arg-type]
+    found = name_accuracy(Names(text[most]), text, mini, torch.zeros(3, 1, 1), 3)  # type: ignore[arg-type]
     assert found["accuracy"] == pytest.approx(float((labels == most).float().mean()), abs=1e-4)
     assert found["class_accuracy"] == pytest.approx(1 / len(labels.unique()), abs=1e-4)

@@ -9,18 +9,15 @@ from dataclasses import asdict
 import pytest
 
 from ovseg_ros.robot_cell.objects import CATALOGUE
-from ovseg_ros.segmenters.lmseg.enrichment import (
-    EXAMPLES,
-    QUESTION,
+from ovseg_ros.segmenters.lmseg.attributes import (
     Attributes,
     AttributeStore,
-    Enrichment,
-    ask,
     parse_attributes,
     read_attributes,
-    sentences,
     write_attributes,
 )
+from ovseg_ros.segmenters.lmseg.enrichment import Enrichment, sentences
+from ovseg_ros.segmenters.lmseg.writer import EXAMPLES, QUESTION, ask
 
 MUG = Attributes("white or blue", "small cylinder with a handle", "smooth glazed ceramic")
 GOOD = '{"colour": "white or blue", "shape": "small cylinder with a handle", "texture": "smooth glazed ceramic"}'  # noqa: E501

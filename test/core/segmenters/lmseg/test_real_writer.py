@@ -13,13 +13,9 @@ import pytest
 
 from ovseg_ros.models.chat import Chat
 from ovseg_ros.models.chat_config import ChatConfig
-from ovseg_ros.segmenters.lmseg.enrichment import (
-    AttributeStore,
-    Enrichment,
-    ask,
-    build_writer,
-    sentences,
-)
+from ovseg_ros.segmenters.lmseg.attributes import AttributeStore
+from ovseg_ros.segmenters.lmseg.enrichment import Enrichment, sentences
+from ovseg_ros.segmenters.lmseg.writer import ask, build_writer
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from ovseg_ros.models.sam import load_sam_model
 from ovseg_ros.segmenters.lmseg import recipe, sam_recipe
 from ovseg_ros.segmenters.lmseg import segmenter as segmenter_module
 from ovseg_ros.segmenters.lmseg import table as table_module
+from ovseg_ros.segmenters.lmseg.attributes import Attributes, write_attributes
 from ovseg_ros.segmenters.lmseg.checkpoint import build_lmseg
 from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, LmsegConfig
-from ovseg_ros.segmenters.lmseg.enrichment import Attributes, write_attributes
 from ovseg_ros.segmenters.lmseg.recipe import LmsegRecipe
 from ovseg_ros.segmenters.lmseg.sam_recipe import SamRecipe, SamShape
 from ovseg_ros.segmenters.lmseg.segmenter import LmsegSegmenter

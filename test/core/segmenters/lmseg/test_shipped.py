@@ -13,7 +13,7 @@ from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.presets import load_preset
 from ovseg_ros.robot_cell.objects import CATALOGUE
 from ovseg_ros.segmenters.build import build_segmenter
-from ovseg_ros.segmenters.lmseg.enrichment import read_attributes
+from ovseg_ros.segmenters.lmseg.attributes import read_attributes
 from ovseg_ros.types import Vocabulary
 
 
