@@ -15,6 +15,7 @@ from ovseg_ros.language.lexicon import (
     STOP_WORDS,
     THINGS_TOO,
     VAGUE,
+    everyday_compounds,
 )
 from ovseg_ros.language.tagging import is_noun, nominal, singular_form, tagger
 from ovseg_ros.types import MAX_NAME_LENGTH, Proposal
@@ -28,7 +29,9 @@ class NounConfig(Config):
     """Which nouns of the captions become names."""
 
     extra_lexicon: tuple[str, ...] = option(
-        EXTRA_LEXICON, "names beyond WordNet, singular; they win over the nouns they consist of"
+        EXTRA_LEXICON,
+        "names beyond WordNet and its everyday compounds, singular; they win over the nouns they "
+        "consist of",
     )
     stop_words: tuple[str, ...] = option(STOP_WORDS, "nouns that are never names")
     modifiers: bool = option(
@@ -121,11 +124,9 @@ def nouns(caption: str, config: NounConfig) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
-    words = [
-        word.removesuffix("'s").strip("'-")
-        for word in re.findall(r"[a-z][a-z'-]*|[.,;:!?]", caption.lower())
-    ]
-    words = [word for word in words if word]
+    written = re.findall(r"[a-z][a-z'-]*|[.,;:!?]", caption.lower())
+    written = [word for word in written if word.removesuffix("'s").strip("'-")]
+    words = [word.removesuffix("'s").strip("'-") for word in written]
     if not words:
         return frozenset()
     tagged = tagger().tag_sent(words)
@@ -134,7 +135,10 @@ def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
     found: set[str] = set()
     index = 0
     while index < len(words):
-        compound, length = _compound(words, singular, tags, index, config)
+        # Of "a dog's bowl" the owner is no part of a compound.
+        ends = (i - index + 1 for i in range(index, len(words)) if written[i].endswith("'s"))
+        longest = min(next(ends, _LONGEST), _LONGEST, len(words) - index)
+        compound, length = _compound(words, singular, tags, index, config, longest)
         if not compound:
             compound = _single(words, singular, tags, index, config)
         if compound and compound not in config.stop_words and len(compound) <= MAX_NAME_LENGTH:
@@ -195,16 +199,21 @@ def noun_chunks(caption: str) -> tuple[Chunk, ...]:
 
 
 def _compound(
-    words: list[str], singular: list[str], tags: list[str], start: int, config: NounConfig
+    words: list[str],
+    singular: list[str],
+    tags: list[str],
+    start: int,
+    config: NounConfig,
+    longest: int,
 ) -> tuple[str, int]:
     """Return the longest compound at a position and its length, ("", 1) if there is none."""
-    for length in range(min(_LONGEST, len(words) - start), 1, -1):
+    for length in range(longest, 1, -1):
         stop = start + length
         first, last = words[start : stop - 1], words[stop - 1]
         ends = dict.fromkeys((singular[stop - 1], wordnet.base_form(last) or last, last))
         names = [" ".join([*first, end]) for end in ends]
         for name in (*names, *(name.replace(" ", "") for name in names)):
-            if name in config.extra_lexicon:
+            if name in config.extra_lexicon or name in everyday_compounds():
                 return name, length
         if words[start] in VAGUE or not _compounds(words, singular, tags, start, stop):
             continue
@@ -220,7 +229,9 @@ def _compounds(
 ) -> bool:
     """Return whether the words from start to stop may be one noun, by their tags."""
     opener = tags[start]
-    opens = nominal(words[start], opener) or opener.startswith("AJ")
+    opens = opener.startswith(("NN", "NP", "UN", "AJ")) and (
+        words[start] not in COLOURS or words[start] in THINGS_TOO or opener.startswith("AJ")
+    )
     if opener == "VVG":  # "a measuring cup", but not "a man riding horses"
         opens = start > 0 and tags[start - 1][:2] in ("AT", "AJ", "CR", "DP", "PR")
     inside = all(nominal(words[i], tags[i]) for i in range(start + 1, stop - 1))
@@ -251,12 +262,19 @@ def _single(
     if len(name) <= 2 or not wordnet.base_form(name) or not is_noun(words, tags, at):
         return ""
     if name in COLOURS:
-        counted = at > 0 and tags[at - 1][:2] in ("AT", "CR", "AJ")
+        counted = at > 0 and (tags[at - 1][:2] in ("AT", "CR", "AJ") or _portion(words, at))
         plain = name in THINGS_TOO and (word != name or (counted and not following))
         return name if plain else ""
     if following and not config.modifiers and words[at + 1] != word:
         return ""
     return name
+
+
+def _portion(words: list[str], at: int) -> bool:
+    """Return whether a word says what there is some of: "a bowl of salmon", no "shade of" it."""
+    return words[at - 1] in ("of", "some", "many") and (
+        at < 2 or words[at - 2] not in ("shade", "shades", "tone", "tones", "color", "colour")
+    )
 
 
 def _merge(ranked: Iterable[str]) -> dict[str, str]:

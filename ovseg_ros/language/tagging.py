@@ -6,7 +6,13 @@ from functools import cache
 from typing import Any
 
 from ovseg_ros.language import wordnet
-from ovseg_ros.language.lexicon import COLOURS, NO_SINGULAR, VAGUE
+from ovseg_ros.language.lexicon import COLOURS, COUNTED, NO_SINGULAR, PARTICIPLES, VAGUE
+
+_MANY = frozenset({"all", "both", "few", "many", "several", "some", "these", "those"})
+"""What opens a phrase, whatever the tagger takes it for."""
+
+_PLURAL_ENDINGS = ("men", "oxen", "teeth", "feet", "geese", "lice", "mice", "fungi", "elves")
+"""What plurals end in that the tagger does not see; whether a word is one, WordNet says."""
 
 
 @cache
@@ -18,34 +24,83 @@ def tagger() -> Any:
 
 
 def is_noun(words: list[str], tags: list[str], at: int) -> bool:
-    """Return whether a word is a common noun; where the tagger does not know, WordNet decides."""
-    tag = tags[at]
+    """Return whether a word is a common noun; where the tagger does not know, grammar decides.
+
+    A phrase that an article opens needs a noun. Where nothing follows that could be it, the word
+    before is one, whatever the tagger takes it for: "a convertible on a road", "the well".
+    """
+    word, tag = words[at], tags[at]
+    if word in PARTICIPLES:
+        return False
     if tag.startswith("NN"):
         return True
+    opened = _opened_by(words, tags, at)
+    heads = opened != "" and word not in VAGUE and not _more_follows(words, tags, at)
     if tag.startswith("NP"):  # captions are lower case: a name only if it is a place or a person
-        return not any(wordnet.is_a(words[at], kind, senses=1) for kind in ("location", "person"))
-    determined = at > 0 and (
-        tags[at - 1][:2] in ("AT", "AJ", "CR", "DP", "DT") or words[at - 1] in COLOURS
-    )
+        if wordnet.is_a(word, "location", senses=1):
+            return heads and opened in ("a", "an")
+        return heads or wordnet.is_a(word, "animal") or not wordnet.is_a(word, "person", senses=1)
     if tag.startswith("VV") and tag not in ("VVG", "VVN", "VVD"):  # "a yellow duck" seen as a verb
-        return determined
+        return opened != ""
+    if tag == "VVG":  # "a pile of bedding"
+        return at > 0 and words[at - 1] in ("of", "some") and _ends(words, tags, at) and _seen(word)
     if tag == "AJC":  # "a lighter" is no comparison where nothing follows that it could describe
-        following = at + 1 < len(words) and tags[at + 1][:2] in ("NN", "NP", "UN", "AJ")
-        return determined and not following and words[at] not in VAGUE
-    if tag == "AJ0" and at > 0 and tags[at - 1] in ("AT0", "CRD"):  # "a croissant next to a cup"
-        ends = at + 1 == len(words) or tags[at + 1][:2] not in ("NN", "NP", "UN", "AJ", "VV", "CR")
-        return ends and words[at] not in VAGUE and _is_object(words[at])
+        return heads
+    if tag.startswith(("AJ", "AV", "VV")):  # "a croissant next to a cup"
+        return heads and _seen(word)
     return tag.startswith("UN")
 
 
-def _is_object(word: str) -> bool:
-    """Return whether a word has a meaning that one can touch."""
-    return any(wordnet.is_a(word, kind) for kind in ("artifact", "food", "plant", "animal"))
+def _opened_by(words: list[str], tags: list[str], at: int) -> str:
+    """Return the article, number or the like that opens the phrase of a word, ``""`` for none."""
+    for before in range(at - 1, -1, -1):
+        word, tag = words[before], tags[before]
+        if tag[:2] in ("AT", "CR", "DP", "DT") or word in _MANY:
+            return word
+        if word in COLOURS and not tag.startswith("AJ"):
+            return word  # "yellow duck" at the beginning of a caption
+        if not tag.startswith(("AJ", "ORD")):
+            return ""
+    return words[0] if at and tags[0].startswith("AJ") else ""
 
 
-def nominal(word: str, tag: str) -> bool:
-    """Return whether a word may be part of a compound."""
-    return tag.startswith(("NN", "NP", "UN")) and word not in COLOURS and word.isascii()
+def _more_follows(words: list[str], tags: list[str], at: int) -> bool:
+    """Return whether what a word may describe follows: "flat and empty road", "lit up tree"."""
+    after = at + 1
+    if after == len(words) or words[after] == "next":
+        return False
+    if tags[after].startswith("CJC") or words[after] == ",":
+        after += 1
+        return after < len(words) and (tags[after].startswith("AJ") or words[after] in COLOURS)
+    if tags[after].startswith(("VVG", "VVN")) and words[after] not in PARTICIPLES:
+        after += 1  # "a metal hanging lamp"
+    return after < len(words) and nominal(words[after], tags[after], colours=True)
+
+
+def _ends(words: list[str], tags: list[str], at: int) -> bool:
+    """Return whether a phrase ends with a word: nothing follows that a verb could govern."""
+    after = at + 1
+    return after == len(words) or not tags[after].startswith(("AT", "AJ", "CR", "DP", "DT", "NN"))
+
+
+def _seen(word: str) -> bool:
+    """Return whether a word has a meaning that a camera can see."""
+    return any(wordnet.is_a(word, kind) for kind in ("physical object", "matter"))
+
+
+def nominal(word: str, tag: str, *, colours: bool = False) -> bool:
+    """Return whether a word may be part of a compound.
+
+    Args:
+        word: The word.
+        tag: Its tag.
+        colours: Whether adjectives and colours may be, too.
+    """
+    if word in PARTICIPLES or not word.isascii():
+        return False
+    if colours and (tag.startswith("AJ") or word in COLOURS):
+        return True
+    return tag.startswith(("NN", "NP", "UN")) and word not in COLOURS
 
 
 def singular_form(tagged: list[tuple[str, str, str]], at: int) -> str:
@@ -59,12 +114,17 @@ def singular_form(tagged: list[tuple[str, str, str]], at: int) -> str:
         at: Which word.
     """
     word, lemma, tag = tagged[at]
-    plural = tag == "NN2"
     if word in NO_SINGULAR:
         counted = at > 0 and tagged[at - 1][2].startswith("CR")
         of = at + 1 < len(tagged) and tagged[at + 1][0] == "of"
-        return lemma if plural and (counted or of) and wordnet.known(lemma) else word
+        return lemma if word in COUNTED and (counted or of) and wordnet.known(lemma) else word
+    plural = tag == "NN2" or word.endswith(_PLURAL_ENDINGS)
     if wordnet.known(word):
+        words, tags = [word for word, _, _ in tagged], [tag for _, _, tag in tagged]
+        if _opened_by(words, tags, at) in ("a", "an"):
+            return word  # "a lei", "a gallows"
+        if tag.startswith("NP") and not plural:
+            return next(iter(wordnet.detached(word)), word)  # "canaries" are no islands
         if not plural:
             return word
         irregular = wordnet.base_form(word)

@@ -131,13 +131,14 @@ class SimZSSScorer:
     alike.
     """
 
-    def __init__(self, weights: str, *, device: str) -> None:
-        """Load it; names are read off their own tokens.
+    def __init__(self, weights: str, *, device: str, template: bool = True) -> None:
+        """Load it; names are read off their own tokens, in a sentence or alone (``template``).
 
         Raises:
             FileNotFoundError: if weights are missing.
         """
-        config = SimZSSConfig(weights=weights, templates="photo", class_text="concept")
+        prompts = "photo" if template else "none"
+        config = SimZSSConfig(weights=weights, templates=prompts, class_text="concept")
         self._segmenter = SimZSSSegmenter(config, device=device, dtype="float32")
         self.device = torch.device(self._segmenter.device)
         self.size = 320 // self._segmenter.patch * self._segmenter.patch
@@ -165,7 +166,7 @@ def load_scorer(weights: str, *, device: str, template: bool = True) -> Scorer:
     Args:
         weights: Folder, ``robot_cell/NAME`` or public name of a CLIP, a BLIP matcher or a SimZSS.
         device: auto, cpu, cuda or cuda:N.
-        template: Put the model's opening ("a photo of a") before names; a SimZSS has its own.
+        template: Put the model's opening ("a photo of a") before names.
 
     Raises:
         FileNotFoundError: if the weights cannot be had.
@@ -185,7 +186,7 @@ def load_scorer(weights: str, *, device: str, template: bool = True) -> Scorer:
     try:
         source = resolve_folder(weights)
         if is_simzss(Path(source)):
-            return SimZSSScorer(source, device=device)
+            return SimZSSScorer(source, device=device, template=template)
         model_type, processor_type, scorer_type = kinds[model_kind(source, kinds)]
     except OSError as error:
         raise FileNotFoundError(
