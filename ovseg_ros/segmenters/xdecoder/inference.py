@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +18,8 @@ CHUNK_PIXELS = 2**25
 """Values at image size that are computed at a time; bounds the memory, not the result."""
 
 _NEAR = 0.8
-"""A category that reaches this share of the best score somewhere at stride 4 may win in between."""
+"""A category that reaches this share of the best score somewhere at stride 4, or in the middle of
+four such places, may win near there."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,11 @@ def label_queries(
     height, width = (-(-side // 4) for side in sizes.inner)
     small = masks.sigmoid()
     coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
-    winners, won = contenders(coarse, _NEAR if exact else 1.0)  # (B, n)
+    maps = [coarse]
+    if exact:  # where two masks meet, a third may win that is weak on both sides
+        between = F.avg_pool2d(masks[..., :height, :width], 2, 1, ceil_mode=True).sigmoid()
+        maps.append(torch.einsum("bqk,bqhw->bkhw", probabilities, between))
+    winners, won = contenders(maps, _NEAR if exact else 1.0)  # (B, n)
     measure = partial(_sum_exactly, mode=mode) if exact else _sum_coarsely
     step = max(1, CHUNK_PIXELS // (len(masks) * sizes.outer[0] * sizes.outer[1]))
     best = masks.new_full((len(masks), *sizes.outer), -1.0)  # (B, H, W)
@@ -91,17 +97,19 @@ def label_queries(
     return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
 
 
-def contenders(scores: Tensor, near: float) -> tuple[Tensor, Tensor]:
+def contenders(maps: Sequence[Tensor], near: float) -> tuple[Tensor, Tensor]:
     """Return the categories that win somewhere, or nearly.
 
     Args:
-        scores: (B, K, h, w), at least 0.
+        maps: Scores (B, K, h, w), at least 0; of any sizes.
         near: Share of the best score that a category must reach at some place.
 
     Returns:
         Categories (B, n) int64, ascending, and which of them are the own image's, (B, n) bool.
     """
-    reach = (scores >= near * scores.amax(1, keepdim=True)).flatten(2).any(2)  # (B, K)
+    reach = torch.stack(
+        [(one >= near * one.amax(1, keepdim=True)).flatten(2).any(2) for one in maps]
+    ).any(0)  # (B, K)
     count = int(reach.sum(1).max())
     found = reach.to(torch.uint8).topk(count, dim=1).indices.sort(1).values
     return found, reach.gather(1, found)

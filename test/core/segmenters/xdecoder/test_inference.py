@@ -102,7 +102,7 @@ def test_padding_wins_nothing(exact: bool):
 def test_losers_of_one_image_do_not_win_there_because_they_win_in_another():
     scores = torch.zeros(2, 4, 2, 2)
     scores[0, 1], scores[1, 2], scores[1, 3, 0, 0] = 1.0, 1.0, 2.0
-    winners, won = contenders(scores, 1.0)
+    winners, won = contenders([scores], 1.0)
     assert winners.shape == (2, 2)
     assert won.sum(1).tolist() == [1, 2]
     assert winners[0][won[0]].tolist() == [1]
@@ -131,6 +131,30 @@ def test_any_number_of_categories_is_labelled(
     agree = (labels == ids[scores.argmax(1).numpy()])[sure]
     assert sure.float().mean() > 0.9
     assert agree.mean() > (0.999 if exact else 0.9)
+
+
+def test_what_is_weak_at_every_place_may_win_where_two_masks_meet():
+    masks = torch.full((1, 3, 8, 8), 1.3)
+    masks[0, 0, :, 4:] = masks[0, 1, :, :4] = -1.3
+    masks[0, 2] = 0.45  # 0.61 everywhere, between 0.79 and 0.21 of the others
+    sizes = Sizes((32, 32), (32, 32), (32, 32))
+    scores = published(masks, torch.eye(3, 4)[None], sizes)
+    labels, _ = label_queries(masks, torch.eye(3)[None], np.array([1, 2, 3], np.uint16), sizes)
+    assert np.unique(labels).tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(labels, scores.argmax(1).numpy() + 1)
+
+
+@pytest.mark.parametrize("texts", [60, 150])
+def test_many_categories_on_noise(texts: int):
+    sizes = Sizes((160, 208), (150, 200), (120, 160))
+    masks, odds = draw(1, 101, texts, sizes.padded)
+    ids = np.arange(1, texts + 1, dtype=np.uint16)
+    scores = published(masks, odds, sizes)
+    best, second = scores.topk(2, 1).values.unbind(1)
+    sure = (best - second) > 1e-4
+    labels, _ = label_queries(masks, odds[..., :-1], ids, sizes)
+    assert sure.float().mean() > 0.95
+    np.testing.assert_array_equal(labels[sure], ids[scores.argmax(1).numpy()][sure])
 
 
 @pytest.mark.parametrize("exact", [True, False])
