@@ -66,8 +66,20 @@ class Clip:
     def encode(self, texts: Sequence[str]) -> Tensor:
         """Return text vectors, (N, D), not normalised."""
         ids = self.tokenizer(list(texts)).to(next(self.model.parameters()).device)
-        vectors: Tensor = self.model.encode_text(ids)  # type: ignore[operator]
-        return vectors
+        model: Any = self.model
+        if getattr(model, "text_pool_type", "") != "argmax" or model.attn_mask is None:
+            vectors: Tensor = model.encode_text(ids)  # a tower that reads to the end
+            return vectors
+        ends = ids.argmax(-1)  # (N,), the end mark has the largest id
+        length = int(ends.max()) + 1  # causal attention: what follows the end marks changes nothing
+        kind = model.transformer.get_cast_dtype()
+        tokens = model.token_embedding(ids[:, :length]) + model.positional_embedding[:length]
+        tokens = model.transformer(tokens.to(kind), attn_mask=model.attn_mask[:length, :length])
+        pooled: Tensor = model.ln_final(tokens)[torch.arange(len(ids), device=ids.device), ends]
+        projection: nn.Module | Tensor | None = model.text_projection
+        if isinstance(projection, nn.Module):
+            return projection(pooled)  # type: ignore[no-any-return]
+        return pooled if projection is None else pooled @ projection
 
 
 def load_clip(name: str) -> Clip:

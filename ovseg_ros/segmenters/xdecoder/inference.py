@@ -74,7 +74,8 @@ def label_queries(
     coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
     maps = [coarse]
     if exact:  # where two masks meet, a third may win that is weak on both sides
-        between = F.avg_pool2d(masks[..., :height, :width], 2, 1, ceil_mode=True).sigmoid()
+        four = min(2, height), min(2, width)
+        between = F.avg_pool2d(masks[..., :height, :width], four, 1).sigmoid()
         maps.append(torch.einsum("bqk,bqhw->bkhw", probabilities, between))
     winners, won = contenders(maps, _NEAR if exact else 1.0)  # (B, n)
     measure = partial(_sum_exactly, mode=mode) if exact else _sum_coarsely
