@@ -43,6 +43,7 @@ def load_pretrained(
         FileNotFoundError: if the weights cannot be had, or are something else.
         ValueError: if the device or the dtype is wrong, or the weights are NaN.
     """
+    no_progress_bars()
     place, source = resolve_device(device), resolve_folder(weights)
     numbers = resolve_dtype(dtype, place)
     try:
@@ -63,6 +64,16 @@ def load_pretrained(
         )
     check_finite(model.named_parameters(), source)
     return reader, model.to(place).eval()
+
+
+def no_progress_bars() -> None:
+    """Let transformers load without a progress bar: what lies on a disk is there in a moment.
+
+    A bar is made for a terminal, and a robot's nodes write into a log.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
 
 def set_layer_norm_epsilon(model: Any, epsilon: float) -> None:

@@ -13,6 +13,9 @@ from ovseg_ros.models.files import first_line, read_json
 
 FILE = "tokenizer.json"
 
+_LONG = 200 * "a mug and a tray "
+"""A text that is cut: where that is set wrongly, every long one would fail."""
+
 
 class Tokenizer:
     """Byte-level BPE with start and end marks; its last id is the end mark, as in CLIP.
@@ -30,7 +33,7 @@ class Tokenizer:
         """
         self._fast = fast
         self.context_length = context_length
-        self.vocab_size: int = fast.get_vocab_size()
+        self.vocab_size: int = max(fast.get_vocab().values(), default=-1) + 1
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
         """Return ids (N, L) int64, zero-padded; too long texts keep their end mark."""
@@ -90,22 +93,43 @@ class ClipTokenizer(Tokenizer):
         """Write nothing: the tokenizer comes with open_clip."""
 
 
-def load_tokenizer(directory: Path) -> Tokenizer:
+def load_tokenizer(directory: Path, *, ids: int, length: int) -> Tokenizer:
     """Return the directory's own tokenizer, or CLIP's where it has none.
 
+    Args:
+        directory: Folder of the weights.
+        ids: How many ids the text tower knows.
+        length: How long a text it takes, in tokens.
+
     Raises:
-        ValueError: naming the file if it is damaged.
+        ValueError: naming the file if it is damaged, or gives the tower what that does not know.
     """
     path = directory / FILE
-    if not path.is_file():
-        return ClipTokenizer()
+    found = _read(path) if path.is_file() else ClipTokenizer()
+    if found.vocab_size > ids:
+        raise ValueError(
+            f"weights: expected a tokenizer of at most {ids} ids in {directory}, "
+            f"got {found.vocab_size}"
+        )
+    if not 2 <= found.context_length <= length:
+        raise ValueError(
+            f"weights: expected a tokenizer of texts of 2 to {length} tokens in {directory}, got "
+            f"{found.context_length}"
+        )
+    return found
+
+
+def _read(path: Path) -> Tokenizer:
     read_json(path)
     try:
         fast = FastTokenizer.from_file(str(path))
-    except Exception as error:  # a plain Exception, whatever is wrong
+        found = Tokenizer(fast, fast.truncation["max_length"] if fast.truncation else 77)
+        fast.encode_batch(["a mug", "", _LONG])
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plain Exception, or a panic, which is none
         raise ValueError(f"weights: {path}: expected a tokenizer: {first_line(error)}") from None
-    length = fast.truncation["max_length"] if fast.truncation else 77
-    return Tokenizer(fast, length)
+    return found
 
 
 def train_tokenizer(texts: Sequence[str], *, vocab_size: int, context_length: int) -> Tokenizer:

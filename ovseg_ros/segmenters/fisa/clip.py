@@ -198,9 +198,10 @@ def _load_small(folder: Path, config: dict[str, Any]) -> Clip:
         ) from None
     path = folder / "model.safetensors"
     load_own_state(model, read_tensors(path, option="clip"), path)
+    text: Any = model
     return make_clip(
         model,
-        load_tokenizer(folder),
+        load_tokenizer(folder, ids=text.vocab_size, length=text.context_length),
         int(config["model_cfg"]["embed_dim"]),
         mean=OPENAI_DATASET_MEAN,
         std=OPENAI_DATASET_STD,

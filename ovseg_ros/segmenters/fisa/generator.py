@@ -18,6 +18,7 @@ from ovseg_ros.models.files import (
     read_tensors,
 )
 from ovseg_ros.models.maps import load_own_state, own_state
+from ovseg_ros.models.pretrained import no_progress_bars
 from ovseg_ros.models.weights import resolve_folder
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 
@@ -139,6 +140,7 @@ def load_generator(name: str) -> MaskGenerator:
         if config["model_type"] == "eomt"
         else Mask2FormerForUniversalSegmentation
     )
+    no_progress_bars()
     try:
         model, report = kind.from_pretrained(
             folder, local_files_only=True, output_loading_info=True

@@ -208,12 +208,8 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
         own = model.visual.state_dict(prefix="visual.")
         tensors = {**own, **tensors}
     load_state(model, tensors, directory / "model.safetensors")
-    tokenizer = load_tokenizer(directory)
-    if tokenizer.vocab_size > model.text.vocab_size:
-        raise ValueError(
-            f"weights: expected a tokenizer of at most {model.text.vocab_size} ids in "
-            f"{directory}, got {tokenizer.vocab_size}"
-        )
+    text: Any = model.text
+    tokenizer = load_tokenizer(directory, ids=text.vocab_size, length=text.context_length)
     return model.eval(), tokenizer
 
 

@@ -239,12 +239,8 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
     report = fit(model, Converted(state, [], {key: key for key in state}))
     report.check(str(path))
     model.load_state_dict({key: state[key] for key in report.loaded})
-    tokenizer = load_tokenizer(path)
-    if tokenizer.vocab_size > model.config.vocab_size:
-        raise ValueError(
-            f"weights: expected a tokenizer of at most {model.config.vocab_size} ids in {path}, "
-            f"got {tokenizer.vocab_size}"
-        )
+    shape = model.config
+    tokenizer = load_tokenizer(path, ids=shape.vocab_size, length=shape.context_length)
     model.requires_grad_(False).eval()
     fuse_towers(model)
     return model, tokenizer

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import BlipForConditionalGeneration, BlipProcessor
+from transformers.utils import logging
 
 from ovseg_ros.models import weights
 from ovseg_ros.models.pretrained import load_pretrained
@@ -65,6 +66,12 @@ def test_a_cached_model_asks_nobody(cached: Path, no_network: list[str]):
     assert time.monotonic() - start < 20.0  # it was 24 s to ten minutes; here about one second
     assert weights.resolve_file(f"{NAME}/config.json") == str(cached / "config.json")
     assert not model.training
+
+
+def test_no_progress_bar_comes_into_a_log(cached: Path, capfd: pytest.CaptureFixture[str]):
+    logging.enable_progress_bar()
+    load()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_model_that_is_not_here_says_how_to_get_it(no_network: list[str]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import pytest
@@ -64,14 +66,46 @@ def test_different_texts_have_different_ids(tokenizer: Tokenizer):
 
 def test_a_saved_tokenizer_is_the_same(tokenizer: Tokenizer, tmp_path: Path):
     tokenizer.save(tmp_path)
-    loaded = load_tokenizer(tmp_path)
+    loaded = load_tokenizer(tmp_path, ids=49_408, length=77)
     assert (loaded.vocab_size, loaded.context_length) == (tokenizer.vocab_size, 24)
     texts = ["a red mug", "", "unknown " * 30]
     assert loaded(texts).equal(tokenizer(texts))
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"truncation": {"max_length": 24, "stride": 24}}, "expected a tokenizer: .*stride"),
+        ({"truncation": {"max_length": 10**12}}, "texts of 2 to 77 tokens in .*got 1000000000000"),
+        (
+            {"truncation": {"max_length": 1}},
+            "texts of 2 to 77 tok|expected a tok",
+        ),
+        ({"truncation": None}, "texts of 2 to 32 tokens in .*, got 77"),
+        ({"model": {"vocab": {"!": 10**6}}}, "at most 49408 ids in .*, got 1000001"),
+    ],
+)
+def test_a_tokenizer_that_would_fail_later_is_refused(
+    tokenizer: Tokenizer, tmp_path: Path, change: dict[str, Any], reason: str
+):
+    """Panics of the library are no Exception; ids that the tower has not end a CUDA context."""
+    tokenizer.save(tmp_path)
+    path = tmp_path / "tokenizer.json"
+    written = json.loads(path.read_text())
+    for section, values in change.items():
+        if values is None:
+            written[section] = None
+            continue
+        for key, value in values.items():
+            inside = written[section]
+            inside[key] = {**inside[key], **value} if isinstance(value, dict) else value
+    path.write_text(json.dumps(written))
+    with pytest.raises(ValueError, match=f"^weights: .*{reason}"):
+        load_tokenizer(tmp_path, ids=49_408, length=32 if "32" in reason else 77)
+
+
 def test_weights_without_a_tokenizer_use_that_of_clip(tmp_path: Path, clip: ClipTokenizer):
-    loaded = load_tokenizer(tmp_path)
+    loaded = load_tokenizer(tmp_path, ids=49_408, length=77)
     assert isinstance(loaded, ClipTokenizer)
     assert (loaded.vocab_size, loaded.context_length) == (49_408, 77)
     texts = ["a photo of a mug.", "Teddy  Bear", "word " * 100]

@@ -58,7 +58,7 @@ def test_loaded_models_are_fused_and_say_the_same(weights: Path, tmp_path: Path)
     for value in (*model.parameters(), *model.buffers()):
         if value.is_floating_point():
             value.copy_(value.half())  # what is written
-    save_xdecoder(model, load_tokenizer(weights), tmp_path / "weights")
+    save_xdecoder(model, load_tokenizer(weights, ids=49_408, length=77), tmp_path / "weights")
     loaded, _ = load_xdecoder(tmp_path / "weights")
     assert loaded.config == model.config
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in loaded.modules())
@@ -81,7 +81,7 @@ def test_a_tower_with_a_name_is_not_stored_again(weights: Path, tmp_path: Path):
     seen = (model.mean + model.std * images) / 255
     patches = load_photo_tower(Path(resolve_weights("robot_cell/tower")))((seen - mean) / std)[1]
     torch.testing.assert_close(maps[1].permute(0, 2, 3, 1), patches, rtol=1e-3, atol=1e-3)
-    save_xdecoder(model, load_tokenizer(weights), tmp_path / "weights")
+    save_xdecoder(model, load_tokenizer(weights, ids=49_408, length=77), tmp_path / "weights")
     stored = read_tensors(tmp_path / "weights" / "model.safetensors", option="weights")
     assert stored
     assert not any(key.startswith("backbone.") for key in stored)
