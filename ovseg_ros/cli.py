@@ -6,6 +6,7 @@ Commands live in ``commands/``, one file each, and import what they need when th
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 fine, 1 some inputs failed, 2 a mistake, 130 Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that are no text
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     try:
         app([word for word in words if word != "--debug"], prog_name="ovseg")

@@ -7,6 +7,7 @@ knows is in a section of its own, such as ``/**/discovery_node``, which the libr
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 EVERYWHERE = "/**"
 """Section of what every node and the library read."""
+
+NODES = ("segmentation_node", "discovery_node", "camera_node", "evaluation_node")
+"""Names of the nodes; one that is given another name has a section of that name."""
 
 DEFAULT = "robot_cell"
 """The preset that runs with nothing but what the package ships."""
@@ -145,7 +149,7 @@ def _sections(path: Path) -> dict[str, dict[str, Any]]:
     """Read a ROS parameter file whose sections begin with ``/**``; dotted keys are unfolded."""
     try:
         sections = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"expected YAML, {error}") from None
     if not isinstance(sections, dict):
         raise ValueError(f"expected a ROS parameter file, got {type(sections).__name__}")
@@ -156,7 +160,18 @@ def _sections(path: Path) -> dict[str, dict[str, Any]]:
         options = section["ros__parameters"]
         if not isinstance(options, dict) or not options:
             raise ValueError(f"{name}: expected options below 'ros__parameters', got {options!r}")
+        _check_section(str(name))
         found[str(name)] = unfold(options)
     if EVERYWHERE not in found:
         raise ValueError(f"expected a section '/**', got {', '.join(found) or 'none'}")
     return found
+
+
+def _check_section(name: str) -> None:
+    """Refuse a section that no node would read."""
+    node = name.removeprefix(f"{EVERYWHERE}/")
+    if name != EVERYWHERE and (node == name or "/" in node):
+        raise ValueError(f"{name}: expected a section '/**' or '/**/NODE'")
+    close = difflib.get_close_matches(node, NODES, n=1, cutoff=0.8)
+    if close and node not in NODES:
+        raise ValueError(f"{name}: no node has this name; did you mean '/**/{close[0]}'?")

@@ -81,7 +81,10 @@ def _is_of(about: dict[str, Any], path: Path) -> bool:
     """Tell whether a result may be replaced by one of ``path``: it is of it, or of nothing."""
     if about.get("image", str(path)) == str(path):
         return True
-    return path.is_file() and about.get("sha256") == file_digest(path)  # from another folder
+    try:
+        return path.is_file() and about.get("sha256") == file_digest(path)  # from another folder
+    except OSError:  # it cannot be read: said when its turn comes
+        return False
 
 
 def settings_digest(config: Config, **options: Any) -> str:

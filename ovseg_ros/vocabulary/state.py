@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.types import Mode
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import read_bounded, write_whole
 
-MAX_BYTES = 2**20
-"""A longer file is none of ours."""
+MAX_BYTES = 2**27
+"""A longer file is none of ours: all names and groups there may be have less than 100 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +32,11 @@ class OperatorState:
         Raises:
             OSError: if it cannot be written.
         """
+        if path.exists() and not path.is_file():  # a device would be replaced by a file
+            raise OSError(f"{path} is no file")
         text = json.dumps({"mode": self.mode.value, "names": dict(self.names)}, indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda unfinished: unfinished.write_text(text + "\n"))
+        write_whole(path, lambda unfinished: unfinished.write_text(text + "\n"), lasting=True)
 
 
 def read_state(path: Path) -> OperatorState | None:
@@ -44,9 +46,7 @@ def read_state(path: Path) -> OperatorState | None:
         ValueError: if the file is damaged; names it.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"state_file: expected at most {MAX_BYTES} bytes in {path}")
-        data = json.loads(path.read_text())
+        data = json.loads(read_bounded(path, MAX_BYTES))
         names = {str(name): str(group) for name, group in data["names"].items()}
         return OperatorState(mode=Mode(data["mode"]), names=names)
     except FileNotFoundError:

@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and refuses; models are replaced by toys."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -280,6 +281,19 @@ def test_another_photograph_of_that_name_overwrites_nothing(ovseg, photographs, 
     assert json.loads((tmp_path / "color.json").read_text())["width"] == 64
     assert json.loads((tmp_path / "color_2.json").read_text())["width"] == 5
     assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+def test_a_photograph_whose_name_is_no_text(ovseg, tmp_path):
+    """As archives of old systems hold them: the name is shown with its bytes escaped."""
+    for name in (b"caf\xe9.png", b"good.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / os.fsdecode(name))
+    (tmp_path / os.fsdecode(b"d\xe9ja.png")).write_bytes(b"no image")
+    code, out, err = ovseg("segment", tmp_path, "-o", tmp_path / "out")
+    assert code == 1
+    assert "caf\\udce9.png: " in out
+    assert "good.png: " in out
+    assert "d\\udce9ja.png: not an image" in err
+    assert (tmp_path / "out" / os.fsdecode(b"caf\xe9.labels.png")).is_file()
 
 
 def test_discover_prints_names_and_json(ovseg, photographs):

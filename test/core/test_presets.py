@@ -2,7 +2,8 @@
 
 import pytest
 
-from ovseg_ros.presets import DEFAULT, find_preset, list_presets, load_preset, node_options
+from ovseg_ros.nodes.config import NODES as CONFIGS
+from ovseg_ros.presets import DEFAULT, NODES, find_preset, list_presets, load_preset, node_options
 
 GOOD = """
 /**:
@@ -21,6 +22,10 @@ GOOD = """
 @pytest.mark.parametrize("name", list_presets())
 def test_every_preset_is_right(name):
     assert load_preset(name).segmenter.name
+
+
+def test_sections_are_those_of_the_nodes():
+    assert set(NODES) == set(CONFIGS)
 
 
 def test_the_default_is_there():
@@ -43,7 +48,10 @@ def test_a_preset_by_path(tmp_path):
         (GOOD.replace("photo", "video"), "segmenter.simzss.templates: expected one of"),
         (GOOD.replace("/**:", "/node:"), r"expected a section '/\*\*'"),
         (GOOD.replace("ros__parameters", "parameters"), "expected 'ros__parameters'"),
+        (GOOD.replace("/**/discovery_node:", "/**/discovry_node:"), "did you mean '/../discovery"),
+        (GOOD.replace("/**/discovery_node:", "discovery_node:"), "expected a section '/..' or"),
         ("- a\n- b\n", "expected a ROS parameter file, got list"),
+        ("a: " + 5000 * "[", "expected YAML"),
         ("a: [", "expected YAML"),
     ],
 )

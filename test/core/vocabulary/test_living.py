@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from ovseg_ros.types import MAX_MONO8_ID, Mode, Proposal, Source, Vocabulary
+from ovseg_ros.types import MAX_ID, MAX_MONO8_ID, Mode, Proposal, Source, Vocabulary
 from ovseg_ros.vocabulary.config import VocabularyConfig, parse_groups
 from ovseg_ros.vocabulary.living import LivingVocabulary
 
@@ -306,6 +308,24 @@ def test_a_damaged_state_file_is_named_and_kept(tmp_path, text):
     assert len(words.snapshot()) == 0
     assert str(path) in words.warnings[0]
     assert path.read_text() == text
+
+
+def test_what_has_no_end_is_no_state_file(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/zero"), tmp_path):
+        words = LivingVocabulary(VocabularyConfig(state_file=str(path)))
+        assert f"state_file: {path} cannot be read" in words.warnings[0]
+        words.set(["mug"], mode=Mode.FIXED)
+        assert "not kept" in words.warnings[0]
+    assert pipe.is_fifo()  # and not a file in its place
+
+
+def test_as_many_words_as_there_are_ids_survive_a_restart(tmp_path):
+    config = VocabularyConfig(state_file=str(tmp_path / "words.json"), max_categories=MAX_ID)
+    names = [f"a thing with a name that is rather long, number {i}" for i in range(20_000)]
+    LivingVocabulary(config).set(names, mode=Mode.FIXED)
+    assert LivingVocabulary(config).snapshot().names == tuple(names)
 
 
 def test_a_state_that_cannot_be_kept_is_a_warning(tmp_path):
