@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,17 +56,36 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader.close()
 
 
+def messages(reader: AnyReader, connections: Collection[Any]) -> Iterator[tuple[Any, int, bytes]]:
+    """Yield connection, time in nanoseconds and data of a bag's messages.
+
+    Raises:
+        ValueError: naming the bag where it is damaged.
+    """
+    try:
+        yield from reader.messages(connections)
+    except Exception as error:  # each format has its own
+        raise ValueError(
+            f"{reader.paths[0]} is damaged: {str(error) or type(error).__name__}"
+        ) from None
+
+
 def camera_topics(reader: AnyReader) -> list[str]:
-    """Return the topics of cameras, sorted, as their first messages tell them.
+    """Return the topics of cameras, sorted, as the first of their messages tell that can be read.
 
     Depth and what a segmentation node made are left out, grey pictures where there are others in
     colour, and the compressed topic of a camera that is there raw as well.
+
+    Raises:
+        ValueError: naming the bag if it is damaged.
     """
     looks: dict[str, str] = {}
     for connection in reader.connections:
         if connection.msgtype in KINDS and connection.msgcount and OURS not in connection.topic:
-            _, _, data = next(reader.messages([connection]))
-            looks.setdefault(connection.topic, _look(message_of(reader, connection, data)))
+            for _, _, data in messages(reader, [connection]):
+                with suppress(ValueError):
+                    looks.setdefault(connection.topic, _look(message_of(reader, connection, data)))
+                    break
     wanted = "colour" if "colour" in looks.values() else "grey"
     found = {topic for topic, look in looks.items() if look == wanted}
     return sorted(t for t in found if not (t.endswith("/compressed") and t[:-11] in found))
@@ -81,7 +100,20 @@ def _look(message: Image | CompressedImage) -> str:
 
 
 def message_of(reader: AnyReader, connection: Any, data: bytes) -> Image | CompressedImage:
-    """Return a picture's message."""
+    """Return a picture's message.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    try:
+        return _message_of(reader, connection, data)
+    except Exception as error:  # Fast CDR's own, a type that does not fit, no memory
+        raise ValueError(
+            f"a damaged message on {connection.topic}: {str(error) or type(error).__name__}"
+        ) from None
+
+
+def _message_of(reader: AnyReader, connection: Any, data: bytes) -> Image | CompressedImage:
     kind = KINDS[connection.msgtype]
     if reader.is2:
         return deserialize_message(bytes(data), kind)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 from ovseg_ros.codecs.limits import MAX_PIXELS, check_size
-from ovseg_ros.nodes.bags import camera_topics, message_of, open_bag
+from ovseg_ros.nodes.bags import camera_topics, message_of, messages, open_bag
 from ovseg_ros.nodes.images import image_from_msg
 from ovseg_ros.photographs import BAGS, is_bag, read_image
 
@@ -174,13 +175,22 @@ def _bag(path: Path) -> Source:
             seconds = max(reader.duration / 1e9, 1e-3)
     except ValueError as error:
         raise ValueError(f"source: {error}") from None
+    except Exception as error:  # of metadata that make no sense
+        raise ValueError(f"source: {path} is a damaged bag ({error})") from None
     if camera is None:
         raise ValueError(f"source: expected an image topic in the bag {path}, found none")
 
-    def shots() -> Iterator[Shot]:
+    def found() -> Iterator[tuple[Any, Any, bytes]]:
         with open_bag(path) as reader:
             chosen = [c for c in reader.connections if c.topic == camera.topic]
-            for connection, _, data in reader.messages(chosen):
-                yield Shot(image=image_from_msg(message_of(reader, connection, data)))
+            for connection, _, data in messages(reader, chosen):
+                yield reader, connection, data
 
-    return Source(shots=shots, rate_hz=min(max(camera.msgcount / seconds, 0.1), _FASTEST_HZ))
+    def shot(message: tuple[Any, Any, bytes]) -> Shot:
+        return Shot(image=image_from_msg(message_of(*message)))
+
+    # Not in the generator, which ends with what it raises: the pictures after a damaged one come.
+    return Source(
+        shots=lambda: map(shot, found()),
+        rate_hz=min(max(camera.msgcount / seconds, 0.1), _FASTEST_HZ),
+    )

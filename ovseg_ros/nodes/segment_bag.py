@@ -17,7 +17,7 @@ from ovseg_ros.config import from_mapping, override
 from ovseg_ros.discovery.trigger import KeyFrameTrigger
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.bag_writer import BagOutput, BagTopic, Unrecorded, as_ros2, new_bag
-from ovseg_ros.nodes.bags import OURS, camera_topics, message_of, open_bag
+from ovseg_ros.nodes.bags import OURS, camera_topics, message_of, messages, open_bag
 from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS
 from ovseg_ros.nodes.carried import Masks
 from ovseg_ros.nodes.config import DiscoveryNodeConfig, SegmentationNodeConfig
@@ -158,18 +158,20 @@ class _Recording:
             c for c in self._reader.connections if OURS not in c.topic and c.topic != _PROPOSALS
         ]
         copies = {c.id: self._output.copy(self._reader, c) for c in kept}
-        for connection, stamp_ns, data in self._reader.messages(kept):
+        for connection, stamp_ns, data in messages(self._reader, kept):
             self._output.writer.write(copies[connection.id], stamp_ns, data)
             self._tally.copied += 1
             if connection.topic in self._masks:
                 self._output.now_ns = stamp_ns
-                self._look(connection.topic, message_of(self._reader, connection, data))
+                self._look(connection, data)
         self._tally.names = self._pipeline.vocabulary.snapshot().names
         return self._tally
 
-    def _look(self, topic: str, message: Any) -> None:
+    def _look(self, connection: Any, data: bytes) -> None:
+        topic = connection.topic
         camera = self.config.image_topics.index(topic)
         try:
+            message = message_of(self._reader, connection, data)
             picture = Picture(camera=camera, header=message.header, image=image_from_msg(message))
         except ValueError as error:
             self._tally.refused += 1

@@ -183,6 +183,29 @@ def test_a_picture_that_cannot_be_read_is_counted(tmp_path):
     assert "/camera: data: expected at least" in done.reason
 
 
+def test_a_message_that_cannot_be_read_is_counted(tmp_path, monkeypatch):
+    serialize = serialize_message
+    monkeypatch.setitem(
+        record.__globals__,
+        "serialize_message",
+        lambda m: serialize(m)[:60] if m.header.stamp.sec == 1 else serialize(m),
+    )
+    bag = record(tmp_path / "in", {"/camera": raw})
+    done = segment_bag(bag, tmp_path / "out", preset="robot_cell", build=build)
+    assert (done.frames, done.refused, done.copied) == (3, 1, 4)
+    assert "a damaged message on /camera" in done.reason
+
+
+@pytest.mark.parametrize("storage", PLUGINS)
+def test_a_bag_that_was_cut_off_is_named_and_leaves_nothing_behind(tmp_path, storage):
+    bag = record(tmp_path / "in", {"/camera": raw}, storage=storage)
+    (file,) = (path for path in bag.iterdir() if path.suffix != ".yaml")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    with pytest.raises(ValueError, match=str(bag)):
+        segment_bag(bag, tmp_path / "out", preset="robot_cell", build=build)
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
