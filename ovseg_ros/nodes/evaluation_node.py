@@ -4,6 +4,7 @@ Run: ``ros2 run ovseg_ros evaluation_node --ros-args -p report_path:=report.json
 
 The report is the record of a run: what was measured, and under ``events`` when every frame, mask
 and discovery arrived, [stamp of its picture, arrival], and how the scores went, in nanoseconds.
+Of a long run the last 36,000 of each are kept, an hour at 10 Hz, and the last 1,000 vocabularies.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import math
 import threading
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
 from ovseg_ros.types import Source
 
 _KEPT_FRAMES = 60
+_KEPT_EVENTS = 36_000
+_KEPT_VOCABULARIES = 1_000
+_KEPT_NAMES = 10_000
 _EVERY = QoSProfile(depth=50, reliability=ReliabilityPolicy.RELIABLE)  # none may be missed
 
 
@@ -63,10 +67,11 @@ class EvaluationNode(BaseNode):
         self._frames: OrderedDict[int, dict[str, Any]] = OrderedDict()
         self._input, self._masks = diagnostics.Meter(), diagnostics.Meter()
         self._discoveries = diagnostics.Meter()
-        self._ages: list[float] = []
-        self._timeline: list[dict[str, Any]] = []
-        self._events: dict[str, list[Any]] = {
-            name: [] for name in ("frames", "masks", "discoveries", "scores")
+        self._ages: deque[float] = deque(maxlen=_KEPT_EVENTS)
+        self._timeline: deque[dict[str, Any]] = deque(maxlen=_KEPT_VOCABULARIES)
+        self._events: dict[str, deque[Any]] = {
+            name: deque(maxlen=_KEPT_EVENTS)
+            for name in ("frames", "masks", "discoveries", "scores")
         }
         self._discovered: dict[str, None] = {}
         self._due, self._first_mask, self._last_mask = 0.0, math.nan, math.nan
@@ -109,7 +114,9 @@ class EvaluationNode(BaseNode):
         if self.config.report_path:
             path = Path(self.config.report_path).expanduser()
             path.parent.mkdir(parents=True, exist_ok=True)
-            record = {**self.report(), "events": self._events}
+            with self._lock:
+                events = {name: list(found) for name, found in self._events.items()}
+            record = {**self.report(), "events": events}
             path.write_text(json.dumps(_finite(record), indent=1) + "\n")
 
     def report(self) -> dict[str, Any]:
@@ -148,7 +155,8 @@ class EvaluationNode(BaseNode):
                 }
             )
             automatic = [c.name for c in vocabulary.categories if c.source is Source.AUTO]
-            self._discovered.update(dict.fromkeys(automatic))
+            if len(self._discovered) < _KEPT_NAMES:
+                self._discovered.update(dict.fromkeys(automatic))
 
     def _on_proposals(self, message: VocabularyMsg, info: Any) -> None:
         self._discoveries.add()
@@ -160,7 +168,7 @@ class EvaluationNode(BaseNode):
         self._join(message, truth=message)
 
     def _on_categories(self, message: FrameCategories, info: Any) -> None:
-        self._join(message, version=message.vocabulary_version)
+        self._join(message, version=(message.session, message.vocabulary_version))
 
     def _on_mask(self, message: Image, info: Any) -> None:
         self._masks.add()

@@ -29,6 +29,12 @@ class Announcement:
     sent: int
 
 
+Version = tuple[str, int]
+"""Session and version of a vocabulary: the versions of a node that was restarted begin anew."""
+
+_KEPT_VERSIONS = 1_000
+
+
 class NameCheck:
     """Tells whether the ids of a mask were announced before the mask left.
 
@@ -40,21 +46,24 @@ class NameCheck:
     def __init__(self, patience: int = 20) -> None:
         """Start without any vocabulary."""
         self._patience = patience
-        self._announced: dict[int, Announcement] = {}
-        self._waiting: list[tuple[int, int, frozenset[int]]] = []
+        self._announced: OrderedDict[Version, Announcement] = OrderedDict()
+        self._waiting: list[tuple[Version, int, frozenset[int]]] = []
         self.checked = self.stale = 0
 
     def announce(self, vocabulary: Vocabulary, sent: int) -> None:
-        """Remember a vocabulary."""
-        self._announced[vocabulary.version] = Announcement(vocabulary=vocabulary, sent=sent)
+        """Remember a vocabulary, and forget the one before the last thousand."""
+        version = vocabulary.session, vocabulary.version
+        self._announced[version] = Announcement(vocabulary=vocabulary, sent=sent)
         self._review()
+        if len(self._announced) > _KEPT_VERSIONS:
+            self._announced.popitem(last=False)
 
-    def version(self, version: int) -> Vocabulary | None:
-        """Return the vocabulary with this version, or None if it has not come."""
+    def version(self, version: Version) -> Vocabulary | None:
+        """Return the vocabulary of this session and version, or None if it has not come."""
         known = self._announced.get(version)
         return known.vocabulary if known else None
 
-    def mask(self, version: int, ids: frozenset[int], sent: int) -> None:
+    def mask(self, version: Version, ids: frozenset[int], sent: int) -> None:
         """Check a mask with these ids, 0 left out."""
         self._waiting.append((version, sent, ids))
         self._review()
@@ -77,9 +86,11 @@ class NameCheck:
                 )
         self._waiting = waiting[::-1]
 
-    def _joined_after(self, version: int) -> bool:
-        """Whether the version is older than the first one we heard, which nobody tells us."""
-        return bool(self._announced) and version < min(self._announced)
+    def _joined_after(self, version: Version) -> bool:
+        """Whether the version is older than the first one we know, which nobody tells us."""
+        session, number = version
+        known = [other for own, other in self._announced if own == session]
+        return bool(known) and number < min(known)
 
 
 class LiveScore:

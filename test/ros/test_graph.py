@@ -14,7 +14,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fakes import COLOURS, build_fake_discoverer, build_fake_pipeline, picture
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from ovseg_ros.msg import Vocabulary
+from ovseg_ros.msg import Category, Vocabulary
+from ovseg_ros.nodes import camera_sources, evaluation_node
 from ovseg_ros.nodes.camera_node import CameraNode
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
 from ovseg_ros.nodes.conversions import vocabulary_from_msg
@@ -81,6 +82,26 @@ def test_the_whole_graph(graph, tmp_path):
     assert events["scores"][-1][1]["miou_auto"] is not None
     values = {entry.key: entry.value for entry in reports[0].status[0].values}
     assert values["stale_name_masks"] == "0"
+
+
+def test_the_record_of_a_long_run_is_bounded(graph, monkeypatch):
+    for name in ("_KEPT_EVENTS", "_KEPT_VOCABULARIES", "_KEPT_NAMES"):
+        monkeypatch.setattr(evaluation_node, name, 20)
+    node = graph.add(EvaluationNode)
+    info = {"received_timestamp": 1, "source_timestamp": 1}
+    mask = image_to_msg(np.ones((2, 2), np.uint8), "mono8", graph.header())
+    for number in range(100):
+        word = Category(id=1, name=f"word {number}", source=Category.SOURCE_AUTO, score=1.0)
+        words = Vocabulary(session=str(number), version=1, categories=[word])
+        node._on_vocabulary(words, info)
+        mask.header.stamp.sec += 1
+        node._on_mask(mask, info)
+        node._on_truth(mask, info)
+        node._on_proposals(words, info)
+        node._on_timer()
+    kept = [node._ages, node._timeline, node._discovered, node._frames, *node._events.values()]
+    assert all(len(held) <= 60 for held in kept)
+    assert node.report()["frames_segmented"] == 100
 
 
 def test_discovery_rests_while_the_vocabulary_is_fixed(graph):
@@ -202,9 +223,53 @@ def test_replay_of_a_bag(tmp_path):
         for i in range(3):
             message = image_to_msg(STRIPES, "rgb8", Image().header)
             writer.write(topic, i * 10**9, serialize_message(message))
-    shots = list(build_source(f"replay:{tmp_path / 'bag'}").shots())
-    assert len(shots) == 3
-    np.testing.assert_array_equal(shots[0].image, STRIPES)
+        cut = serialize_message(message)[:60]
+        damaged = [writer.add_connection("/cut", "sensor_msgs/msg/Image", typestore=store)]
+        for i, data in enumerate([cut, serialize_message(message), cut]):
+            writer.write(damaged[0], i * 10**9, data)
+    for topic, whole in (("/camera", 3), ("/cut", 1)):
+        shots = replayed(tmp_path / "bag", topic)
+        assert len(shots) == whole
+        np.testing.assert_array_equal(shots[0].image, STRIPES)
+
+
+def replayed(bag, topic):
+    """Return the pictures of one topic that can be read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(camera_sources, "camera_topics", lambda reader: [topic])
+        shots, found = build_source(f"replay:{bag}").shots(), []
+    while True:
+        try:
+            found.append(next(shots))
+        except StopIteration:
+            return found
+        except ValueError as error:
+            assert "a damaged message on /cut" in str(error)
+
+
+@pytest.mark.parametrize("kept", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("storage", ["MCAP", "SQLITE3"])
+def test_a_bag_that_was_cut_off_is_shown_so_far_or_named(tmp_path, storage, kept):
+    rosbag2 = pytest.importorskip("rosbags.rosbag2", reason="needs rosbags: pip install rosbags")
+    from rclpy.serialization import serialize_message
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_JAZZY)
+    plugin = rosbag2.StoragePlugin[storage]
+    bag = tmp_path / "bag"
+    with rosbag2.Writer(bag, version=9, storage_plugin=plugin) as writer:
+        topic = writer.add_connection("/camera", "sensor_msgs/msg/Image", typestore=store)
+        for i in range(5):
+            message = image_to_msg(STRIPES, "rgb8", Image().header)
+            writer.write(topic, i * 10**9, serialize_message(message))
+    (file,) = (path for path in bag.iterdir() if path.suffix != ".yaml")
+    data = file.read_bytes()
+    file.write_bytes(data[: int(len(data) * kept)])
+    try:
+        for shot in build_source(f"replay:{bag}").shots():
+            assert shot.image.shape == STRIPES.shape
+    except ValueError as error:
+        assert str(bag) in str(error)
 
 
 def test_live_camera():

@@ -27,7 +27,7 @@ TRAY = Vocabulary(version=2, categories=(Category(id=2, name="tray"),))
 def test_stale_names(masks, stale):
     check = NameCheck(patience=3)
     for version, ids, sent in masks:
-        check.mask(version, frozenset(ids), sent)
+        check.mask(("", version), frozenset(ids), sent)
     check.announce(MUG, sent=10)  # the vocabulary may come after the mask that it left before
     check.announce(TRAY, sent=30)
     check.finish()
@@ -37,12 +37,35 @@ def test_stale_names(masks, stale):
 def test_a_mask_waits_only_for_so_long():
     check = NameCheck(patience=2)
     check.announce(MUG, sent=0)
-    check.mask(7, frozenset({1}), 1)
+    check.mask(("", 7), frozenset({1}), 1)
     assert (check.stale, check.checked) == (0, 0)
-    check.mask(1, frozenset({1}), 2)
-    check.mask(7, frozenset({1}), 3)
-    check.mask(7, frozenset({1}), 4)
+    check.mask(("", 1), frozenset({1}), 2)
+    check.mask(("", 7), frozenset({1}), 3)
+    check.mask(("", 7), frozenset({1}), 4)
     assert (check.stale, check.checked) == (1, 2)
+
+
+def test_versions_belong_to_their_session():
+    check = NameCheck(patience=0)
+    check.announce(Vocabulary.of("mug", "tray", version=2), sent=10)
+    restarted = Vocabulary(session="b", version=1, categories=MUG.categories)
+    check.announce(restarted, sent=50)
+    check.mask(("b", 1), frozenset({1}), 60)
+    check.mask(("", 2), frozenset({1, 2}), 20)
+    assert (check.checked, check.stale) == (2, 0)
+    check.mask(("b", 2), frozenset({1}), 60)  # that of another session has this number
+    assert (check.checked, check.stale) == (3, 1)
+
+
+def test_of_very_many_vocabularies_the_last_thousand_are_kept():
+    check = NameCheck()
+    for version in range(1, 2001):
+        check.announce(Vocabulary.of("mug", version=version), sent=version)
+    assert check.version(("", 1000)) is None
+    assert check.version(("", 1001)) is not None
+    check.mask(("", 5), frozenset({1}), 5)
+    check.finish()
+    assert (check.checked, check.stale) == (0, 0)
 
 
 def exact(names, classes, *, synonyms):
