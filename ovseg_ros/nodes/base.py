@@ -9,8 +9,7 @@ import signal
 import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import rclpy
@@ -20,16 +19,18 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
 from ovseg_ros.interrupts import interrupts
 from ovseg_ros.nodes.config import NodeConfig, check_known
 from ovseg_ros.nodes.executor import PatientExecutor, spin_through
-from ovseg_ros.nodes.guard import guard, guard_service
+from ovseg_ros.nodes.guard import brief, guard, guard_service, last_traceback, sayable
 from ovseg_ros.nodes.memory import bound_caches
 from ovseg_ros.nodes.names import require_free
 from ovseg_ros.programs import explain
@@ -40,6 +41,9 @@ LATCHED_QOS = QoSProfile(
 )
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+_MISTAKES = (ValueError, OSError, ImportError, ParameterException)
+"""Whose message is enough: a wrong option, name or parameter, a missing file or package."""
 
 _PATIENCE_S = 1.2
 """Time in which an interrupted program ends by itself; Ctrl-C is to be over within two seconds."""
@@ -92,7 +96,15 @@ class BaseNode(LifecycleNode):
     ) -> Any:
         """Subscribe with a callback whose failures are logged."""
         guarded = guard(callback, f"a message on {topic}", self._complain)
-        return super().create_subscription(kind, topic, guarded, qos, **options)
+        with _naming(topic):
+            return super().create_subscription(kind, topic, guarded, qos, **options)
+
+    def create_publisher(  # type: ignore[override]
+        self, kind: Any, topic: str, qos: Any, **options: Any
+    ) -> Any:
+        """Advertise a topic."""
+        with _naming(topic):
+            return super().create_publisher(kind, topic, qos, **options)
 
     def create_timer(  # type: ignore[override]
         self, period_s: float, callback: Any, **options: Any
@@ -102,7 +114,7 @@ class BaseNode(LifecycleNode):
         return super().create_timer(period_s, guarded, **options)
 
     def _complain(self, text: str) -> None:
-        self.get_logger().error(text, throttle_duration_sec=1.0)
+        self.get_logger().error(sayable(text), throttle_duration_sec=1.0)
 
     def load(self) -> None:
         """Load what the node needs (``configure``)."""
@@ -166,11 +178,13 @@ class BaseNode(LifecycleNode):
     def _attempt(self, what: str, step: Callable[[], None]) -> bool:
         try:
             step()
-        except (ValueError, OSError, ImportError) as error:  # an option, file or package: it says
-            self.get_logger().error(f"could not {what}: {explain(error)}")
+        except _MISTAKES as error:  # an option, file or package: it says
+            self.get_logger().error(sayable(f"could not {what}: {explain(error)}"))
             return False
-        except Exception:  # rclpy would drop it without a word
-            self.get_logger().error(f"could not {what}:\n{traceback.format_exc()}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException:  # rclpy would drop it without a word
+            self.get_logger().error(f"could not {what}:\n{last_traceback()}")
             return False
         self.get_logger().info(f"{what}: done")
         return True
@@ -265,6 +279,15 @@ class BaseNode(LifecycleNode):
             self._declare_used()
 
 
+@contextlib.contextmanager
+def _naming(topic: str) -> Iterator[None]:
+    """Say of which topic a name or a quality of service is wrong: ValueError."""
+    try:
+        yield
+    except (RuntimeError, NameValidationException, InvalidQosOverridesError) as error:
+        raise ValueError(f"{topic}: {brief(error)}") from None
+
+
 def _limit(which: str, value: float | None, largest: float) -> float:
     return value if value is not None else -largest if which == "from_value" else largest
 
@@ -288,7 +311,7 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     try:
         for number in interrupts():
             signal.signal(number, interrupt)
-        running = _Running(args, threads=4 + 3 * len(makers))
+        running = _Running(args, threads=8 * len(makers))
         if all(running.start(make) for make in makers):
             interrupt.quiet = False
             running.wait()
@@ -297,9 +320,9 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
     except Exception as error:
         # Libraries make errors of their own of an interrupt in the middle of an import.
         if not interrupt.came:
-            if not isinstance(error, ValueError):
+            if not isinstance(error, _MISTAKES):
                 raise
-            print(f"error: {error}", file=sys.stderr)
+            print(sayable(f"error: {explain(error)}"), file=sys.stderr)
     code = 0 if interrupt.came else code
     if running is not None:
         running.close(code)
@@ -344,7 +367,10 @@ class _Running:
     def __init__(self, args: Sequence[str] | None, *, threads: int) -> None:
         # Not rclpy's handlers: they end the context while workers still publish.
         given = None if args is None else list(args)
-        rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        try:
+            rclpy.init(args=given, signal_handler_options=SignalHandlerOptions.NO)
+        except Exception as error:  # each mistake in --ros-args has its own
+            raise ValueError(f"--ros-args: {brief(error)}") from None
         self._nodes: list[BaseNode] = []
         self._executor = PatientExecutor(num_threads=threads)
         # In a thread of its own, because a signal does not wake whoever waits for messages.

@@ -19,6 +19,7 @@ from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
 from ovseg_ros.nodes.config import CameraNodeConfig
 from ovseg_ros.nodes.conversions import vocabulary_to_msg
+from ovseg_ros.nodes.guard import brief
 from ovseg_ros.nodes.images import compressed_to_msg, image_to_msg
 from ovseg_ros.types import Category, Mode, Vocabulary
 from ovseg_ros.types import Source as Origin
@@ -87,8 +88,7 @@ class CameraNode(BaseNode):
                 self._shots = self._source.shots()
                 shot = next(self._shots, None)
         except Exception as error:  # also of OpenCV, of a bag's reader, out of memory
-            reason = str(error) or type(error).__name__
-            self.get_logger().error(f"skipped a picture: {reason}", throttle_duration_sec=5.0)
+            self.get_logger().error(f"skipped a picture: {brief(error)}", throttle_duration_sec=5.0)
             return
         if shot is None:
             self.get_logger().info("the source has ended")

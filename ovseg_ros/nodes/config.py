@@ -128,7 +128,7 @@ class DiscoveryNodeConfig(ImageNodeConfig):
     threads: int = option(
         1, "CPU threads of a discovery; 0: as many as torch takes", low=0, high=1024
     )
-    seed: int = option(0, "seed of the discoveries", low=0)
+    seed: int = option(0, "seed of the discoveries", low=0, high=2**32 - 1)
     vocabulary_topic: str = option(
         "segmentation_node/vocabulary", "words in force; in mode FIXED discovery rests"
     )

@@ -13,7 +13,16 @@ from ovseg_ros.msg import Category as CategoryMsg
 from ovseg_ros.msg import FrameCategories, QueryResult, SegmentedCategory
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.vision_msgs_probe import VISION_MSGS
-from ovseg_ros.types import Category, Discovery, Mode, Proposal, Source, Vocabulary, normalise_name
+from ovseg_ros.types import (
+    MAX_ID,
+    Category,
+    Discovery,
+    Mode,
+    Proposal,
+    Source,
+    Vocabulary,
+    normalise_name,
+)
 from ovseg_ros.vocabulary.groups import GroupTable
 
 if TYPE_CHECKING:  # brings torch and the models along
@@ -26,6 +35,9 @@ if VISION_MSGS is not None:
 
 MAX_PROPOSED = 4096
 """Most names and synonyms in one message of proposals."""
+
+_MAX_SYNONYMS = 64
+"""Most synonyms of one name in a vocabulary; no vocabulary of ours has more."""
 
 _LATEST = 2**31 * 10**9 - 1
 """Last nanosecond of a stamp, in 2038."""
@@ -125,6 +137,12 @@ def vocabulary_from_msg(message: VocabularyMsg) -> Vocabulary:
     Raises:
         ValueError: if a field does not hold what :class:`Vocabulary` promises.
     """
+    many = max((len(category.synonyms) for category in message.categories), default=0)
+    if len(message.categories) > MAX_ID or many > _MAX_SYNONYMS:
+        raise ValueError(
+            f"categories: expected at most {MAX_ID} of at most {_MAX_SYNONYMS} synonyms each, got "
+            f"{len(message.categories)} of up to {many}"
+        )
     return Vocabulary(
         session=message.session,
         version=message.version,

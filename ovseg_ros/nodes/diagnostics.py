@@ -14,6 +14,8 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
+from ovseg_ros.nodes.guard import brief
+
 if TYPE_CHECKING:
     from ovseg_ros.nodes.sensor_input import SensorInput
     from ovseg_ros.vocabulary.living import LivingVocabulary
@@ -37,16 +39,16 @@ class Meter:
         """Start to measure now."""
         self._window_s, self._started = window_s, time.monotonic()
         self._last = self._started
-        self._events: deque[tuple[float, float]] = deque()
+        self._events: deque[tuple[float, float, int]] = deque()
         self._lock = threading.Lock()
         self.count = 0
 
-    def add(self, age_s: float = float("nan")) -> None:
-        """Count one event whose image has this age in seconds."""
+    def add(self, age_s: float = float("nan"), *, count: int = 1) -> None:
+        """Count one event whose image has this age in seconds, or several at once."""
         with self._lock:
-            self.count += 1
+            self.count += count
             self._last = time.monotonic()
-            self._events.append((self._last, age_s))
+            self._events.append((self._last, age_s, count))
             self._forget()
 
     def _forget(self) -> None:
@@ -59,7 +61,7 @@ class Meter:
         with self._lock:
             self._forget()
             seconds = min(self._window_s, time.monotonic() - self._started)
-            return len(self._events) / max(seconds, 1e-3)
+            return sum(count for _, _, count in self._events) / max(seconds, 1e-3)
 
     @property
     def mean_hz(self) -> float:
@@ -70,7 +72,7 @@ class Meter:
         """Return percentiles of the age in milliseconds, NaN if nothing happened."""
         with self._lock:
             self._forget()
-            ages = np.array([age for _, age in self._events])
+            ages = np.array([age for _, age, _ in self._events])
         ages = ages[np.isfinite(ages)]
         if not len(ages):
             return tuple(float("nan") for _ in percentiles)
@@ -93,12 +95,25 @@ def device_status(asked: str, device: str) -> Judgement:
     return OK, f"running on {device}" + (" (auto: there is no CUDA device)" * (asked == "auto"))
 
 
-def input_status(silent_s: float, topics: str, inputs: Sequence[SensorInput]) -> Judgement:
-    """Judge whether images arrive; the quality of service is named."""
+def input_status(
+    silent_s: float, topics: str, inputs: Sequence[SensorInput], *, arrivals: float
+) -> Judgement:
+    """Judge whether images arrive; the quality of service and losses on the way are named.
+
+    A reliable camera that sends faster than its images can be carried loses some as well.
+
+    Args:
+        silent_s: Time since the last image in seconds.
+        topics: Where images should come from.
+        inputs: What receives them.
+        arrivals: Images per second.
+    """
+    lost = sum(sensor.lost.rate_hz for sensor in inputs)
+    losses = f"; {lost:.1f} per second are lost on the way" if lost else ""
     if silent_s > SILENT_S:
-        return WARN, f"no image on {topics} for {silent_s:.0f} s"
+        return WARN, f"no image on {topics} for {silent_s:.0f} s{losses}"
     ways = ", ".join(dict.fromkeys(sensor.qos for sensor in inputs)) or "closed"
-    return OK, f"images arrive ({ways})"
+    return WARN if lost > arrivals else OK, f"images arrive ({ways}){losses}"
 
 
 def decoding_status(
@@ -142,7 +157,7 @@ def ids_status(vocabulary: LivingVocabulary) -> Judgement:
     if discovery <= LOW_IDS:
         return WARN, f"{discovery} ids are left for discovered words; {way_on}"
     for warning in vocabulary.warnings:
-        return WARN, warning
+        return WARN, brief(warning)
     return OK, f"{discovery} ids are left for discovered words, {operator} for the operator"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +11,8 @@ from typing import Any
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+
+from ovseg_ros.nodes.guard import last_traceback
 
 
 class PatientExecutor(MultiThreadedExecutor):
@@ -47,7 +48,7 @@ def _take(take: Callable[[Any], Any], node: Any, entity: Any) -> Any:
     except InvalidHandle:  # destroyed meanwhile
         return None
     except Exception:
-        text = f"what has come cannot be taken:\n{traceback.format_exc()}"
+        text = f"what has come cannot be taken:\n{last_traceback()}"
         node.get_logger().error(text, throttle_duration_sec=1.0)
         return None
 
@@ -72,5 +73,5 @@ def spin_through(
         except ExternalShutdownException:
             return None
         except Exception:
-            complain(f"the executor goes on after:\n{traceback.format_exc()}")
+            complain(f"the executor goes on after:\n{last_traceback()}")
             time.sleep(0.05)

@@ -74,7 +74,7 @@ def _command(config: PipelineConfig, names: int) -> Iterator[str]:
         "vocabulary.max_categories": max(names, 1),
         "mask_encoding": "mono8" if names <= MAX_MONO8_ID else "16UC1",
     }
-    yield from (sys.executable, "-m", "ovseg_ros.nodes.segmentation_node", "--ros-args")
+    yield from (sys.executable, "-P", "-m", "ovseg_ros.nodes.segmentation_node", "--ros-args")
     for name, value in values.items():
         if value == [] or value == ():
             continue  # rcl takes an empty list for bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import traceback
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
@@ -23,8 +25,10 @@ from ovseg_ros.nodes import diagnostics
 from ovseg_ros.nodes.base import OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.config import ImageNodeConfig, preset_below
 from ovseg_ros.nodes.conversions import stamp_from_msg
+from ovseg_ros.nodes.guard import brief, sayable
 from ovseg_ros.nodes.image_worker import Frames, ImageWorker, SlowCalls
 from ovseg_ros.nodes.images import image_from_msg
+from ovseg_ros.nodes.names import same_names
 from ovseg_ros.nodes.sensor_input import SensorInput
 
 _PATIENCE_S = 30.0
@@ -68,6 +72,7 @@ class ImageNode(BaseNode):
         self.refused, self._last_refusal = 0, ""
         self._refusals, self._looks = diagnostics.Meter(), diagnostics.Meter()
         self._enabled = True
+        self._gate = threading.Lock()  # held while inputs open and close
         self._inputs: list[SensorInput] = []
         self._sensors: dict[tuple[type, str], SensorInput] = {}
         self._publishers_made: dict[tuple[type, str], Any] = {}
@@ -116,27 +121,42 @@ class ImageNode(BaseNode):
         self._looks = diagnostics.Meter()
         self.worker.start()
         kind = CompressedImage if self.config.image_transport == "compressed" else Image
-        self._inputs = [
+        inputs = [
             self.sensor(kind, self.topic(camera), partial(self._on_image, camera))
             for camera in range(len(self.config.image_topics))
         ]
-        self._open_inputs()
+        with self._gate:
+            self._inputs = inputs
+            self._open_inputs()
+        self.get_logger().info(f"images from {self._topics()} ({self.config.image_transport})")
 
     def stop(self) -> None:
         """Drop what comes from now on, then stop the worker."""
-        for sensor in self._inputs:
-            sensor.open = False
-        self._inputs = []
+        with self._gate:
+            for sensor in self._inputs:
+                sensor.open = False
+            self._inputs = []
         self.worker.stop()
 
     def _open_inputs(self) -> None:
         for sensor in self._inputs:
             sensor.open = self._enabled
 
+    def _topics(self) -> str:
+        return ", ".join(map(self.topic, range(len(self.config.image_topics))))
+
     def topic(self, camera: int) -> str:
-        """Return the full name of the topic a camera is received on."""
+        """Return the full name of the topic a camera is received on.
+
+        Raises:
+            ValueError: if it is no name of a topic.
+        """
         # image_transport resolves the base name first, so that a remapping of it counts.
-        topic = self.resolve_topic_name(self.config.image_topics[camera])
+        name = self.config.image_topics[camera]
+        try:
+            topic = self.resolve_topic_name(name)
+        except (RuntimeError, NameValidationException) as error:
+            raise ValueError(f"image_topics: {name!r}: {brief(error)}") from None
         return f"{topic}/compressed" if self.config.image_transport == "compressed" else topic
 
     # What a node has once made stays until it is destroyed: rclpy is not safe against destroying
@@ -188,14 +208,17 @@ class ImageNode(BaseNode):
             return Picture(camera=camera, header=message.header, image=image_from_msg(message))
         except ValueError as error:
             self.refuse(f"frame on {self.topic(camera)}: {error}")
-            return None
+        except Exception as error:  # of a library: the other cameras' frames are as good as ever
+            self._on_failure(error)
+        return None
 
-    def refuse(self, reason: str) -> None:
+    def refuse(self, reason: str, details: str = "") -> None:
         """Count a frame or message that is not used, and say why now and then."""
         self.refused += 1
         self._refusals.add()
-        self._last_refusal = reason.partition("\n")[0]
-        self.get_logger().warning(f"refused {reason}", throttle_duration_sec=5.0)
+        self._last_refusal = brief(reason)
+        text = f"refused {self._last_refusal}{sayable(details)}"
+        self.get_logger().warning(text, throttle_duration_sec=5.0)
 
     def measure(self, header: Header) -> None:
         """Count a result that has just been published, with the age of its image."""
@@ -212,15 +235,17 @@ class ImageNode(BaseNode):
             self.look([picture for picture in pictures if picture is not None])
             self._looks.add()
 
-    def _on_failure(self, error: Exception) -> None:
-        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        self.refuse(f"frame: {text}")
+    def _on_failure(self, error: BaseException) -> None:
+        lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        why = ": ".join(filter(None, ["frame", type(error).__name__, str(error)]))
+        self.refuse(why, f"\n{lines}")
 
     def _on_enable(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
-        self._enabled = request.data
-        self._open_inputs()
+        with self._gate:
+            self._enabled = request.data
+            self._open_inputs()
         reply.success = True
-        reply.message = "enabled" if self._enabled else "disabled"
+        reply.message = "enabled" if request.data else "disabled"
         return reply
 
     def _on_diagnostics(self) -> None:
@@ -229,10 +254,14 @@ class ImageNode(BaseNode):
         if not self.worker.running:
             return
         device = self.device()
-        topics = ", ".join(self.topic(c) for c in range(len(self.config.image_topics)))
         parts = {
             "device": diagnostics.device_status(self.config.device, device),
-            "input": diagnostics.input_status(self._arrivals.silent_s, topics, self._inputs),
+            "input": diagnostics.input_status(
+                self._arrivals.silent_s,
+                self._topics(),
+                self._inputs,
+                arrivals=self._arrivals.rate_hz,
+            ),
             "decoding": diagnostics.decoding_status(
                 arrivals=self._arrivals.rate_hz,
                 results=self._looks.rate_hz,
@@ -243,8 +272,12 @@ class ImageNode(BaseNode):
             ),
             **self.judge(),
         }
-        if not self._enabled:
-            parts["input"] = parts["decoding"] = diagnostics.OK, "disabled"
+        if (count := same_names(self)) > 1:
+            text = f"{count} nodes are listed under this name (one that was killed is for a while)"
+            parts["name"] = diagnostics.WARN, text
+        parts["enabled"] = diagnostics.OK, "enabled" if self._enabled else "disabled"
+        if not self._enabled:  # nothing is wrong with what is not wanted
+            parts["input"] = parts["decoding"] = parts["enabled"]
         p50, p95 = self.meter.age_ms(50, 95)
         values = {
             "rate_hz": f"{self.meter.rate_hz:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -16,6 +17,9 @@ T = TypeVar("T")
 Frames = Sequence[tuple[int, Any]]
 
 _IDLE_S = 0.5
+
+_BURST_S = 2.0
+"""Time that calls may take at once while frames come, before they wait for their share."""
 
 
 class ImageWorker:
@@ -34,8 +38,9 @@ class ImageWorker:
         work: Callable[[Frames], None],
         *,
         between: Callable[[], None] = lambda: None,
-        failed: Callable[[Exception], None],
+        failed: Callable[[BaseException], None],
         period_s: Callable[[], float] = lambda: 0.0,
+        share: float = 1.0,
         niceness: int = 0,
         name: str = "worker",
     ) -> None:
@@ -46,17 +51,20 @@ class ImageWorker:
             between: Called before frames are taken, and twice a second while there are none.
             failed: Told what ``work`` and ``between`` raise; the thread goes on.
             period_s: Least time between the starts of two calls of ``work``.
+            share: Part of the time, (0, 1], that tasks may take for long while frames come; without
+                frames they may take all of it.
             niceness: Priority of the thread, 0 normal .. 19 least.
             name: Name of the thread.
         """
         self._work, self._between, self._failed = work, between, failed
         self._period_s, self._niceness, self._name = period_s, niceness, name
+        self._budget = _Budget(share)
         self._changed = threading.Condition()
         self._pending: dict[int, Any] = {}
         self._newest: dict[int, tuple[Any, float]] = {}
         self._tasks: list[tuple[Future[Any], Callable[[], Any]]] = []
         self._thread: threading.Thread | None = None
-        self._stopping = False
+        self._stopping = self._woken = False
         self.received = self.dropped = 0
 
     @property
@@ -97,8 +105,9 @@ class ImageWorker:
 
     def wake(self) -> None:
         """Have ``between`` called soon."""
-        with suppress(RuntimeError):
-            self.submit(lambda: None)
+        with self._changed:
+            self._woken = True
+            self._changed.notify()
 
     def start(self) -> None:
         """Start the thread."""
@@ -131,9 +140,13 @@ class ImageWorker:
                 self._wait(due)
                 if self._stopping:
                     return
-                tasks, self._tasks = self._tasks[:1], self._tasks[1:]  # frames take turns with them
+                self._woken, tasks = False, []
+                if self._tasks and not self._held_s():  # frames take turns with them
+                    tasks = [self._tasks.pop(0)]
             for future, task in tasks:
+                began = time.monotonic()
                 _settle(future, task)
+                self._budget.spend(began, time.monotonic())
             self._guard(self._between)
             with self._changed:
                 if not self._pending or time.monotonic() < due:
@@ -144,16 +157,23 @@ class ImageWorker:
 
     def _wait(self, due: float) -> None:
         end = time.monotonic() + _IDLE_S
-        while not (self._stopping or self._tasks):
+        while not (self._stopping or self._woken):
             now = time.monotonic()
-            if (self._pending and now >= due) or now >= end:
+            held = self._held_s() if self._tasks else _IDLE_S
+            if not held or (self._pending and now >= due) or now >= end:
                 return
-            self._changed.wait(min(end, due if self._pending else end) - now)
+            self._changed.wait(min(end - now, held, due - now if self._pending else _IDLE_S))
+
+    def _held_s(self) -> float:
+        """Return how long tasks must wait so that frames keep their part of the time."""
+        now = time.monotonic()
+        last = max((at for _, at in self._newest.values()), default=-math.inf)
+        return self._budget.wait_s(now) if now - last < _BURST_S else 0.0
 
     def _guard(self, call: Callable[[], None]) -> None:
         try:
             call()
-        except Exception as error:  # one bad frame must not end the thread
+        except BaseException as error:  # one bad frame must not end the thread
             self._failed(error)
 
 
@@ -162,8 +182,28 @@ def _settle(future: Future[T], task: Callable[[], T]) -> None:
         return
     try:
         future.set_result(task())
-    except Exception as error:
+    except BaseException as error:
         future.set_exception(error)
+
+
+class _Budget:
+    """Time that tasks may take: a share of all time, of which some is saved up or lent."""
+
+    def __init__(self, share: float) -> None:
+        """Start with all that may be saved."""
+        self._share, self._left_s, self._at = share, _BURST_S, time.monotonic()
+
+    def wait_s(self, now: float) -> float:
+        """Return how long it takes until there is some again, 0 if there is."""
+        left_s = min(_BURST_S, self._left_s + (now - self._at) * self._share)
+        return max(0.0, -left_s / self._share)
+
+    def spend(self, began: float, ended: float) -> None:
+        """Take what a task took; there may be less than none afterwards."""
+        left_s = min(_BURST_S, self._left_s + (ended - self._at) * self._share)
+        took_s = ended - began if self._share < 1 else 0.0
+        # Not ever deeper: with a model that takes long, calls would run into their time limits.
+        self._left_s, self._at = max(left_s - took_s, -_BURST_S), ended
 
 
 class SlowCalls:

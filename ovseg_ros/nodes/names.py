@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import rclpy
@@ -10,7 +11,10 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 _DISCOVERY_S = 0.5
-"""Time in which nodes of one machine have heard of each other."""
+"""Time in which nodes of one machine have heard of each other, if it is not busy."""
+
+_LONGEST_S = 3.0
+"""Time that is waited for that at most, on a machine that is."""
 
 _ANSWER_S = 5.0
 """Time in which a node that lives answers, on a busy machine as well."""
@@ -29,9 +33,10 @@ def require_free(node: Node, *, since: float) -> None:
     Raises:
         ValueError: if the name is taken.
     """
-    time.sleep(max(0.0, since + _DISCOVERY_S - time.monotonic()))
-    own = node.get_name(), node.get_namespace()
-    if node.get_node_names_and_namespaces().count(own) < 2:
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    wait_s = min(_DISCOVERY_S * max(busy, 1.0), _LONGEST_S)
+    time.sleep(max(0.0, since + wait_s - time.monotonic()))
+    if same_names(node) < 2:
         return
     name = node.get_fully_qualified_name()
     if _answers(node, name):
@@ -40,6 +45,17 @@ def require_free(node: Node, *, since: float) -> None:
             "one in another namespace (-r __ns:=/NAME) or ROS_DOMAIN_ID"
         )
     node.get_logger().warning(f"{name}: a node of this name is still listed, but does not answer")
+
+
+def same_names(node: Node) -> int:
+    """Return how many nodes are listed under a node's name, itself too; 0 once ROS is shut down."""
+    try:
+        listed = node.get_node_names_and_namespaces()
+    except Exception:
+        if node.context.ok():
+            raise
+        return 0
+    return listed.count((node.get_name(), node.get_namespace()))
 
 
 def _answers(node: Node, name: str) -> bool:

@@ -13,6 +13,7 @@ from ovseg_ros.drawing import palette
 from ovseg_ros.nodes.carried import sampled
 from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
 from ovseg_ros.nodes.diagnostics import OK, WARN, Judgement
+from ovseg_ros.nodes.guard import brief
 from ovseg_ros.nodes.images import depth_from_msg, depth_pixels
 from ovseg_ros.nodes.intrinsics import info_topic, is_distorted, rays
 
@@ -194,7 +195,7 @@ class CloudInput:
             else:
                 points = labelled_points(metres, labels, camera, stride=stride)
         except ValueError as error:
-            self.trouble = str(error)
+            self.trouble = brief(error)
             self._node.refuse(f"depth: {error}")
             return
         self._points.publish(cloud_to_msg(points, picture.header))
@@ -203,7 +204,7 @@ class CloudInput:
         try:
             depth_pixels(message)  # a size is only one if the data fits it
         except ValueError as error:
-            self.trouble = f"depth: {error}"
+            self.trouble = brief(f"depth: {error}")
             self._node.refuse(self.trouble)
             return
         self._depths.add(message)

@@ -23,6 +23,7 @@ from ovseg_ros.nodes.conversions import (
     proposals_from_msg,
     stamp_from_msg,
 )
+from ovseg_ros.nodes.guard import brief
 from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
@@ -38,6 +39,9 @@ from ovseg_ros.vocabulary.groups import GroupTable
 
 _SAY_AGAIN_S = 10.0
 """Pause between log lines that may come with every frame."""
+
+_CALLS_SHARE = 0.15
+"""Part of the time that queries may take while frames come: four fifths of the masks stay."""
 
 _JUMP_NS = 10**9
 """Stamps that fall back by more than cameras differ are those of a clock that was set back."""
@@ -78,7 +82,11 @@ class SegmentationNode(ImageNode):
     def make_worker(self) -> ImageWorker:
         """Announce the vocabulary between frames, in the thread that publishes the masks."""
         return ImageWorker(
-            self._work, between=self._announce, failed=self._on_failure, name="segmentation"
+            self._work,
+            between=self._announce,
+            failed=self._on_failure,
+            share=_CALLS_SHARE,
+            name="segmentation",
         )
 
     def load(self) -> None:
@@ -103,7 +111,7 @@ class SegmentationNode(ImageNode):
             f"session {self.pipeline.vocabulary.session}"
         )
         for warning in self.pipeline.vocabulary.warnings:
-            self.get_logger().warning(warning)
+            self.get_logger().warning(brief(warning))
         if BROKEN:
             self.get_logger().warning(f"{REASON}; ~/label_info and ~/detections are left out")
 

@@ -13,6 +13,7 @@ from ovseg_ros.nodes.conversions import (
     query_results_to_msg,
     stamp_to_msg,
 )
+from ovseg_ros.nodes.guard import brief
 from ovseg_ros.nodes.image_worker import wait_for
 from ovseg_ros.nodes.images import image_from_msg, image_to_msg, labels_to_msg
 from ovseg_ros.srv import GetVocabulary, QuerySegmentation, SetVocabulary
@@ -59,6 +60,8 @@ class SegmentationServices:
                     stamp=node.get_clock().now().nanoseconds / 1e9,
                     new_session=request.new_session,
                 )
+            if node.pipeline is not pipeline:  # these words are in force nowhere
+                return refused(reply, "the node was cleaned up meanwhile")
         except (ValueError, RuntimeError) as error:
             self._describe(reply, pipeline.vocabulary.snapshot())
             return refused(reply, str(error))
@@ -71,7 +74,7 @@ class SegmentationServices:
         reply.message = f"version {vocabulary.version}: {shown(vocabulary.names) or 'no names'}"
         node.get_logger().info(f"vocabulary set to {reply.message}")
         for warning in pipeline.vocabulary.warnings:
-            node.get_logger().warning(warning)
+            node.get_logger().warning(brief(warning))
         node.worker.wake()
         return reply
 
@@ -134,6 +137,8 @@ def picture_or_newest(node: Any, request: Any) -> tuple[Any, Any, float]:
         ValueError: if the picture is corrupt, there is no frame yet, or none that is new enough.
     """
     message, age_s = request.image, 0.0
+    if not request.max_age_s >= 0:
+        raise ValueError(f"max_age_s: expected at least 0 (any age), got {request.max_age_s:g}")
     if not message.data and not message.encoding:
         newest = node.worker.newest()
         if newest is None:
@@ -153,5 +158,5 @@ def picture_or_newest(node: Any, request: Any) -> tuple[Any, Any, float]:
 
 def refused(reply: Any, reason: str) -> Any:
     """Return a reply that says why a request was refused."""
-    reply.success, reply.message = False, reason
+    reply.success, reply.message = False, brief(reason)
     return reply

@@ -14,6 +14,7 @@ from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
 from ovseg_ros.nodes.base import INPUT_QOS, SENSOR_QOS
+from ovseg_ros.nodes.diagnostics import Meter
 
 
 class SensorInput:
@@ -30,6 +31,7 @@ class SensorInput:
     Attributes:
         callback: Takes each message.
         open: Whether messages are given to the callback; others are dropped.
+        lost: Messages that were sent and never came whole, as the middleware says.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class SensorInput:
         """Subscribe; parameters may override the reliable QoS."""
         self._node, self._kind, self._topic = node, kind, topic
         self.callback, self._lock = callback, threading.Lock()
-        self.open = False
+        self.open, self.lost = False, Meter()
         self._seen: tuple[int, ...] = ()
         self._unneeded = 0  # judgements in a row that found nobody who needs best effort
         self._loose = _RestingGroup()
@@ -55,7 +57,9 @@ class SensorInput:
             take,
             INPUT_QOS,
             callback_group=group,
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible),
+            event_callbacks=SubscriptionEventCallbacks(
+                incompatible_qos=self._on_incompatible, message_lost=self._on_lost
+            ),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
@@ -87,6 +91,9 @@ class SensorInput:
     def _on_incompatible(self, info: Any) -> None:
         self._wake()
 
+    def _on_lost(self, info: Any) -> None:
+        self.lost.add(count=info.total_count_change)
+
     def _wake(self) -> None:
         with self._lock:
             self._unneeded = 0
@@ -102,6 +109,7 @@ class SensorInput:
                     take,
                     SENSOR_QOS,
                     callback_group=self._loose,
+                    event_callbacks=SubscriptionEventCallbacks(message_lost=self._on_lost),
                 )
 
     def _take_first(self, message: Any, info: dict[str, int]) -> None:

@@ -74,6 +74,9 @@ class VocabularyPublisher:
     def message(self, words: Vocabulary) -> VocabularyMsg:
         """Return a vocabulary as it is or will be announced."""
         announced = self._announced
-        if announced is not None and announced.version == words.version:
+        if announced is not None and (announced.session, announced.version) == (
+            words.session,
+            words.version,
+        ):
             return announced
         return vocabulary_to_msg(words, self._now())

@@ -93,6 +93,9 @@ def test_wrong_messages_are_refused():
     message.categories[0].source = 7
     with pytest.raises(ValueError, match=r"source: expected one of \[0, 1, 2\], got 7"):
         vocabulary_from_msg(message)
+    message.categories[0].synonyms = [f"word {i}" for i in range(65)]
+    with pytest.raises(ValueError, match=r"categories: expected at most .* got 1 of up to 65"):
+        vocabulary_from_msg(message)
     message.categories[0].name = "  "
     with pytest.raises(ValueError, match="visible character"):
         proposals_from_msg(message)

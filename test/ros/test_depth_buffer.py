@@ -5,10 +5,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from diagnostic_msgs.msg import DiagnosticArray
 from fakes import ColourSegmenter, build_fake_pipeline, picture
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 
+from ovseg_ros.nodes import depth_buffer
 from ovseg_ros.nodes.conversions import stamp_from_msg, stamp_to_msg
 from ovseg_ros.nodes.depth_buffer import DepthBuffer, check_frames
 from ovseg_ros.nodes.images import image_to_msg
@@ -56,6 +58,16 @@ def test_depth_may_come_after_its_picture():
     buffer.hold(at(33 * MS))
     buffer.add(depth(33 * MS))
     assert buffer.nearest(at(33 * MS))[1] == 0.0
+
+
+def test_large_depth_images_are_kept_fewer_at_a_time(monkeypatch):
+    monkeypatch.setattr(depth_buffer, "MAX_BYTES", 1000)
+    buffer = DepthBuffer()
+    for stamp in range(5):
+        buffer.add(Image(header=at(stamp * MS), data=bytes(400)))
+    assert buffer.nearest(at(0))[1] == pytest.approx(0.003)
+    buffer.add(Image(header=at(9 * MS), data=bytes(4000)))
+    assert buffer.nearest(at(0))[1] == pytest.approx(0.009)
 
 
 def test_frames():
@@ -152,3 +164,45 @@ def test_points_at_30_hz_with_slow_masks(graph):
     assert set(np.frombuffer(clouds[0].data, POINT)["label"]) == {1, 2}
     assert node._cloud.trouble == ""
     graph.until(lambda: send("infrared"), lambda: "infrared" in node._cloud.trouble)
+
+
+def test_why_there_are_no_points_is_told(graph):
+    graph.add(
+        SegmentationNode,
+        build_fake_pipeline,
+        depth_topic="/depth",
+        vocabulary__mode="fixed",
+        vocabulary__names=["red block"],
+    )
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    publish = graph.camera()
+    depths = graph.client.create_publisher(Image, "/depth", 5)
+    infos = graph.client.create_publisher(CameraInfo, "/camera_info", 5)
+    info = CameraInfo(width=64, height=48)
+    info.k = [50.0, 0.0, 31.5, 0.0, 50.0, 23.5, 0.0, 0.0, 1.0]
+    late_s = 1.0
+
+    def send(*, depth, camera_info=False, frame_id="camera"):
+        header = graph.header()
+        publish(picture("red block"), header=header)
+        if depth:
+            stamp = stamp_to_msg(stamp_from_msg(header.stamp) - round(late_s * 1e9))
+            header = Header(stamp=stamp, frame_id=frame_id)
+            depths.publish(image_to_msg(np.full((24, 32), 2000, np.uint16), "16UC1", header))
+        if camera_info:
+            infos.publish(info)
+
+    def until_told(level, text, **sent):
+        def told():
+            last = {s.name: (s.level, s.message) for m in heard[-2:] for s in m.status}
+            found = last.get("segmentation_node: cloud", (b"", ""))
+            return found[0] == level and text in found[1]
+
+        graph.until(lambda: send(**sent), told)
+
+    until_told(b"\x01", "no depth", depth=False)
+    until_told(b"\x01", "no camera_info", depth=True)
+    until_told(b"\x01", "s from the image, depth_slop_s is 0.05", depth=True, camera_info=True)
+    late_s = 0.0
+    until_told(b"\x01", "expected frame_id 'camera'", depth=True, frame_id="infrared")
+    until_told(b"\x00", "points are published", depth=True)

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from ovseg_ros.nodes import image_worker
 from ovseg_ros.nodes.image_worker import ImageWorker, wait_for
 
 
@@ -98,3 +99,77 @@ def test_stop_cancels_what_waits(workers):
         worker.submit(lambda: None)
     worker.start()
     assert wait_for(worker.submit(lambda: 7), 5.0) == 7
+
+
+@pytest.fixture
+def flooded(workers, monkeypatch):
+    """Provide a worker that is asked all the time for what takes 50 ms, and what it spent on it."""
+    monkeypatch.setattr(image_worker, "_BURST_S", 0.2)
+    spent, stop = [], threading.Event()
+    worker = workers(lambda frames: time.sleep(0.01), share=0.2)
+
+    def task():
+        began = time.monotonic()
+        time.sleep(0.05)
+        spent.append(time.monotonic() - began)
+
+    def ask():
+        while not stop.is_set():
+            wait_for(worker.submit(task), 10.0)
+
+    callers = [threading.Thread(target=ask) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    yield worker, spent
+    stop.set()
+    for caller in callers:
+        caller.join()
+
+
+def seconds_of_calls(worker, spent, *, frames, seconds):
+    before, end = len(spent), time.monotonic() + seconds
+    while time.monotonic() < end:
+        if frames:
+            worker.put(0, "frame")
+        time.sleep(0.005)
+    return sum(spent[before:]) / seconds
+
+
+def test_calls_leave_frames_their_part_of_the_time(flooded):
+    worker, spent = flooded
+    seconds_of_calls(worker, spent, frames=True, seconds=0.5)  # what may be asked at once
+    assert 0.05 < seconds_of_calls(worker, spent, frames=True, seconds=2.0) < 0.35
+    assert worker.received > 100
+
+
+def test_calls_have_all_of_the_time_without_frames(flooded):
+    assert seconds_of_calls(*flooded, frames=False, seconds=1.0) > 0.6
+
+
+def test_words_are_announced_while_calls_wait(flooded, monkeypatch):
+    worker, spent = flooded
+    seconds_of_calls(worker, spent, frames=True, seconds=0.5)
+    announced = threading.Event()
+    monkeypatch.setattr(worker, "_between", announced.set)
+    worker.wake()
+    assert announced.wait(5.0)
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise: no Exception."""
+
+
+@pytest.mark.parametrize("error", [Panic(), SystemExit(2), MemoryError()])
+def test_nothing_that_is_raised_ends_the_thread(workers, error):
+    errors = []
+
+    def fail(*_):
+        raise error
+
+    worker = workers(fail, failed=errors.append)
+    worker.put(0, "frame")
+    with pytest.raises(type(error)):
+        wait_for(worker.submit(fail), 5.0)
+    wait_for(worker.submit(lambda: None), 5.0)
+    wait_for(worker.submit(lambda: None), 5.0)
+    assert errors == [error]

@@ -17,6 +17,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from fakes import ColourDiscoverer, ColourSegmenter, build_fake_pipeline, picture
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
+from rcl_interfaces.msg import Log
+from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -241,6 +243,10 @@ def test_a_query_says_how_old_its_frame_is_and_may_want_a_newer_one(graph):
     reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["red block"], max_age_s=0.1)
     assert not reply.success
     assert reply.message.startswith("max_age_s: expected a frame of the last 0.1 s")
+    for wrong in (float("nan"), -1.0):
+        reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["mug"], max_age_s=wrong)
+        assert not reply.success
+        assert reply.message.startswith("max_age_s: expected at least 0")
 
 
 def test_images_that_are_all_refused_are_an_error(graph):
@@ -330,7 +336,7 @@ def test_discoveries_that_all_fail_are_an_error(graph):
     publish = graph.camera()
     name = "discovery_node: decoding"
     graph.until(lambda: publish(STRIPES), lambda: statuses(heard).get(name, (b"",))[0] == b"\x02")
-    assert "none is used" in statuses(heard)[name][1]
+    assert "none is used: frame: MemoryError: no memory" in statuses(heard)[name][1]
 
 
 class SlowText(ColourSegmenter):
@@ -354,6 +360,118 @@ def test_images_do_not_wait_for_the_text_of_proposals(graph):
     graph.until(lambda: publish(STRIPES), lambda: len(masks) >= 3)
     assert not any(heard.categories for heard in words)  # its text is still being encoded
     graph.wait(lambda: any(heard.categories for heard in words))
+
+
+def test_slow_text_of_requests_ends_in_time_and_no_image_waits_for_it(graph):
+    graph.add(
+        SegmentationNode,
+        lambda c: Pipeline(SlowText(), None, LivingVocabulary(c.vocabulary)),
+        query_timeout_s=0.5,
+        **WORDS,
+    )
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    publish = graph.camera()
+    graph.until(lambda: publish(STRIPES), lambda: masks)
+    image = image_to_msg(STRIPES, "rgb8", graph.header())
+    for kind, name, request in (
+        (QuerySegmentation, "query", QuerySegmentation.Request(names=["mug"], image=image)),
+        (SetVocabulary, "set_vocabulary", SetVocabulary.Request(names=["mug"], mode=1)),
+    ):
+        client = graph.client.create_client(kind, f"{NODE}/{name}")
+        assert client.wait_for_service(timeout_sec=30.0)
+        began, answered = time.monotonic(), []
+        future = client.call_async(request)
+        future.add_done_callback(lambda _, a=answered: a.append(time.monotonic()))
+        masks.clear()
+        graph.until(lambda: publish(STRIPES), lambda: len(masks) >= 3)
+        seen = time.monotonic()
+        graph.wait(lambda a=answered: a)
+        assert "no answer in time" in future.result().message
+        assert answered[0] - began < 1.9  # the text takes two seconds
+        assert seen - began < 1.9
+
+
+class CleaningUp(ColourSegmenter):
+    """Its node is cleaned up while it encodes words."""
+
+    node = None
+
+    def embed(self, names):
+        self.node.trigger_deactivate()
+        self.node.trigger_cleanup()
+        return np.eye(len(names), dtype=np.float32)
+
+
+def test_words_that_come_into_force_nowhere_are_refused(graph):
+    segmenter = CleaningUp()
+    segmenter.node = graph.add(
+        SegmentationNode,
+        lambda c: Pipeline(segmenter, None, LivingVocabulary(c.vocabulary)),
+        **WORDS,
+    )
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["mug"], mode=1)
+    assert (reply.success, reply.message) == (False, "the node was cleaned up meanwhile")
+
+
+def test_long_texts_of_a_message_are_cut_where_they_are_told(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    raw = graph.client.create_publisher(Image, "/image", 5)
+    graph.wait(lambda: raw.get_subscription_count() > 0)
+    wrong = Image(height=4, width=4, step=12, encoding="x" * 100_000, data=bytes(48))
+    graph.until(lambda: raw.publish(wrong), lambda: node.refused)
+    assert "encoding" in node._last_refusal
+    assert len(node._last_refusal) < 600
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=["mug"], image=wrong)
+    assert not reply.success
+    assert len(reply.message) < 600
+
+
+def test_nodes_say_at_info_what_they_do(graph):
+    said = graph.listen(Log, "/rosout")
+    graph.add(SegmentationNode, build_fake_pipeline)
+    graph.add(DiscoveryNode, lambda config: ColourDiscoverer(), discovery_period_s=0.1)
+    publish = graph.camera()
+    both = ["configure: done", "activate: done", "images from /image (raw)"]
+    wanted = {
+        "segmentation_node": [*both, "colours on cpu, float32", "vocabulary 1: green block, "],
+        "discovery_node": [*both, "colours on cpu, every", "discovered: green block, red"],
+    }
+
+    def missing():
+        return [
+            (node, text)
+            for node, texts in wanted.items()
+            for text in texts
+            if not any(log.name == node and log.level == 20 and text in log.msg for log in said)
+        ]
+
+    graph.until(lambda: publish(STRIPES), lambda: not missing())
+
+
+def test_a_second_node_of_this_name_is_told(graph):
+    """Where it was not seen at the start, as on a very busy machine."""
+    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    other = Node("segmentation_node", context=graph.context)
+    try:
+        graph.wait(lambda: "segmentation_node: name" in statuses(heard))
+        level, text = statuses(heard)["segmentation_node: name"]
+        assert level == b"\x01"
+        assert "2 nodes are listed under this name" in text
+    finally:
+        other.destroy_node()
+
+
+def test_what_is_switched_off_is_told(graph):
+    graph.add(SegmentationNode, build_fake_pipeline, device="cpu", **WORDS)
+    heard = graph.listen(DiagnosticArray, "/diagnostics")
+    name = "segmentation_node: enabled"
+    graph.wait(lambda: statuses(heard).get(name) == (b"\x00", "enabled"))
+    graph.call(SetBool, f"{NODE}/enable", data=False)
+    graph.wait(lambda: statuses(heard).get(name) == (b"\x00", "disabled"))
+    level, text = statuses(heard)["segmentation_node"]
+    assert level == b"\x00"
+    assert "disabled" in text
 
 
 def test_what_cannot_be_taken_does_not_block_an_input(graph, monkeypatch):

@@ -1,6 +1,7 @@
 """What cameras and clients get wrong, over real DDS: no crash, and a message that says why."""
 
 import array
+import time
 
 import numpy as np
 import pytest
@@ -9,8 +10,13 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from fakes import ColourSegmenter, build_fake_discoverer, build_fake_pipeline, picture
 from rclpy.exceptions import InvalidHandle
-from sensor_msgs.msg import CompressedImage, Image
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header
+from std_srvs.srv import SetBool
 
+from ovseg_ros.msg import Vocabulary
+from ovseg_ros.nodes.base import LATCHED_QOS
 from ovseg_ros.nodes.conversions import stamp_from_msg, stamp_to_msg
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.images import image_to_msg, labels_from_msg
@@ -128,6 +134,47 @@ def test_corrupt_compressed_frames_are_counted(graph):
         message = CompressedImage(format="jpeg", data=array.array("B", data))
         graph.until(lambda m=message: publisher.publish(m), lambda r=refused: node.refused > r)
     assert node.worker.running
+
+
+def garbage(kind):
+    """Serialized messages that are none: cut, random, of endless length, text that is no UTF-8."""
+    yield b""
+    yield b"\x00\x01\x00\x00"
+    chance = np.random.default_rng(0)
+    for size in (1, 7, 60, 500):
+        yield b"\x00\x01\x00\x00" + chance.integers(0, 256, size, np.uint8).tobytes()
+    yield b"\x00\x01\x00\x00" + b"\xff" * 64
+    header = Header(frame_id="camera")
+    whole = serialize_message(kind(header=header))
+    yield whole[:-5]
+    yield whole.replace(b"camera", b"ca\xff\xfe\xfd\x80")
+
+
+def test_garbage_on_every_topic(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline, depth_topic="/depth", **WORDS)
+    graph.add(DiscoveryNode, build_fake_discoverer)
+    topics = {
+        "/image": Image,
+        "/depth": Image,
+        "/camera_info": CameraInfo,
+        "/discovery_node/proposals": Vocabulary,
+        f"{NODE}/vocabulary": Vocabulary,
+    }
+    publishers = {}
+    for topic, kind in topics.items():
+        qos = LATCHED_QOS if kind is Vocabulary else 5
+        publishers[topic] = graph.client.create_publisher(kind, topic, qos)
+        graph.wait(lambda p=publishers[topic]: p.get_subscription_count() > 0)
+    for topic, kind in topics.items():
+        for data in garbage(kind):
+            publishers[topic].publish(data)
+            time.sleep(0.02)
+    masks = graph.listen(Image, f"{NODE}/label_mask")
+    good = image_to_msg(STRIPES, "rgb8", graph.header())
+    graph.until(lambda: publishers["/image"].publish(good), lambda: masks)
+    assert node.worker.running
+    for name in (NODE, "/discovery_node"):
+        assert graph.call(SetBool, f"{name}/enable", data=True).success
 
 
 def test_a_thousand_names(graph):

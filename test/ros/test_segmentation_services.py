@@ -1,16 +1,22 @@
 """The services of the segmentation node over real DDS."""
 
+from unittest.mock import MagicMock
+
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from builtin_interfaces.msg import Time
 from fakes import build_fake_pipeline, picture
 from sensor_msgs.msg import Image
 
 from ovseg_ros.nodes.images import image_to_msg, labels_from_msg
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.nodes.vocabulary_publisher import VocabularyPublisher
 from ovseg_ros.srv import GetVocabulary, QuerySegmentation, SetVocabulary
+from ovseg_ros.types import Category, Vocabulary
+from ovseg_ros.vocabulary.groups import GroupTable
 
 NODE = "/segmentation_node"
 WORDS = {"vocabulary__mode": "fixed", "vocabulary__names": ["red block", "green block"]}
@@ -65,6 +71,19 @@ def test_query_without_a_frame_is_refused(services):
     reply = services.call(QuerySegmentation, f"{NODE}/query", names=["mug"])
     assert not reply.success
     assert "no frame has come on /image" in reply.message
+
+
+def test_a_vocabulary_is_told_as_that_of_its_session():
+    """Versions begin anew when a node is configured again."""
+    outlet = MagicMock(groups=GroupTable())
+    words = VocabularyPublisher(outlet, Time)
+    before, after = (
+        Vocabulary(session=session, version=1, categories=(Category(id=1, name=name),))
+        for session, name in (("a", "mug"), ("b", "tray"))
+    )
+    words.announce(before)
+    assert words.message(before) is words.message(before)
+    assert words.message(after).categories[0].name == "tray"
 
 
 def test_query(services):

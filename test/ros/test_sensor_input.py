@@ -20,3 +20,9 @@ def test_a_shutdown_while_publishers_are_judged_is_no_error(running):
     judged = SensorInput(node, Image, "image", lambda message: None, MagicMock())
     with pytest.raises(RuntimeError) if running else nullcontext():
         judged.judge()
+
+
+def test_what_is_lost_on_the_way_is_counted():
+    sensor = SensorInput(MagicMock(), Image, "image", lambda message: None, MagicMock())
+    sensor._on_lost(MagicMock(total_count_change=3))
+    assert sensor.lost.count == 3
