@@ -28,7 +28,6 @@ from ovseg_ros.nodes.conversions import stamp_from_msg
 from ovseg_ros.nodes.guard import brief, sayable
 from ovseg_ros.nodes.image_worker import Frames, ImageWorker, SlowCalls
 from ovseg_ros.nodes.images import image_from_msg
-from ovseg_ros.nodes.names import same_names
 from ovseg_ros.nodes.sensor_input import SensorInput
 
 _PATIENCE_S = 30.0
@@ -272,9 +271,6 @@ class ImageNode(BaseNode):
             ),
             **self.judge(),
         }
-        if (count := same_names(self)) > 1:
-            text = f"{count} nodes are listed under this name (one that was killed is for a while)"
-            parts["name"] = diagnostics.WARN, text
         parts["enabled"] = diagnostics.OK, "enabled" if self._enabled else "disabled"
         if not self._enabled:  # nothing is wrong with what is not wanted
             parts["input"] = parts["decoding"] = parts["enabled"]

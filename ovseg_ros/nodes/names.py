@@ -36,7 +36,8 @@ def require_free(node: Node, *, since: float) -> None:
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     wait_s = min(_DISCOVERY_S * max(busy, 1.0), _LONGEST_S)
     time.sleep(max(0.0, since + wait_s - time.monotonic()))
-    if same_names(node) < 2:
+    own = node.get_name(), node.get_namespace()
+    if node.get_node_names_and_namespaces().count(own) < 2:
         return
     name = node.get_fully_qualified_name()
     if _answers(node, name):
@@ -45,17 +46,6 @@ def require_free(node: Node, *, since: float) -> None:
             "one in another namespace (-r __ns:=/NAME) or ROS_DOMAIN_ID"
         )
     node.get_logger().warning(f"{name}: a node of this name is still listed, but does not answer")
-
-
-def same_names(node: Node) -> int:
-    """Return how many nodes are listed under a node's name, itself too; 0 once ROS is shut down."""
-    try:
-        listed = node.get_node_names_and_namespaces()
-    except Exception:
-        if node.context.ok():
-            raise
-        return 0
-    return listed.count((node.get_name(), node.get_namespace()))
 
 
 def _answers(node: Node, name: str) -> bool:

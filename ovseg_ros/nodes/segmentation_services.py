@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ovseg_ros.types import Vocabulary
 
 _SHOWN = 20  # names in a message
+_ENCODED = 256  # names that are encoded before another request has its turn
 
 
 class SegmentationServices:
@@ -117,9 +118,14 @@ class SegmentationServices:
         return reply
 
     def _prepare(self, pipeline: Pipeline, names: Sequence[str], deadline: float) -> None:
-        """Have names encoded, in a thread of its own so that a request can give up on it."""
-        encoded = self._text.submit(self._node.prepare, pipeline, names)
-        wait_for(encoded, deadline - time.monotonic())
+        """Have names encoded, in a thread of its own so that a request can give up on it.
+
+        Some at a time: what is left of a request that gave up keeps no other one waiting.
+        """
+        for start in range(0, len(names), _ENCODED):
+            some = names[start : start + _ENCODED]
+            encoded = self._text.submit(self._node.prepare, pipeline, some)
+            wait_for(encoded, deadline - time.monotonic())
 
 
 def shown(names: Sequence[str]) -> str:

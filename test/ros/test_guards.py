@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 import cv2
@@ -11,7 +12,9 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from fakes import build_fake_pipeline, picture
-from rcl_interfaces.msg import Log
+from rcl_interfaces.msg import Log, ParameterType, ParameterValue
+from rcl_interfaces.msg import Parameter as ParameterMsg
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -111,6 +114,36 @@ def test_a_node_outlives_what_its_callbacks_raise(graph, monkeypatch, error):
     assert (reply.success, reply.message[:8]) == (False, "failed: ")
     before = node.calls["timer"]
     graph.wait(lambda: node.calls["timer"] > before + 3)
+
+
+WRONG = [
+    ParameterValue(type=ParameterType.PARAMETER_STRING, string_value="0.5"),
+    ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=True),
+    ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=-(2**63)),
+    ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=float("nan")),
+    ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=float("inf")),
+    ParameterValue(type=ParameterType.PARAMETER_BYTE_ARRAY, byte_array_value=[b"a"]),
+    ParameterValue(type=ParameterType.PARAMETER_DOUBLE_ARRAY, double_array_value=[0.5]),
+    ParameterValue(type=ParameterType.PARAMETER_STRING_ARRAY),
+    ParameterValue(type=ParameterType.PARAMETER_NOT_SET),
+    ParameterValue(type=42),
+]
+
+
+def test_live_parameters_of_a_wrong_kind_are_refused(graph):
+    node = graph.add(SegmentationNode, build_fake_pipeline)
+    before = node.config
+    for name, value in itertools.product(sorted(node.live), WRONG):
+        for kind_of, service in (
+            (SetParameters, "set_parameters"),
+            (SetParametersAtomically, "set_parameters_atomically"),
+        ):
+            wrong = ParameterMsg(name=name, value=value)
+            reply = graph.call(kind_of, f"/segmentation_node/{service}", parameters=[wrong])
+            results = reply.results if kind_of is SetParameters else [reply.result]
+            assert not any(result.successful for result in results), (name, value)
+    assert node.config == before
+    assert node.get_parameter("overlay_alpha").value == before.overlay_alpha
 
 
 @pytest.mark.parametrize("error", [MemoryError(), SystemExit(1), Panic(), RuntimeError()], ids=kind)

@@ -18,7 +18,6 @@ from fakes import ColourDiscoverer, ColourSegmenter, build_fake_pipeline, pictur
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Log
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
@@ -391,6 +390,27 @@ def test_slow_text_of_requests_ends_in_time_and_no_image_waits_for_it(graph):
         assert seen - began < 1.9
 
 
+class SlowWords(ColourSegmenter):
+    def embed(self, names):
+        time.sleep(0.002 * len(names))
+        return np.ones((len(names), 2), np.float32)
+
+
+def test_a_request_of_very_many_words_that_gave_up_keeps_no_other_waiting(graph):
+    graph.add(
+        SegmentationNode,
+        lambda c: Pipeline(SlowWords(), None, LivingVocabulary(c.vocabulary)),
+        query_timeout_s=2.0,
+        **WORDS,
+    )
+    image = image_to_msg(STRIPES, "rgb8", graph.header())
+    names = [f"word {i}" for i in range(10_000)]  # twenty seconds
+    reply = graph.call(QuerySegmentation, f"{NODE}/query", names=names, image=image)
+    assert "no answer in time" in reply.message
+    reply = graph.call(SetVocabulary, f"{NODE}/set_vocabulary", names=["mug"], mode=1)
+    assert reply.success, reply.message
+
+
 class CleaningUp(ColourSegmenter):
     """Its node is cleaned up while it encodes words."""
 
@@ -446,20 +466,6 @@ def test_nodes_say_at_info_what_they_do(graph):
         ]
 
     graph.until(lambda: publish(STRIPES), lambda: not missing())
-
-
-def test_a_second_node_of_this_name_is_told(graph):
-    """Where it was not seen at the start, as on a very busy machine."""
-    graph.add(SegmentationNode, build_fake_pipeline, **WORDS)
-    heard = graph.listen(DiagnosticArray, "/diagnostics")
-    other = Node("segmentation_node", context=graph.context)
-    try:
-        graph.wait(lambda: "segmentation_node: name" in statuses(heard))
-        level, text = statuses(heard)["segmentation_node: name"]
-        assert level == b"\x01"
-        assert "2 nodes are listed under this name" in text
-    finally:
-        other.destroy_node()
 
 
 def test_what_is_switched_off_is_told(graph):
