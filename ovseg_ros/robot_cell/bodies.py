@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ovseg_ros.robot_cell import meshes
+from ovseg_ros.robot_cell import makes, meshes
 from ovseg_ros.robot_cell.colors import sample_rgb
 from ovseg_ros.robot_cell.description import Arm, Placed, Scene, Surface
 from ovseg_ros.robot_cell.objects import BY_NAME
@@ -111,11 +111,15 @@ class Bodies:
         """Top, edge and legs."""
         length, width, thick = scene.table_m
         x, y = length / 2, width / 2
-        top = np.array([[-x, -y, 0], [x, -y, 0], [x, y, 0], [-x, y, 0]])
-        bodies = [self._quad(top, (1.0, width / length), scene.table)]
         edge = tuple(0.85 * c for c in scene.table.rgb)
         drop = -scene.floor_z_m - thick
-        boxes: list[tuple[Triple, Triple]] = [((x, y, thick / 2), (0, 0, -thick / 2 - 0.001))]
+        boxes: list[tuple[Triple, Triple]] = []
+        if scene.table_corners:
+            bodies = self._rounded_top(scene, edge)
+        else:
+            top = np.array([[-x, -y, 0], [x, -y, 0], [x, y, 0], [-x, y, 0]])
+            bodies = [self._quad(top, (1.0, width / length), scene.table)]
+            boxes.append(((x, y, thick / 2), (0, 0, -thick / 2 - 0.001)))
         boxes += [
             ((0.03, 0.03, drop / 2), (sx * (x - 0.05), sy * (y - 0.05), -thick - drop / 2))
             for sx in (-1, 1)
@@ -131,10 +135,38 @@ class Bodies:
             bodies.append(self._body(shape, center))
         return bodies
 
+    def _rounded_top(self, scene: Scene, edge: Any) -> list[int]:
+        """A table top that is a superellipse, wide enough for what stands in the corners."""
+        length, width, thick = scene.table_m
+        outline = meshes.superellipse(0.56 * length, 0.56 * width, scene.table_corners)  # (N, 2)
+        count = len(outline)
+        top = np.vstack([[[0, 0, 0]], np.hstack([outline, np.zeros((count, 1))])])
+        fan = [(0, 1 + k, 1 + (k + 1) % count) for k in range(count)]
+        uvs = top[:, :2] / length + 0.5
+        shape = self._p.createVisualShape(
+            self._p.GEOM_MESH,
+            vertices=top.tolist(),
+            indices=[corner for face in fan for corner in face],
+            uvs=uvs.tolist(),
+            normals=[[0, 0, 1]] * len(top),
+            rgbaColor=(*scene.table.rgb, 1.0),
+            physicsClientId=self._client,
+        )
+        body = self._body(shape)
+        if scene.table.texture != "plain":
+            self._cover(body, scene.table.texture, scene.table.rgb)
+        side = meshes.shaded_corners(meshes.prism(outline, -thick, -0.001))
+        return [body, self._body(self._mesh_shape(*side, edge))]
+
     def tray(self, scene: Scene) -> int:
         """The tray on the table."""
         assert scene.tray is not None
-        corners, normals = meshes.shaded_corners(meshes.tray(*scene.tray_m))
+        mesh = (
+            meshes.rounded_tray(*scene.tray_m, scene.tray_corners)
+            if scene.tray_corners
+            else meshes.tray(*scene.tray_m)
+        )
+        corners, normals = meshes.shaded_corners(mesh)
         x, y, yaw = scene.tray_pose
         turn = self._p.getQuaternionFromEuler([0, 0, yaw])
         body = self._body(self._mesh_shape(corners, normals, scene.tray.rgb), (x, y, 0.001), turn)
@@ -237,6 +269,8 @@ class Bodies:
 
     def thing(self, item: Placed, support_z_m: float) -> list[int]:
         """One object, resting on a height."""
+        if item.make:
+            return self._made(item, support_z_m)
         kind = BY_NAME[item.category]
         if kind.source.startswith("urdf:"):
             return [self._toy(item, support_z_m)]
@@ -274,6 +308,25 @@ class Bodies:
             corners, normals = _corners(kind.source, index, self._data)
             shape = self._mesh_shape(scale * corners, normals, rgb)
             bodies.append(self._body(shape, position, quaternion))
+        if item.pattern:
+            self._cover(bodies[0], item.pattern, item.rgb)
+        return bodies
+
+    def _made(self, item: Placed, support_z_m: float) -> list[int]:
+        """Another make of an object: a body for every colour of it."""
+        parts = makes.build(item.category, item.make)
+        every = np.vstack([part.mesh.vertices for part in parts])
+        low, high = every.min(axis=0), every.max(axis=0)
+        scale = item.size_m / float((high - low).max())
+        middle = (low + high) / 2 * [1, 1, 0] + low * [0, 0, 1]
+        turn = self._p.getQuaternionFromEuler([0, 0, item.yaw])
+        position = (*item.xy_m, support_z_m + 0.001)
+        bodies = []
+        for number, part in enumerate(parts):
+            corners, normals = _made_corners(item.category, item.make, number)
+            rgb = item.rgb if part.rgb is None else part.rgb
+            shape = self._mesh_shape(scale * (corners - middle), normals, rgb)
+            bodies.append(self._body(shape, position, turn))
         if item.pattern:
             self._cover(bodies[0], item.pattern, item.rgb)
         return bodies
@@ -324,6 +377,11 @@ def _parts(source: str, data: str) -> tuple[meshes.Mesh, ...]:
 @cache
 def _corners(source: str, part: int, data: str) -> tuple[np.ndarray, np.ndarray]:
     return meshes.shaded_corners(_parts(source, data)[part])
+
+
+@cache
+def _made_corners(name: str, make: int, part: int) -> tuple[np.ndarray, np.ndarray]:
+    return meshes.shaded_corners(makes.build(name, make)[part].mesh)
 
 
 def _band_color(item: Placed) -> tuple[float, float, float]:

@@ -40,6 +40,7 @@ class Placed:
         rest: index into the catalogue entry's rest poses.
         in_tray: whether it stands in the tray instead of on the table.
         pattern: texture over the paint, see `textures`; "" for none.
+        make: 0 for the catalogue's mesh, or one of its other `makes`.
     """
 
     category: str
@@ -53,6 +54,7 @@ class Placed:
     rest: int
     in_tray: bool
     pattern: str = ""
+    make: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ class Scene:
     `floor_z_m` the floor's height (negative); `walls_m` distances of the walls at -x, +x, -y, +y.
     Where nothing stands the camera sees `backdrop`, a texture or "plain", times `backdrop_rgb`;
     `worn` says that the camera is a bad one (see `sensor.wear`).
+    `table_corners` and `tray_corners` are the powers of superellipses: 2 is round, 0 square.
     """
 
     split: str
@@ -124,3 +127,5 @@ class Scene:
     backdrop: str = "plain"
     backdrop_rgb: RGB = (1.0, 1.0, 1.0)
     worn: bool = False
+    table_corners: float = 0.0
+    tray_corners: float = 0.0

@@ -143,6 +143,34 @@ def tray(length: float, width: float, height: float) -> Mesh:
     return merge([box((x, y, 0.004), (0, 0, 0.004)), *sides])
 
 
+def superellipse(x: float, y: float, power: float, corners: int = 48) -> np.ndarray:
+    """Make an outline (corners, 2): an ellipse at power 2, nearly a rectangle at high ones."""
+    angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return unit / (np.abs(unit) ** power).sum(1, keepdims=True) ** (1 / power) * [x, y]
+
+
+def prism(outline: np.ndarray, low: float, high: float) -> Mesh:
+    """Extrude a convex outline (N, 2) around the origin, closed below and above."""
+    rings = [(outline * share, z) for share, z in ((1e-3, low), (1, low), (1, high), (1e-3, high))]
+    return _grid(np.stack([np.insert(xy, 2, z, axis=1) for xy, z in rings]), close=False)
+
+
+def rounded_tray(length: float, width: float, height: float, power: float) -> Mesh:
+    """Make an open tray in metres whose outline is a superellipse a little larger than the box."""
+    outline = superellipse(0.55 * length, 0.55 * width, power)
+    rings = [
+        (1e-3, 0.0),
+        (0.9, 0.0),
+        (1.0, height),
+        (0.95, height),
+        (0.86, 0.008),
+        (1e-3, 0.008),
+    ]
+    rows = [np.insert(outline * share, 2, z, axis=1) for share, z in rings]
+    return _grid(np.stack(rows), close=False)
+
+
 def shaded_corners(mesh: Mesh, crease_deg: float = 38.0) -> tuple[np.ndarray, np.ndarray]:
     """Give every triangle corner its own vertex and a normal that is smooth up to a crease.
 

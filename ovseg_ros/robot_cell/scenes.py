@@ -20,7 +20,7 @@ from ovseg_ros.robot_cell.description import (
     View,
 )
 from ovseg_ros.robot_cell.objects import BY_NAME, CATALOGUE, HELD_OUT_PAIRS, ObjectType
-from ovseg_ros.robot_cell.wide import widen
+from ovseg_ros.robot_cell.wide import remake, widen
 
 SPLITS: tuple[str, ...] = ("train", "val", "test", "novel", "sequence", "wild", "primitives")
 FLOOR_TEXTURES = ("plain", "concrete", "planks", "tiles")
@@ -40,7 +40,8 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
 
     Args:
         split: "train", "val", "test", "novel", "sequence", "wild" or "primitives".
-            Two of three scenes of train, and all of wild, are widened (see `wide`).
+            Two of three scenes of train, and all of wild, are widened; those of train hold
+            other makes of the things as well (see `wide`).
         index: scene number within the split, from 0.
         views: number of camera views.
         seed: seed of the whole data set.
@@ -84,8 +85,9 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
     if split == "primitives":  # other lenses for the second generator
         lenses = tuple(replace(v, fov_y_deg=float(rng.uniform(28, 72))) for v in scene.views)
         return replace(scene, views=lenses)
-    wide = split == "wild" or (split == "train" and index % 3 > 0)
-    return widen(scene, rng) if wide else scene
+    if split == "train" and index % 3 > 0:
+        return remake(widen(scene, rng), rng)
+    return widen(scene, rng) if split == "wild" else scene
 
 
 def _floats(values: Iterable[float]) -> Any:

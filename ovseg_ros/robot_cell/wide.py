@@ -14,6 +14,7 @@ import numpy as np
 
 from ovseg_ros.robot_cell.colors import COLORS, sample_rgb
 from ovseg_ros.robot_cell.description import RGB, Arm, Light, Placed, Scene, Surface, View
+from ovseg_ros.robot_cell.makes import MAKES, made
 
 PATTERNS = 240
 """How many patterns there are; see ``textures.build_texture``."""
@@ -44,6 +45,36 @@ def widen(scene: Scene, rng: np.random.Generator) -> Scene:
         backdrop_rgb=_any_rgb(rng),
         worn=True,
     )
+
+
+def remake(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Return a scene with other makes of three of four things, and round tables and trays at times.
+
+    Args:
+        scene: A scene of the catalogue's own things.
+        rng: Source of randomness.
+    """
+    return replace(
+        scene,
+        objects=tuple(_other_make(item, rng) for item in scene.objects),
+        table_corners=float(rng.choice([0.0, 0.0, 2.0, 3.0, 5.0])),
+        tray_corners=float(rng.choice([0.0, 0.0, 2.0, 4.0])),
+    )
+
+
+def _other_make(item: Placed, rng: np.random.Generator) -> Placed:
+    """Another make; what had its maker's texture gets the paint that its words promise."""
+    if item.category not in made() or rng.random() < 0.25:
+        return item
+    item = replace(item, make=int(rng.integers(1, MAKES + 1)))
+    if item.material == "wooden":
+        tone = np.array([0.80, 0.60, 0.40]) * rng.uniform(0.6, 1.2) + rng.uniform(-0.03, 0.03, 3)
+        red, green, blue = (float(value) for value in np.clip(tone, 0, 1))
+        return replace(item, textured=False, rgb=(red, green, blue), pattern="wood")
+    if item.textured:
+        red, green, blue = sample_rgb(item.color or "white", rng)
+        return replace(item, textured=False, rgb=(red, green, blue))
+    return item
 
 
 def _pattern(rng: np.random.Generator) -> str:

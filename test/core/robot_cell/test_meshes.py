@@ -28,8 +28,13 @@ def volume(mesh: meshes.Mesh) -> float:
         meshes.traffic_cone()[0],
         meshes.banana()[0],
         meshes.tray(0.4, 0.3, 0.05),
+        meshes.rounded_tray(0.4, 0.3, 0.05, 3.0),
+        meshes.prism(meshes.superellipse(0.5, 0.4, 2.0), -0.03, 0.0),
     ],
-    ids=["box", "bowl", "bottle", "ring", "pyramid", "cone", "banana", "tray"],
+    ids=[
+        *("box", "bowl", "bottle", "ring", "pyramid", "cone", "banana", "tray"),
+        *("rounded tray", "prism"),
+    ],
 )
 def test_faces_point_outwards(mesh: meshes.Mesh) -> None:
     assert volume(mesh) > 0
@@ -59,3 +64,9 @@ def test_textures_stay_pale_so_that_paint_decides_the_colour(name: str) -> None:
     assert texture.mean() > 0.75 * 255 and np.ptp(texture) > 5
     with pytest.raises(ValueError, match="name must be one of"):
         build_texture("marble")
+
+
+def test_superellipses_run_from_a_circle_to_a_square() -> None:
+    circle, square = (meshes.superellipse(2.0, 2.0, power) for power in (2.0, 60.0))
+    np.testing.assert_allclose(np.linalg.norm(circle, axis=1), 2.0)
+    assert np.abs(square).max(axis=1) == pytest.approx(np.full(48, 2.0), abs=0.03)

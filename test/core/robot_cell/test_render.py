@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from ovseg_ros.robot_cell.camera import camera_to_world, intrinsics
 from ovseg_ros.robot_cell.dataset import RobotCell
-from ovseg_ros.robot_cell.description import View
+from ovseg_ros.robot_cell.description import Placed, View
+from ovseg_ros.robot_cell.makes import made
 from ovseg_ros.robot_cell.render import render_split
 from ovseg_ros.robot_cell.scenes import sample_scene
 from ovseg_ros.robot_cell.world import World
@@ -33,6 +35,25 @@ def test_a_shot_is_reproducible_and_every_pixel_has_an_owner() -> None:
         again = world.render(scene.views[0], (160, 120))
     assert np.array_equal(first.rgb, again.rgb)
     assert np.array_equal(first.instances, again.instances)
+
+
+def test_every_make_and_rounded_table_can_be_rendered() -> None:
+    with World() as world:
+        for name in made():
+            item = Placed(name, None, None, (0.5, 0.5, 0.5), False, 0.2, (0, 0), 0.3, 0, False)
+            scene = replace(
+                sample_scene("train", 0),
+                objects=(replace(item, make=3, pattern="wood"),),
+                tray=None,
+                arm=None,
+                table_corners=2.0,
+            )
+            members = world.build(scene)
+            shot = world.render(View((0.4, 0, 0.35), (0, 0, 0.07), 45, 0), (80, 60))
+            thing = next(member.id for member in members if member.category == name)
+            seen = shot.instances == thing
+            assert 0.01 < seen.mean() < 0.6, name
+            assert seen[20:50, 25:55].any()
 
 
 def test_depth_intrinsics_and_pose_put_the_table_at_height_zero() -> None:

@@ -64,6 +64,27 @@ def test_only_train_and_wild_are_wide() -> None:
     assert not any(flag for flags in worn.values() for flag in flags)
 
 
+def test_only_wide_scenes_of_train_hold_other_makes() -> None:
+    for split in SPLITS:
+        scenes = [sample_scene(split, index) for index in range(30)]
+        remade = [any(item.make for item in scene.objects) for scene in scenes]
+        rounded = [bool(scene.table_corners or scene.tray_corners) for scene in scenes]
+        if split == "train":
+            assert remade == [index % 3 > 0 for index in range(30)]
+            assert sum(rounded) > 8 and not any(rounded[::3])
+        else:
+            assert not any(remade) and not any(rounded)
+
+
+def test_other_makes_keep_their_words() -> None:
+    things = [item for k in range(COUNT) for item in sample_scene("train", k).objects if item.make]
+    assert not any(item.textured for item in things)
+    wooden = [item for item in things if item.material]
+    assert wooden and {item.category for item in wooden} == {"jenga block"}
+    yellow = [item for item in things if (item.category, item.color) == ("duck", "yellow")]
+    assert yellow and all(item.rgb[0] > item.rgb[2] + 0.3 for item in yellow)
+
+
 def test_the_benchmark_keeps_its_scenes() -> None:
     scene = sample_scene("test", 7)
     assert [item.category for item in scene.objects] == CATEGORIES_OF_TEST_7
