@@ -17,12 +17,17 @@ class FrozenMemory:
         """Know nothing yet."""
         self._said: dict[tuple[str, bytes], Any] = {}
 
-    def share(self, model: Fisa) -> None:
+    def share(self, model: Fisa, *, proposals: bool = True) -> None:
         """Let a model ask here before it asks its generator, and before it makes CLIP's patches.
 
         Its generator and its patches' projection must be those of the models before it.
+
+        Args:
+            model: A model.
+            proposals: False for a generator of its own, whose proposals are not shared.
         """
-        self._remember(model.generator, "propose", "proposals")
+        if proposals:
+            self._remember(model.generator, "propose", "proposals")
         self._remember(model.classifier.tower.embedding, "forward", "patches")
 
     def _remember(self, module: nn.Module, method: str, name: str) -> None:

@@ -256,5 +256,9 @@ class Trainer:
 
 
 def with_adaptation(config: FisaRecipe, adaptation: Adaptation, out: Path) -> FisaRecipe:
-    """Return the recipe of another adaptation, all else alike."""
-    return replace(config, adaptation=adaptation, out=str(out))
+    """Return the recipe of another adaptation, all else alike.
+
+    No views are kept for a generator that learns, see :attr:`FisaRecipe.views`.
+    """
+    views = 0 if "generator" in adaptation.tuned else config.views
+    return replace(config, adaptation=adaptation, views=views, out=str(out))

@@ -40,6 +40,7 @@ ROWS: dict[str, tuple[str, Adaptation]] = {
     "fisa": ("+ SEVE + SIMO (FISA)", Adaptation()),
     "shared": ("FISA, shared queries", Adaptation(query="shared")),
     "text": ("FISA + language encoder", Adaptation(tuned=("text",))),
+    "generator": ("FISA + mask generator", Adaptation(tuned=("generator",))),
     "adapter0": ("FISA, no adapter", Adaptation(adapter=0)),
     "adapter1": ("FISA, adapter of 1", Adaptation(adapter=1)),
     "adapter3": ("FISA, adapter of 3", Adaptation(adapter=3)),
@@ -62,6 +63,7 @@ ORDERINGS = (
     ("full", "seve"),
     ("seve", "fisa"),
     ("text", "fisa"),
+    ("generator", "fisa"),
     ("adapter0", "adapter1"),
     ("adapter1", "fisa"),
     ("adapter3", "fisa"),
@@ -83,8 +85,11 @@ class _Work:
     memory: FrozenMemory = field(default_factory=FrozenMemory)
 
     def train(self, config: FisaRecipe) -> None:
-        """Train a row on the views of the rows before it."""
-        self.views = adapt(config, self.views) or self.views
+        """Train a row on the views of the rows before it, if it keeps any."""
+        if config.views:
+            self.views = adapt(config, self.views) or self.views
+        else:
+            adapt(config)
 
 
 def table(request: Request) -> Table:
@@ -191,7 +196,7 @@ def _score(work: _Work, folder: Path, split: str) -> dict[str, Value]:
     def measure() -> dict[str, Any]:
         pipeline = build_pipeline(options)
         segmenter: Any = pipeline.segmenter
-        work.memory.share(segmenter.model)
+        work.memory.share(segmenter.model, proposals=folder.name != "generator")
         found = evaluate(
             pipeline,
             open_dataset("robot_cell", split=split, root=work.root),

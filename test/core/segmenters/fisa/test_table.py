@@ -74,6 +74,32 @@ def test_rows_share_proposals_and_are_trained_once(
     assert (len(drawn), len(seen)) == (1, 3)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_generator_that_learns_proposes_for_itself(
+    folders: dict[str, str], cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("OVSEG_CACHE", str(tmp_path / "cache"))
+    sets = [
+        "rows=fisa,generator", f"generator={folders['generator']}", f"clip={folders['clip']}",
+        "loop.steps=2", "loop.batch=1", "views=3", "points=64", "crop=64,64",
+    ]  # fmt: skip
+    request = Request(root=cell, out=tmp_path, split="train", limit=1, device="cpu", sets=sets)
+    seen, see = [], MaskGenerator._decode
+
+    def counted(self: Any, images: Any) -> Any:
+        seen.append(self)
+        return see(self, images)
+
+    monkeypatch.setattr(MaskGenerator, "_decode", counted)
+    found = tables.table(request)
+    frozen = 3 + 1  # views, and the image
+    assert len(seen) == frozen + 2 + 1  # steps, and the image anew
+    fisa, generator = (row for row in found.rows if "published" not in str(row["method"]))
+    assert generator["method"] == "FISA + mask generator"
+    assert generator["trained"] > fisa["trained"]
+    assert "FISA + mask generator < + SEVE + SIMO (FISA)" in found.notes
+
+
 def test_an_ordering_is_judged_figure_by_figure():
     rows: dict[str, Any] = {
         "baseline": {"method": "a", "PQ x": 0.1, "mIoU x": 0.5},
