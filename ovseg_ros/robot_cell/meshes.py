@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+Vector = Sequence[float] | np.ndarray
+
 
 @dataclass(frozen=True)
 class Mesh:
@@ -44,7 +46,7 @@ def merge(meshes: Sequence[Mesh]) -> Mesh:
     )
 
 
-def box(half: Sequence[float], center: Sequence[float] = (0, 0, 0)) -> Mesh:
+def box(half: Vector, center: Vector = (0, 0, 0)) -> Mesh:
     """Make an axis-aligned box from half extents and a centre."""
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float)
     quads = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]

@@ -37,6 +37,9 @@ from ovseg_ros.training.loop import LoopConfig, optimise
 
 logger = logging.getLogger(__name__)
 
+ABSENT = 0.375
+"""Share of a step's names that are not in view, where there are as many."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LmsegRecipe(Config):
@@ -63,9 +66,7 @@ class LmsegRecipe(Config):
         "views have the image's shape and are stretched to a square, as the canvas is in use "
         "(published: squares, of the short side)",
     )
-    names: int = option(
-        8, "names of a step at most, those in view first; 0: all (published)", low=0
-    )
+    names: int = option(16, "names of a step at most, in view and not; 0: all (published)", low=0)
     w_rate: float = option(
         20.0,
         "learning rate of the fusion's w relative to the others' (published: 1): a short run would "
@@ -100,7 +101,7 @@ class LmsegCocoRecipe(LmsegRecipe):
     sam: str = option("facebook/sam-vit-base", "frozen segment-anything", kind="weights")
     shape: Shape = Shape()
     enrichment: EnrichmentConfig = EnrichmentConfig(ask=True)
-    names: int = option(0, "names of a step at most, those in view first; 0: all", low=0)
+    names: int = option(0, "names of a step at most, in view and not; 0: all", low=0)
     stretch: bool = option(False, "views are stretched to a square; else they are squares")
     views: int = option(0, "views that are kept; 0: new ones in every step", low=0)
     w_rate: float = option(1.0, "learning rate of the fusion's w relative to the others'", low=0.0)
@@ -250,13 +251,29 @@ class Trainer:
         return {"loss": name_loss(logits, labels), "w": self.parts.model.mix.detach()}
 
     def choose(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
-        """Return labels (B, h, w) counted among the chosen classes, and these classes."""
+        """Choose the classes of a step, some of them in view and some not.
+
+        In use most names are not in view, and only a step that holds such names teaches their
+        maps to stay dark.
+
+        Args:
+            labels: Classes (B, h, w) int64, -1 where nobody knows.
+            generator: Source of randomness.
+
+        Returns:
+            Labels (B, h, w) counted among the chosen classes, their number where another class
+            is, -1 where nobody knows; and the chosen classes, ascending.
+        """
         count = len(self.data.classes)
-        most = self.config.names or count
-        shown = torch.unique(labels[labels >= 0]).tolist()
-        others = [k for k in torch.randperm(count, generator=generator).tolist() if k not in shown]
-        chosen = sorted([*shown, *others][:most])
-        table = torch.full((count + 1,), -1, dtype=torch.int64)
+        most = min(self.config.names or count, count)
+        order = torch.randperm(count, generator=generator).tolist()
+        in_view = set(torch.unique(labels[labels >= 0]).tolist())
+        shown = [k for k in order if k in in_view]
+        absent = [k for k in order if k not in in_view]
+        room = most - min(len(absent), round(ABSENT * most))
+        chosen = sorted([*shown[:room], *absent, *shown[room:]][:most])
+        table = torch.full((count + 1,), len(chosen), dtype=torch.int64)
+        table[-1] = -1
         table[chosen] = torch.arange(len(chosen))
         return table.to(labels.device)[labels], chosen
 

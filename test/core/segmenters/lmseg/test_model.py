@@ -174,3 +174,5 @@ def test_the_loss_is_binary_cross_entropy_where_labels_are_known():
     expected = (math.log(1 + math.exp(2.0)) + math.log(1 + math.exp(-0.5))) / 2
     assert float(name_loss(logits, labels)) == pytest.approx(expected)
     assert float(name_loss(logits, torch.full((1, 1, 2), -1))) == 0.0
+    other = (math.log(1 + math.exp(-1.0)) + math.log(1 + math.exp(3.0))) / 2  # neither name's
+    assert float(name_loss(logits, torch.tensor([[[-1, 2]]]))) == pytest.approx(other)

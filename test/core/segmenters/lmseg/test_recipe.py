@@ -143,19 +143,28 @@ def test_coco_stuff_is_learnt_from_its_published_layout(clip_folder, sam_folder,
     assert card["data"].startswith("coco_stuff/train, 2 images")
 
 
-def test_names_of_a_step_are_those_in_view_first(cell, clip_folder, sam_folder, tmp_path):
-    own = config(cell, tmp_path, clip_folder, sam_folder, names=3)
+def test_names_of_a_step_are_some_in_view_and_some_not(cell, clip_folder, sam_folder, tmp_path):
+    own = config(cell, tmp_path, clip_folder, sam_folder, names=8)
     from ovseg_ros.evaluation.datasets import open_dataset
     from ovseg_ros.segmenters.lmseg.checkpoint import build_lmseg
 
     parts = build_lmseg(own.clip, own.sam, own.shape)
     trainer = recipe.Trainer(parts, open_dataset("robot_cell", split="train", root=cell), own)
-    labels = torch.tensor([[[5, -1], [2, 5]]])
-    mapped, chosen = trainer.choose(labels, torch.Generator().manual_seed(0))
-    assert len(chosen) == 3
-    assert {2, 5} <= set(chosen)
+    few = torch.tensor([[[5, -1], [2, 5]]])
+    mapped, chosen = trainer.choose(few, torch.Generator().manual_seed(0))
+    assert len(chosen) == 8 and {2, 5} <= set(chosen)
     assert mapped[0, 0, 1] == -1
     assert [chosen[i] for i in (mapped[0, 0, 0], mapped[0, 1, 0])] == [5, 2]
+
+    many = torch.arange(12)[None, None]
+    counts = torch.zeros(len(trainer.data.classes), dtype=torch.int64)
+    for seed in range(40):
+        mapped, chosen = trainer.choose(many, torch.Generator().manual_seed(seed))
+        shown = [k for k in chosen if k < 12]
+        assert len(chosen) == 8 and len(shown) == 5  # three of eight are not in view
+        assert mapped[0, 0].tolist() == [chosen.index(k) if k in shown else 8 for k in range(12)]
+        counts[chosen] += 1
+    assert int(counts.min()) >= 5  # no class is left out for its place in the list
 
 
 def test_w_is_learnt_at_its_own_rate(cell, clip_folder, sam_folder, tmp_path):
