@@ -41,7 +41,7 @@ class SplitPlan:
 
 
 PLANS: dict[str, SplitPlan] = {
-    "train": SplitPlan(3600, (640, 480), 3, False),
+    "train": SplitPlan(4800, (640, 480), 3, False),
     "val": SplitPlan(120, (640, 480), 2, True),
     "test": SplitPlan(200, (640, 480), 2, True),
     "novel": SplitPlan(120, (640, 480), 2, True),
