@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import find_objects
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.base import Discoverer
@@ -110,10 +111,11 @@ class Pipeline:
         asked = distinct(names)
         if not asked:
             raise ValueError("names: expected at least one name, got none")
+        wider = _wider(asked)
         rivals = [
             category.name
             for category in self.vocabulary.snapshot().categories
-            if not any(_covers({category.name, *category.synonyms}, name) for name in asked)
+            if wider.isdisjoint((category.name, *category.synonyms))
         ]
         images = check_images(np.asarray(image)[None])
         result = self.segmenter.segment(images, Vocabulary.of(*asked, *rivals))
@@ -127,34 +129,50 @@ class Pipeline:
                 tuple(label for label in own if label <= len(asked)) for own in result.left_out_of
             ),
         )
-        return found, tuple(
-            _answer(name, label, found) for label, name in enumerate(asked, start=1)
+        return found, _answers(asked, labels[0], found.confidence[0])
+
+
+def _wider(asked: Sequence[str]) -> set[str]:
+    """Return the words that mean what is asked, or more: a red mug is a mug as well."""
+    found = set(asked)
+    for name in asked:
+        words = name.split(" ")
+        found.update(" ".join(words[first:]) for first in range(1, len(words)))
+    return found
+
+
+def _answers(
+    asked: Sequence[str], labels: np.ndarray, confidence: np.ndarray
+) -> tuple[QueryAnswer, ...]:
+    """Return the answer for every name; the cost is that of the mask and of the names, not both.
+
+    Args:
+        asked: Names of the labels 1, 2, ...
+        labels: (H, W) uint8 or uint16, 0 for none of them.
+        confidence: (H, W) uint8.
+    """
+    size, flat = len(asked) + 1, labels.ravel()
+    pixels = np.bincount(flat, minlength=size)
+    sums = np.bincount(flat, confidence.ravel(), minlength=size)
+    boxes = find_objects(labels, max_label=len(asked))
+    answers = []
+    for label, (name, box) in enumerate(zip(asked, boxes, strict=True), start=1):
+        count, xywh, score = int(pixels[label]), (0, 0, 0, 0), 0.0
+        if box is not None:
+            y, x = box
+            xywh = (x.start, y.start, x.stop - x.start, y.stop - y.start)
+            score = float(sums[label]) / count / 255
+        answers.append(
+            QueryAnswer(
+                name=name,
+                label=label,
+                present=count > 0,
+                score=score,
+                pixels=count,
+                box_xywh=xywh,
+            )
         )
-
-
-def _covers(words: set[str], asked: str) -> bool:
-    """Return whether a category means what is asked, or more: a red mug is a mug as well."""
-    return any(asked == word or asked.endswith(f" {word}") for word in words)
-
-
-def _answer(name: str, label: int, found: Segmentation) -> QueryAnswer:
-    mask = found.labels[0] == label
-    pixels = int(mask.sum())
-    if pixels == 0:
-        return QueryAnswer(
-            name=name, label=label, present=False, score=0.0, pixels=0, box_xywh=(0, 0, 0, 0)
-        )
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    box = (
-        int(columns[0]),
-        int(rows[0]),
-        int(columns[-1] - columns[0] + 1),
-        int(rows[-1] - rows[0] + 1),
-    )
-    score = float(found.confidence[0][mask].mean()) / 255
-    return QueryAnswer(
-        name=name, label=label, present=True, score=score, pixels=pixels, box_xywh=box
-    )
+    return tuple(answers)
 
 
 def build_vocabulary(config: VocabularyConfig, segmenter: Segmenter) -> LivingVocabulary:
