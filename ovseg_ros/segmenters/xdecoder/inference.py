@@ -73,7 +73,7 @@ def label_queries(
     small = masks.sigmoid()
     coarse = torch.einsum("bqk,bqhw->bkhw", probabilities, small[..., :height, :width])
     maps = [coarse]
-    if exact:  # where two masks meet, a third may win that is weak on both sides
+    if exact and masks.shape[1]:  # where two masks meet, a third may win that is weak on both sides
         four = min(2, height), min(2, width)
         between = F.avg_pool2d(masks[..., :height, :width], four, 1).sigmoid()
         maps.append(torch.einsum("bqk,bqhw->bkhw", probabilities, between))
