@@ -286,39 +286,45 @@ def frame_categories_to_msg(
         age_ns: How much older the image is that the mask was made from, in nanoseconds.
     """
     names = {category.id: category.name for category in vocabulary.categories}
-    height, width = labels.shape
+    flat, (_, width) = labels.ravel(), labels.shape
+    # Stretches of a row with one label are few, and hold boxes, areas and centroids of all
+    # categories at once; a mask per category would cost as much for each of them.
+    begins = np.ones(labels.shape, bool)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=begins[:, 1:])
+    starts = np.flatnonzero(begins)
+    lengths = np.diff(starts, append=flat.size)
+    ys, lefts = np.divmod(starts, width)
     # What is in view is numbered anew, so that the cost does not grow with the ids.
-    ids = np.flatnonzero(np.bincount(labels.ravel()))
-    place = np.zeros(int(ids[-1]) + 1, np.intp)
-    place[ids] = np.arange(len(ids))
-    flat, size = place[labels], len(ids)
-    # Two small histograms, label by row and label by column, hold boxes, areas and centroids of
-    # all categories at once; a mask per category would cost as much for each of them.
-    rows = np.bincount(
-        (flat + (np.arange(height) * size)[:, None]).ravel(), minlength=height * size
-    ).reshape(height, size)
-    columns = np.bincount(
-        (flat + (np.arange(width) * size)[None]).ravel(), minlength=width * size
-    ).reshape(width, size)
-    pixels = rows.sum(0)
-    confidences = np.bincount(flat.ravel(), weights=confidence.ravel(), minlength=size)
+    owners = flat[starts]
+    ids = np.flatnonzero(np.bincount(owners))
+    place, size = np.zeros(int(ids[-1]) + 1, np.intp), len(ids)
+    place[ids] = np.arange(size)
+    owner = place[owners]
+    top, bottom, left, right = np.zeros((4, size), np.intp)
+    top[owner[::-1]], bottom[owner] = ys[::-1], ys  # rows ascend, and the last one written stays
+    left[:] = width
+    np.minimum.at(left, owner, lefts)
+    np.maximum.at(right, owner, lefts + lengths)
+    pixels = np.bincount(owner, lengths)
+    sums_x = np.bincount(owner, lengths * (lefts + (lengths - 1) / 2))
+    sums_y = np.bincount(owner, lengths * ys)
+    confidences = np.bincount(owner, np.add.reduceat(confidence.ravel(), starts, dtype=np.int64))
     categories = []
     for i in sorted(range(size), key=lambda i: -pixels[i]):
         if ids[i] not in names:
             continue
-        ys, xs = np.flatnonzero(rows[:, i]), np.flatnonzero(columns[:, i])
         categories.append(
             SegmentedCategory(
                 id=int(ids[i]),
                 name=names[ids[i]],
                 pixels=int(pixels[i]),
                 mean_confidence=float(confidences[i] / pixels[i] / 255),
-                x=int(xs[0]),
-                y=int(ys[0]),
-                width=int(xs[-1] - xs[0] + 1),
-                height=int(ys[-1] - ys[0] + 1),
-                centroid_x=float(columns[:, i] @ np.arange(width) / pixels[i]),
-                centroid_y=float(rows[:, i] @ np.arange(height) / pixels[i]),
+                x=int(left[i]),
+                y=int(top[i]),
+                width=int(right[i] - left[i]),
+                height=int(bottom[i] - top[i] + 1),
+                centroid_x=float(sums_x[i] / pixels[i]),
+                centroid_y=float(sums_y[i] / pixels[i]),
             )
         )
     return FrameCategories(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import nn
 
@@ -18,6 +20,7 @@ from ovseg_ros.models.tower import (
     Neck,
     PhotoTower,
     WordTower,
+    _quick_products,
     check_tower,
     load_photo_tower,
     named_tower,
@@ -52,6 +55,21 @@ def test_other_sizes_are_padded_so_that_strides_lie_on_each_other(tower: PhotoTo
     torch.testing.assert_close(part.patches, whole.patches[:, :5, :9])
     words = WordTower(tower)
     torch.testing.assert_close(words(images[..., :40, :72])[1], words(images)[1][:, :5, :9])
+
+
+@torch.inference_mode()
+def test_quick_products_round_at_most_to_bfloat16_and_end():
+    tokens, text = (F.normalize(torch.randn(count, 385), dim=1) for count in (300, 200))
+    before = torch.backends.mkldnn.matmul.fp32_precision
+    with _quick_products(torch.bfloat16):
+        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
+        found = tokens @ text.T
+    torch.testing.assert_close(found.double(), tokens.double() @ text.double().T, atol=2e-3, rtol=0)
+    with _quick_products(torch.float32):
+        assert torch.backends.mkldnn.matmul.fp32_precision == before
+    with contextlib.suppress(KeyError), _quick_products(torch.bfloat16):
+        raise KeyError
+    assert torch.backends.mkldnn.matmul.fp32_precision == before
 
 
 @torch.inference_mode()

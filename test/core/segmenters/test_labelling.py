@@ -193,13 +193,13 @@ def test_the_cost_at_image_size_does_not_grow_with_the_vocabulary(
     monkeypatch: pytest.MonkeyPatch, categories: int, enlarged: int
 ):
     channels: list[int] = []
-    real = F.interpolate
+    real = labelling._enlarge
 
-    def counting(maps: torch.Tensor, **options: object) -> torch.Tensor:
-        channels.append(maps.shape[1])
-        return real(maps, **options)
+    def counting(maps: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+        channels.append(len(maps))
+        return real(maps, size_hw)
 
-    monkeypatch.setattr(labelling.F, "interpolate", counting)
+    monkeypatch.setattr(labelling, "_enlarge", counting)
     logits = torch.zeros(1, categories, 30, 40)
     many = torch.arange(1200).sqrt().long().flip(0) % categories  # the first win most patches
     logits.view(categories, -1)[many, torch.arange(1200)] = 1
