@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -118,6 +119,33 @@ def _nearness(points: Tensor, centres: Tensor, absent: Tensor) -> Tensor:
     products = centres.flatten(0, 1) @ points.T  # one matrix product for all runs
     near = products.view(runs, widest, -1) - centres.square().sum(dim=2, keepdim=True) / 2
     return near.masked_fill(absent[:, :, None], -torch.inf)
+
+
+def spherical_kmeans(points: Tensor, k: int, *, seed: int = 0, rounds: int = 20) -> Tensor:
+    """Cluster directions from one random start; return labels (N,) int64 without gaps.
+
+    Unlike in :func:`kmeans` lengths do not matter: centres are means of unit vectors, made unit
+    vectors again, as a classifier compares them.
+
+    Args:
+        points: (N, D), N >= k.
+        k: How many clusters at most.
+        seed: Seed of the starts.
+        rounds: How often centres move.
+    """
+    units = F.normalize(points, dim=1)
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.randperm(len(units), generator=generator)[:k].to(units.device)
+    centres = units[start]
+    labels = (units @ centres.T).argmax(1)
+    for _ in range(rounds):
+        sums = torch.zeros_like(centres).index_add(0, labels, units)
+        centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, F.normalize(sums, dim=1), centres)
+        moved = (units @ centres.T).argmax(1)
+        if bool((moved == labels).all()):
+            break
+        labels = moved
+    return labels.unique(return_inverse=True)[1]
 
 
 def resize_labels(labels: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 
+from ovseg_ros.discovery.clustering import spherical_kmeans
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.language import things
 from ovseg_ros.models.device import resolve_device
@@ -131,30 +132,6 @@ def _others(name: str, finer: dict[str, float]) -> tuple[str, ...]:
     """Return the finer names, the surest first, without the name itself."""
     ranked = sorted(finer, key=lambda fine: (-finer[fine], fine))
     return tuple(fine for fine in ranked if fine != name)
-
-
-def spherical_kmeans(points: Tensor, k: int, *, seed: int = 0, rounds: int = 20) -> Tensor:
-    """Cluster directions; return labels (N,) int64 without gaps.
-
-    Args:
-        points: (N, D), N >= k.
-        k: How many clusters at most.
-        seed: Seed of the starts.
-        rounds: How often centres move.
-    """
-    units = F.normalize(points, dim=1)
-    generator = torch.Generator().manual_seed(seed)
-    start = torch.randperm(len(units), generator=generator)[:k].to(units.device)
-    centres = units[start]
-    labels = (units @ centres.T).argmax(1)
-    for _ in range(rounds):
-        sums = torch.zeros_like(centres).index_add(0, labels, units)
-        centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, F.normalize(sums, dim=1), centres)
-        moved = (units @ centres.T).argmax(1)
-        if bool((moved == labels).all()):
-            break
-        labels = moved
-    return labels.unique(return_inverse=True)[1]
 
 
 def load_tags(config: TagsConfig, *, device: str) -> Tags:

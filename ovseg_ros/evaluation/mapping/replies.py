@@ -185,7 +185,8 @@ def parse_reply(
         names = [n for n, q in zip(named, quotes, strict=True) if n and not _same(q, word)]
         asks = clause.rstrip().endswith("?")
         chooses = _CHOICE.search(rest) is not None and (len(names) == 1 or rest.strip(" .,;:()"))
-        lists = len(names) > 1 and _LIST.search(rest) is not None
+        others = [quote for quote in quotes if not _same(quote, word)]
+        lists = len(others) > 1 and _LIST.search(rest) is not None
         if not asks and (chooses or not (refused or lists)):
             if len(names) == 1 and _REVISION.search(rest):
                 said = []

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
 from ovseg_ros.discovery import clustering
-from ovseg_ros.discovery.clustering import align, drop_empty, kmeans, majority_filter, vote
+from ovseg_ros.discovery.clustering import (
+    align,
+    drop_empty,
+    kmeans,
+    majority_filter,
+    spherical_kmeans,
+    vote,
+)
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -127,6 +134,12 @@ def test_kmeans_of_identical_points() -> None:
 def test_kmeans_refuses_impossible_k(ks: list[int]) -> None:
     with pytest.raises(ValueError, match="ks: expected"):
         kmeans(torch.randn(9, 2), ks)
+
+
+def test_directions_are_clustered_whatever_their_length() -> None:
+    points = torch.tensor([[1.0, 0], [3, 0.1], [0, 2], [0.1, 1]])
+    labels = spherical_kmeans(points, 2)
+    assert labels[0] == labels[1] != labels[2] == labels[3]
 
 
 def test_resize_labels_is_nearest() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.familiar import Familiar
-from ovseg_ros.discovery.tags import Tags, load_tags, spherical_kmeans
+from ovseg_ros.discovery.tags import Tags, load_tags
 from ovseg_ros.language import things
 from ovseg_ros.robot_cell.recording import RecordedSequence
 from ovseg_ros.types import Discovery, Proposal
@@ -73,12 +73,6 @@ def test_only_strange_images_get_tags(strangeness: float, asked: str):
     )
     both = Familiar(known, stub, 20.0)  # type: ignore[arg-type]
     assert both.discover(np.zeros((8, 8, 3), np.uint8)).names == (asked,)
-
-
-def test_kmeans_finds_directions():
-    points = torch.tensor([[1.0, 0], [3, 0.1], [0, 2], [0.1, 1]])
-    labels = spherical_kmeans(points, 2)
-    assert labels[0] == labels[1] != labels[2] == labels[3]
 
 
 def _found(name: str) -> Discovery:

@@ -171,6 +171,8 @@ DECIDES_NOTHING = [
     "The taxi's 'door'",
     "It isn't 'road', it isn't 'bird' and it isn't 'person'.",
     "Sorry, I can't assist with comparing a 'person' to objects.",
+    "The class of an image data set is: 'aeroplane', 'bicycle',",  # so says Gemma 3 270M
+    "The class of an image data set is: 'airplane', 'bicycle', '",
 ]
 
 

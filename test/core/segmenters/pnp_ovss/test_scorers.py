@@ -104,6 +104,15 @@ def test_simzss():
     assert not scorer.images(scorer.prepare(0 * image)).any()
 
 
+def test_names_stand_alone_without_a_template():
+    alone = load_scorer("robot_cell/simzss", device="cpu", template=False).names(NAMES)
+    config = SimZSSConfig(templates="none", class_text="concept")
+    text = SimZSSSegmenter(config, device="cpu", dtype="float32").text.embed(NAMES)
+    np.testing.assert_allclose(alone.numpy(), text, atol=1e-6)
+    said = load_scorer("robot_cell/simzss", device="cpu").names(NAMES)
+    assert not torch.allclose(alone, said, atol=1e-3)
+
+
 def test_missing_or_wrong_weights(tmp_path: Path, bridgetower_folder: Path):
     with pytest.raises(FileNotFoundError, match="weights: expected a CLIP or BLIP"):
         load_scorer(str(tmp_path), device="cpu")
