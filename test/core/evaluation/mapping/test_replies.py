@@ -93,6 +93,8 @@ DECIDES = [
     ("'TV-Monitors'", "tvmonitor"),
     ("'Traffic_Light'", "traffic light"),
     ("The plural 'taxis' maps to 'cars'.", "car"),
+    # SmolLM2 135M
+    ("The answer is 'taxi' is a special kind of the class 'car'.", "car"),
 ]
 
 DECIDES_NOTHING = [
@@ -171,8 +173,13 @@ DECIDES_NOTHING = [
     "The taxi's 'door'",
     "It isn't 'road', it isn't 'bird' and it isn't 'person'.",
     "Sorry, I can't assist with comparing a 'person' to objects.",
-    "The class of an image data set is: 'aeroplane', 'bicycle',",  # so says Gemma 3 270M
+    # Gemma 3 270M and SmolLM2 135M
+    "The class of an image data set is: 'aeroplane', 'bicycle',",
     "The class of an image data set is: 'airplane', 'bicycle', '",
+    'The answer is "void"',
+    "The class 'taxi' is a special kind of the class 'road' that is not a road.",
+    "The classes of an image data set are:\n\n- road\n- car\n- traffic light",
+    "The classes of an image data set are:\n\nAeroplane (aeroplana)\nBicycle (",
 ]
 
 
