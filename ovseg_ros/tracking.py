@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from ovseg_ros.types import MAX_ID, Segment
 
@@ -147,6 +146,8 @@ def _assigned(
     same_category: bool,
 ) -> list[tuple[_Track, int]]:
     """Return which tracks go on in which segments: the assignment of least cost within the gate."""
+    from scipy.optimize import linear_sum_assignment  # takes a fifth of a second of a start
+
     if not tracks or not segments:
         return []
     before = np.array([track.predicted(stamp_s) for track in tracks])

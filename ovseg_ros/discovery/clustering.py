@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 
@@ -171,6 +170,8 @@ def align(runs: np.ndarray) -> np.ndarray:
     Returns:
         The same clusterings with labels 0..C-1, C the clusters of the reference run.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a fifth of a second of a start
+
     compact = [np.unique(run, return_inverse=True)[1].reshape(-1) for run in runs]
     sizes = [int(run.max()) + 1 for run in compact]
     reference = compact[int(np.argmax(sizes))]

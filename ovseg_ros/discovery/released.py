@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 _SEED = 123
@@ -43,6 +42,8 @@ def align(runs: np.ndarray) -> np.ndarray:
     Args:
         runs: Labels of R clusterings of the same N points, (R, N) int64, >= 0.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a fifth of a second of a start
+
     names = [np.unique(run) for run in runs]
     first = int(np.argmax([len(found) for found in names]))
     reference = runs[first][None] == names[first][:, None]  # (C, N)

@@ -10,7 +10,6 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from ovseg_ros.types import Segment
 
@@ -107,6 +106,8 @@ class KeyFrames:
 
 def _measured(segments: tuple[Segment, ...], ids: np.ndarray) -> tuple[Segment, ...]:
     """Return segments with their areas and boxes in other ids; those that vanished are left out."""
+    from scipy.ndimage import find_objects  # takes a fifth of a second of a start
+
     boxes, areas = find_objects(ids), np.bincount(ids.ravel())
     measured = []
     for segment in segments:
