@@ -201,3 +201,11 @@ def test_programs_may_spawn_processes(tmp_path: Path):
     with pytest.raises(SystemExit), pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["ovseg", "--help"])
         runpy.run_path(str(program), run_name="__main__")
+
+
+def test_images_are_built_from_what_is_tracked():
+    """A copied .venv with its stamps would be taken for the image's own."""
+    kept_out = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ".git" in kept_out
+    for pattern in (ROOT / ".gitignore").read_text().split():
+        assert f"**/{pattern.rstrip('/')}" in kept_out
