@@ -61,9 +61,9 @@ _DENIAL = re.compile(
     r"\b(no|not|none|neither|nor|never|cannot|nothing|without|unlike|unrelated|lacks?|different"
     r"|fails?|unable|hardly|less|wrong|incorrect|excluded?|excludes|refuse|avoid|outside|beyond"
     r"|absent|missing|impossible|unclear|ambiguous|dissimilar|unsuitable|inappropriate|irrelevant"
-    r"|invalid|unmatched|zero|mismatch(?:es|ed)?|false|ruled? out|rules out|(?:is|does|do|ca)nt"
-    r"|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non|ning[u\u00fa]n[oa]?|tampoco|nessun\w*"
-    r"|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*|de\u011fil)\b|n't\b"
+    r"|invalid|unmatched|zero|mismatch(?:es|ed)?|false|ruled? out|rules out|seems? off"
+    r"|(?:is|does|do|ca)nt|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non|ning[u\u00fa]n[oa]?|tampoco"
+    r"|nessun\w*|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*|de\u011fil)\b|n't\b"
     r"|\brather than\b|\binstead of\b|\bother than\b"
     r"|\b(?:\u043d\u0435|\u043d\u0438|\u043d\u0435\u0442)\b"  # Russian
     r"|\u6ca1\u6709|\u4e0d|\u7121|\u65e0|\u975e|\u306a\u3044|\u307e\u305b\u3093|\uc5c6|\uc544\ub2c8"
@@ -86,7 +86,8 @@ _OTHERS = re.compile(
 )
 
 _REVISION = re.compile(
-    r"\banswer\b|\b(better|closer|nearer|actually|on second thought|correction|instead)\b"
+    r"\banswer\b|\bgo with\b|\bon second thought\b"
+    r"|\b(better|closer|nearer|actually|correction|instead)\b"
     r"|\bmore (similar|likely|accurate|appropriate|suitable|fitting)\b"
     r"|^\W*(but|however|yet|wait|hmm|aber|sondern|mais|pero|sino|ma|maar)\b.*\b(closest|nearest"
     r"|best|most|final|correct)\b",
@@ -97,7 +98,7 @@ _REVISION = re.compile(
 _CHOICE = re.compile(
     r"\b(closest|closer|nearest|nearer|most|best|better|answer|choose|choice|pick|say|select"
     r"|go with|must be|it.s|it is|but|thus|so(?! can| do| is| are)|therefore|hence|however|final"
-    r"|correct|maps?|mapped|yes|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino|pero|maar|oui|s\u00ed)\b"
+    r"|right|correct|maps?|mapped|yes|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino|pero|maar|oui|s\u00ed)\b"
     r"|[\u2705\u2713\u2714]|\u7b54\u6848|^\W*$",
     re.IGNORECASE,
 )
@@ -116,7 +117,8 @@ _CLAUSE = re.compile(
     r"|instead of|sondern|aber|mais|sino|pero|maar)\b)"
     r"|,\s*(?=(?:not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though|because|since"
     r"|closest|nearest|the (?:closest|most|best|nearest|answer)"
-    r"|it(?:'s| is| must| has| would)|i would|i'd)\b)",
+    r"|it(?:'s| is| must| has| would)|i would|i'd)\b)"
+    r"|,\s*(?=['\"][^'\"\n]+['\"]\s+(?:is|isn't|would|seems|fits|matches|does|doesn't)\b)",
     re.IGNORECASE,
 )
 """Where a clause ends and another one may say the opposite."""

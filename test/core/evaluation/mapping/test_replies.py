@@ -93,6 +93,10 @@ DECIDES = [
     ("'TV-Monitors'", "tvmonitor"),
     ("'Traffic_Light'", "traffic light"),
     ("The plural 'taxis' maps to 'cars'.", "car"),
+    ("Hmm, this is tricky. 'road' seems off. I'd go with 'car'.", "car"),
+    ("'road' is wrong, 'bird' is wrong, 'car' is right.", "car"),
+    ("I was going to say 'road', but actually 'car' is right.", "car"),
+    ('{"answer": "car", "reason": "a taxi is not a \'road\'"}', "car"),
     # SmolLM2 135M
     ("The answer is 'taxi' is a special kind of the class 'car'.", "car"),
 ]
@@ -173,6 +177,8 @@ DECIDES_NOTHING = [
     "The taxi's 'door'",
     "It isn't 'road', it isn't 'bird' and it isn't 'person'.",
     "Sorry, I can't assist with comparing a 'person' to objects.",
+    "Out of the provided options, none is similar: 'road', 'car'.",
+    "Ich kann 'taxi' keiner Klasse zuordnen ('road', 'car').",
     # Gemma 3 270M and SmolLM2 135M
     "The class of an image data set is: 'aeroplane', 'bicycle',",
     "The class of an image data set is: 'airplane', 'bicycle', '",
