@@ -62,9 +62,9 @@ _DENIAL = re.compile(
     r"|fails?|unable|hardly|less|wrong|incorrect|excluded?|excludes|refuse|avoid|outside|beyond"
     r"|absent|missing|impossible|unclear|ambiguous|dissimilar|unsuitable|inappropriate|irrelevant"
     r"|invalid|unmatched|zero|mismatch(?:es|ed)?|false|ruled? out|rules out|seems? off"
-    r"|(?:is|does|do|ca)nt|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non|ning[u\u00fa]n[oa]?|tampoco"
-    r"|nessun\w*|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*|de\u011fil)\b|n't\b"
-    r"|\brather than\b|\binstead of\b|\bother than\b"
+    r"|(?:is|does|do|ca)nt|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non"
+    r"|ning[u\u00fa]n[oa]?|tampoco|nessun\w*|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*"
+    r"|de\u011fil)\b|n't\b|\brather than\b|\binstead of\b|\bother than\b"
     r"|\b(?:\u043d\u0435|\u043d\u0438|\u043d\u0435\u0442)\b"  # Russian
     r"|\u6ca1\u6709|\u4e0d|\u7121|\u65e0|\u975e|\u306a\u3044|\u307e\u305b\u3093|\uc5c6|\uc544\ub2c8"
     r"|[\u274c\u2717\u2718\u2716\u00d7]",
@@ -98,7 +98,8 @@ _REVISION = re.compile(
 _CHOICE = re.compile(
     r"\b(closest|closer|nearest|nearer|most|best|better|answer|choose|choice|pick|say|select"
     r"|go with|must be|it.s|it is|but|thus|so(?! can| do| is| are)|therefore|hence|however|final"
-    r"|right|correct|maps?|mapped|yes|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino|pero|maar|oui|s\u00ed)\b"
+    r"|right|correct|maps?|mapped|yes|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino"
+    r"|pero|maar|oui|s\u00ed)\b"
     r"|[\u2705\u2713\u2714]|\u7b54\u6848|^\W*$",
     re.IGNORECASE,
 )
