@@ -79,7 +79,7 @@ def measure(segmenter: Segmenter, dataset: Dataset, indices: Sequence[int]) -> R
 
 @dataclass(frozen=True)
 class Strangers:
-    """How sure a segmenter is of what it was given no name for.
+    """How sure a segmenter is that a pixel has one of the names; not at all where it gives none.
 
     Attributes:
         known: Mean confidence in [0, 1] where the true name was given.
@@ -111,7 +111,8 @@ def measure_strangers(
     known, unknown = [], []
     for index in indices:
         sample = dataset[index]
-        confidence = segmenter.segment(sample.image[None], vocabulary).confidence[0] / 255
+        result = segmenter.segment(sample.image[None], vocabulary)
+        confidence = np.where(result.labels[0] > 0, result.confidence[0] / 255, 0.0)
         counted = sample.labels > 0
         counted[1::2] = counted[:, 1::2] = False
         named = given[sample.labels]

@@ -42,6 +42,12 @@ class SimZSSConfig(Config):
     background: float = option(
         0.0, "constant similarity of an unlabelled channel (published: 0.5); 0 for none", low=0.0
     )
+    taught_background: float = option(
+        0.0,
+        "the same for names that the text tower writes, where a dictionary knows others and the "
+        "tower is less sure of those (dense: patches); 0: as background",
+        low=0.0,
+    )
     temperature: float = option(
         0.05, "temperature of the confidence (cosine similarity units)", low=1e-4, high=10.0
     )

@@ -71,6 +71,8 @@ class SimZSSSegmenter(TextSegmenter):
         if self._config.dense == "pixels":
             return self._label_by_pixels(images, vocabulary)
         logits = self.similarity(images, vocabulary.names)
+        if doubt := self._doubt(vocabulary.names):
+            logits = logits - torch.tensor(doubt, device=logits.device)[:, None, None]
         labels, confidence = label_pixels(
             logits,
             vocabulary.ids,
@@ -213,6 +215,16 @@ class SimZSSSegmenter(TextSegmenter):
         if isinstance(self._model.visual, WordTower):
             self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
         return vector
+
+    def _doubt(self, names: Sequence[str]) -> list[float]:
+        """Return what is taken off each name's similarity, so that one background fits all names.
+
+        Empty where nothing is.
+        """
+        more = self._config.taught_background - self._config.background
+        if not self._config.taught_background or not self._config.background:
+            return []
+        return [0.0 if self._classes(name) else more for name in names]
 
     def _classes(self, name: str) -> tuple[int, ...]:
         """Return the classes of ImageNet that a name covers; none if captions taught the name."""

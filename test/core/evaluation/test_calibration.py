@@ -38,7 +38,7 @@ class Halves:
         assert vocabulary.names == ("mug",)
         confidence = np.full(images.shape[:3], 51, np.uint8)
         confidence[..., images.shape[2] // 2 :] = 153
-        return SimpleNamespace(confidence=confidence)
+        return SimpleNamespace(confidence=confidence, labels=np.ones(images.shape[:3], np.uint8))
 
 
 class Cups(list[Sample]):
@@ -59,6 +59,20 @@ def test_strangers_are_pixels_whose_name_was_not_given():
     turned[0].labels[:] = turned[0].labels[:, ::-1]
     found = measure_strangers(Halves(), turned, [0], ["mug"])
     assert (found.known, found.unknown, found.auroc) == pytest.approx((0.6, 0.2, 1.0))
+
+
+class HalfNamed(Halves):
+    """Leaves the right unlabelled, and is sure of it."""
+
+    def segment(self, images: np.ndarray, vocabulary: Vocabulary) -> Any:
+        result = super().segment(images, vocabulary)
+        result.labels[..., images.shape[2] // 2 :] = 0
+        return result
+
+
+def test_what_stays_unlabelled_is_sure_of_no_name():
+    found = measure_strangers(HalfNamed(), Cups(right=2), [0], ["mug"])
+    assert (found.known, found.unknown, found.auroc) == pytest.approx((0.2, 0.0, 1.0))
 
 
 def test_strangers_need_both_kinds():

@@ -202,6 +202,19 @@ class TestMasks:
             result = segmenter.segment(noise(1, 20, 30), Vocabulary.of(*NAMES))
         assert low <= (result.labels > 0).mean() <= high
 
+    def test_names_of_the_dictionary_and_of_the_text_tower_have_their_own_background(
+        self, make_segmenter: MakeSegmenter
+    ):
+        segmenter = make_segmenter(background=0.3, taught_background=0.5)
+        image, words = noise(1, 8, 8), Vocabulary.of("mug", "dog")
+        for mug, dog, found in [(0.45, 0.1, 0), (0.55, 0.1, 1), (0.1, 0.35, 2), (0.45, 0.35, 2)]:
+            cosines = torch.tensor([mug, dog])[None, :, None, None].expand(1, 2, 2, 2)
+            with (
+                mock.patch.object(segmenter, "similarity", return_value=cosines),
+                mock.patch.object(segmenter, "_classes", lambda name: (5,) * (name == "dog")),
+            ):
+                assert (segmenter.segment(image, words).labels == found).all()
+
     def test_a_low_temperature_is_sure(self, make_segmenter: MakeSegmenter):
         images, words = noise(1, 20, 30), Vocabulary.of(*NAMES)
         cold, warm = (make_segmenter(temperature=t).segment(images, words) for t in (0.01, 1.0))
