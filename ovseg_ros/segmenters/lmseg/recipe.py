@@ -66,7 +66,7 @@ class LmsegRecipe(Config):
         "views have the image's shape and are stretched to a square, as the canvas is in use "
         "(published: squares, of the short side)",
     )
-    names: int = option(16, "names of a step at most, in view and not; 0: all (published)", low=0)
+    names: int = option(8, "names of a step at most, in view and not; 0: all (published)", low=0)
     w_rate: float = option(
         20.0,
         "learning rate of the fusion's w relative to the others' (published: 1): a short run would "
