@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ovseg_ros.discovery.base import Discoverer
 from ovseg_ros.discovery.config import DiscoveryConfig
-from ovseg_ros.models.compiler import put_off_compiler
 
 
 def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Discoverer | None:
@@ -21,8 +20,7 @@ def build_discoverer(config: DiscoveryConfig, *, device: str, dtype: str) -> Dis
     if config.name == "none":
         return None
     if config.name == "tags":
-        with put_off_compiler():
-            from ovseg_ros.discovery.tags import load_tags
+        from ovseg_ros.discovery.tags import load_tags
 
         return load_tags(config.tags, device=device)
     known = _build(config, device=device, dtype=dtype)
@@ -39,8 +37,7 @@ def _build(config: DiscoveryConfig, *, device: str, dtype: str) -> Discoverer:
         from ovseg_ros.discovery.vlm import load_vlm
 
         return load_vlm(config.vlm, config.nouns, device=device, dtype=dtype)
-    with put_off_compiler():
-        from ovseg_ros.discovery.captioner import load_captioner
+    from ovseg_ros.discovery.captioner import load_captioner
 
     captioner = load_captioner(config.captioner, device=device, dtype=dtype)
     if config.name == "caption":

@@ -17,7 +17,6 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from ovseg_ros.discovery.config import CaptionerConfig
 from ovseg_ros.discovery.released import DriftingPositions
-from ovseg_ros.models.compiler import put_off_compiler
 from ovseg_ros.models.pretrained import load_pretrained, set_layer_norm_epsilon
 from ovseg_ros.models.pyramid import Tower, load_pyramid
 from ovseg_ros.models.tower import check_tower
@@ -317,8 +316,7 @@ def load_captioner(config: CaptionerConfig, *, device: str, dtype: str) -> Capti
     Raises:
         FileNotFoundError: if the weights cannot be had; never random weights instead.
     """
-    with put_off_compiler():
-        from transformers import BlipForConditionalGeneration, BlipProcessor
+    from transformers import BlipForConditionalGeneration, BlipProcessor
 
     processor, model = load_pretrained(
         config.weights,

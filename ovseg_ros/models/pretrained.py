@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ovseg_ros.models.compiler import put_off_compiler
 from ovseg_ros.models.device import resolve_device, resolve_dtype
 from ovseg_ros.models.files import check_finite, first_damaged, first_line
 from ovseg_ros.models.weights import resolve_folder
@@ -48,11 +47,10 @@ def load_pretrained(
     place, source = resolve_device(device), resolve_folder(weights)
     numbers = resolve_dtype(dtype, place)
     try:
-        with put_off_compiler():  # weights without memory are initialised through it
-            reader = reader_type.from_pretrained(source, local_files_only=True)
-            model, report = model_type.from_pretrained(
-                source, dtype=numbers, local_files_only=True, output_loading_info=True, **options
-            )
+        reader = reader_type.from_pretrained(source, local_files_only=True)
+        model, report = model_type.from_pretrained(
+            source, dtype=numbers, local_files_only=True, output_loading_info=True, **options
+        )
     except Exception as error:  # whatever a damaged or a foreign file leads its reader to
         reason = first_damaged(Path(source)) or first_line(error)
         raise FileNotFoundError(

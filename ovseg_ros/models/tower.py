@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -257,9 +256,9 @@ class WordTower(nn.Module):
         _, patches, last = self.tower.features(images)
         coarse = last.float().permute(0, 2, 3, 1) @ self.tower.basis.float()  # (B, h, w, 192)
         fine = _spread(coarse.permute(0, 3, 1, 2).to(patches.dtype), patches)
-        tokens = self._join(patches, fine.permute(0, 2, 3, 1)).float()
-        with _quick_products(patches.dtype):
-            found = (tokens @ text.T).permute(0, 3, 1, 2)
+        tokens = self._join(patches, fine.permute(0, 2, 3, 1)).float().permute(0, 3, 1, 2)
+        # The product of patches and text, in half the time that it takes as one of matrices.
+        found = F.conv2d(tokens, text[:, :, None, None])
         real = [number for number, classes in enumerate(covered) if classes]
         if real:
             kinds = self._kinds(coarse, [covered[number] for number in real])
@@ -285,24 +284,6 @@ class WordTower(nn.Module):
         """Fold batch norms, see :meth:`PhotoTower.fuse`; return itself in eval mode."""
         self.tower.fuse()
         return self.eval()
-
-
-@contextmanager
-def _quick_products(kind: torch.dtype) -> Iterator[None]:
-    """Let oneDNN multiply float32 matrices on a CPU, if their numbers were bfloat16 before.
-
-    It may round to bfloat16 again; where it does not, it still takes half of MKL's time on AMD.
-    """
-    products = getattr(torch.backends.mkldnn, "matmul", None)  # torch 2.9 and later
-    if kind != torch.bfloat16 or products is None:
-        yield
-        return
-    before = products.fp32_precision
-    products.fp32_precision = "bf16"
-    try:
-        yield
-    finally:
-        products.fp32_precision = before
 
 
 def _spread(coarse: Tensor, patches: Tensor) -> Tensor:

@@ -61,26 +61,24 @@ class Bodies:
     def _quad(self, corners: np.ndarray, repeat: tuple[float, float], look: Surface) -> int:
         """A textured rectangle; corners float (4, 3) counter-clockwise seen from its front."""
         u, v = repeat
+        return self._sheet(corners, [0, 1, 2, 0, 2, 3], [[0, 0], [u, 0], [u, v], [0, v]], look)
+
+    def _sheet(self, corners: np.ndarray, faces: list[int], uvs: Any, look: Surface) -> int:
+        """A flat textured body of corners (N, 3), the first three counter-clockwise."""
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         normal /= np.linalg.norm(normal)
         shape = self._p.createVisualShape(
             self._p.GEOM_MESH,
             vertices=corners.tolist(),
-            indices=[0, 1, 2, 0, 2, 3],
-            uvs=[[0, 0], [u, 0], [u, v], [0, v]],
-            normals=[normal.tolist()] * 4,
+            indices=faces,
+            uvs=uvs,
+            normals=[normal.tolist()] * len(corners),
             rgbaColor=(*look.rgb, 1.0),
             physicsClientId=self._client,
         )
         body = self._body(shape)
         if look.texture != "plain":
-            self._p.changeVisualShape(
-                body,
-                -1,
-                textureUniqueId=self._texture(look.texture),
-                rgbaColor=(*look.rgb, 1.0),
-                physicsClientId=self._client,
-            )
+            self._cover(body, look.texture, look.rgb)
         return body
 
     def floor(self, scene: Scene, look: Surface) -> list[int]:
@@ -141,20 +139,8 @@ class Bodies:
         outline = meshes.superellipse(0.56 * length, 0.56 * width, scene.table_corners)  # (N, 2)
         count = len(outline)
         top = np.vstack([[[0, 0, 0]], np.hstack([outline, np.zeros((count, 1))])])
-        fan = [(0, 1 + k, 1 + (k + 1) % count) for k in range(count)]
-        uvs = top[:, :2] / length + 0.5
-        shape = self._p.createVisualShape(
-            self._p.GEOM_MESH,
-            vertices=top.tolist(),
-            indices=[corner for face in fan for corner in face],
-            uvs=uvs.tolist(),
-            normals=[[0, 0, 1]] * len(top),
-            rgbaColor=(*scene.table.rgb, 1.0),
-            physicsClientId=self._client,
-        )
-        body = self._body(shape)
-        if scene.table.texture != "plain":
-            self._cover(body, scene.table.texture, scene.table.rgb)
+        fan = [c for k in range(count) for c in (0, 1 + k, 1 + (k + 1) % count)]
+        body = self._sheet(top, fan, (top[:, :2] / length + 0.5).tolist(), scene.table)
         side = meshes.shaded_corners(meshes.prism(outline, -thick, -0.001))
         return [body, self._body(self._mesh_shape(*side, edge))]
 

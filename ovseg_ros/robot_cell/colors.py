@@ -51,3 +51,10 @@ def sample_rgb(
     rgb = (1 - tint) * rgb + tint
     red, green, blue = (float(c) for c in np.clip(rgb, 0, 1))
     return red, green, blue
+
+
+def sample_wood(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Draw the RGB value of a kind of wood, each 0..1."""
+    tone = np.array([0.80, 0.60, 0.40]) * rng.uniform(0.6, 1.2) + rng.uniform(-0.03, 0.03, 3)
+    red, green, blue = (float(value) for value in np.clip(tone, 0, 1))
+    return red, green, blue

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ovseg_ros.robot_cell.colors import COLORS, sample_rgb
+from ovseg_ros.robot_cell.colors import COLORS, sample_rgb, sample_wood
 from ovseg_ros.robot_cell.description import (
     RGB,
     Arm,
@@ -60,7 +60,7 @@ def sample_scene(split: str, index: int, views: int = 3, seed: int = 0) -> Scene
     table = _sample_table(rng)
     floor = _sample_surface(rng, FLOOR_TEXTURES, tint=0.25)
     if floor.color is not None and floor.color == table.color:  # an edge must stay visible
-        table = Surface(None, "wooden", "wood", _wood(rng))
+        table = Surface(None, "wooden", "wood", sample_wood(rng))
     if tray is not None and tray.color is not None and tray.color == table.color:
         tray = None
     room = _Room(table_m, table.color, tray, tray_m, tray_pose, arm)
@@ -98,7 +98,7 @@ def _floats(values: Iterable[float]) -> Any:
 def _sample_surface(rng: np.random.Generator, textures: tuple[str, ...], tint: float) -> Surface:
     texture = str(rng.choice(textures))
     if texture == "planks" and rng.random() < 0.6:
-        return Surface(None, "wooden", "planks", _wood(rng))
+        return Surface(None, "wooden", "planks", sample_wood(rng))
     color = str(rng.choice(COLORS))
     if rng.random() < 0.45:  # real rooms are mostly white and gray
         color = str(rng.choice(["white", "white", "gray", "brown"]))
@@ -108,14 +108,9 @@ def _sample_surface(rng: np.random.Generator, textures: tuple[str, ...], tint: f
     return Surface(color, None, texture, sample_rgb(color, rng, tint))
 
 
-def _wood(rng: np.random.Generator) -> RGB:
-    tone = np.array([0.80, 0.60, 0.40]) * rng.uniform(0.6, 1.2) + rng.uniform(-0.03, 0.03, 3)
-    return _floats(np.clip(tone, 0, 1))
-
-
 def _sample_table(rng: np.random.Generator) -> Surface:
     if rng.random() < 0.42:
-        return Surface(None, "wooden", "wood", _wood(rng))
+        return Surface(None, "wooden", "wood", sample_wood(rng))
     color = str(rng.choice(COLORS))
     if rng.random() < 0.35:
         color = str(rng.choice(["white", "gray", "black"]))
@@ -137,7 +132,7 @@ def _sample_tray(
         return None, size, pose
     color = str(rng.choice(COLORS))
     if rng.random() < 0.2:
-        return Surface(None, "wooden", "plain", _wood(rng)), size, pose
+        return Surface(None, "wooden", "plain", sample_wood(rng)), size, pose
     return Surface(color, None, "plain", sample_rgb(color, rng)), size, pose
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ovseg_ros.robot_cell.colors import COLORS, sample_rgb
+from ovseg_ros.robot_cell.colors import COLORS, sample_rgb, sample_wood
 from ovseg_ros.robot_cell.description import RGB, Arm, Light, Placed, Scene, Surface, View
 from ovseg_ros.robot_cell.makes import MAKES, made
 
@@ -68,12 +68,9 @@ def _other_make(item: Placed, rng: np.random.Generator) -> Placed:
         return item
     item = replace(item, make=int(rng.integers(1, MAKES + 1)))
     if item.material == "wooden":
-        tone = np.array([0.80, 0.60, 0.40]) * rng.uniform(0.6, 1.2) + rng.uniform(-0.03, 0.03, 3)
-        red, green, blue = (float(value) for value in np.clip(tone, 0, 1))
-        return replace(item, textured=False, rgb=(red, green, blue), pattern="wood")
+        return replace(item, textured=False, rgb=sample_wood(rng), pattern="wood")
     if item.textured:
-        red, green, blue = sample_rgb(item.color or "white", rng)
-        return replace(item, textured=False, rgb=(red, green, blue))
+        return replace(item, textured=False, rgb=sample_rgb(item.color or "white", rng))
     return item
 
 

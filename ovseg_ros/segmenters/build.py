@@ -6,7 +6,6 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.models.compiler import put_off_compiler
 from ovseg_ros.segmenters.base import Segmenter
 from ovseg_ros.segmenters.systems import SYSTEMS, load_part, load_system
 
@@ -49,7 +48,6 @@ def build_segmenter(
     config: SegmenterConfig, *, device: str = "auto", dtype: str = "auto"
 ) -> Segmenter:
     """Build the segmenter that ``config.name`` names; see its class for errors."""
-    with put_off_compiler():
-        kind = load_part(config.name, load_system(config.name).segmenter)
+    kind = load_part(config.name, load_system(config.name).segmenter)
     segmenter: Segmenter = kind(getattr(config, config.name), device=device, dtype=dtype)
     return segmenter

@@ -71,8 +71,9 @@ class SimZSSSegmenter(TextSegmenter):
         if self._config.dense == "pixels":
             return self._label_by_pixels(images, vocabulary)
         logits = self.similarity(images, vocabulary.names)
-        if doubt := self._doubt(vocabulary.names):
-            logits = logits - torch.tensor(doubt, device=logits.device)[:, None, None]
+        if self._config.taught_background and self._config.background:
+            with torch.inference_mode():
+                logits -= self._doubt(vocabulary.names, logits)
         labels, confidence = label_pixels(
             logits,
             vocabulary.ids,
@@ -118,10 +119,7 @@ class SimZSSSegmenter(TextSegmenter):
         """
         pixels = self._pixels(images, self._input_hw(images))
         text = self.class_text(tuple(names))  # (K, D)
-        known, covered = self._covering
-        if known != tuple(names):
-            covered = [self._classes(name) for name in names]
-            self._covering = tuple(names), covered
+        covered = self._covered(names)
         if self._config.window:
             return self._slide(pixels, text, covered)
         return self._match(pixels, text, covered)
@@ -216,15 +214,22 @@ class SimZSSSegmenter(TextSegmenter):
             self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
         return vector
 
-    def _doubt(self, names: Sequence[str]) -> list[float]:
-        """Return what is taken off each name's similarity, so that one background fits all names.
+    def _doubt(self, names: Sequence[str], like: Tensor) -> Tensor:
+        """Return what is taken off similarities so that one background fits all names, (K, 1, 1).
 
-        Empty where nothing is.
+        Args:
+            names: K names.
+            like: A tensor of the similarities' device and dtype.
         """
         more = self._config.taught_background - self._config.background
-        if not self._config.taught_background or not self._config.background:
-            return []
-        return [0.0 if self._classes(name) else more for name in names]
+        doubt = [0.0 if classes else more for classes in self._covered(names)]
+        return like.new_tensor(doubt)[:, None, None]
+
+    def _covered(self, names: Sequence[str]) -> _Covered:
+        """Return the classes of ImageNet that each name covers; kept for the same names."""
+        if self._covering[0] != tuple(names):
+            self._covering = tuple(names), [self._classes(name) for name in names]
+        return self._covering[1]
 
     def _classes(self, name: str) -> tuple[int, ...]:
         """Return the classes of ImageNet that a name covers; none if captions taught the name."""

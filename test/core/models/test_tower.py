@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import shutil
@@ -20,7 +19,6 @@ from ovseg_ros.models.tower import (
     Neck,
     PhotoTower,
     WordTower,
-    _quick_products,
     check_tower,
     load_photo_tower,
     named_tower,
@@ -58,18 +56,13 @@ def test_other_sizes_are_padded_so_that_strides_lie_on_each_other(tower: PhotoTo
 
 
 @torch.inference_mode()
-def test_quick_products_round_at_most_to_bfloat16_and_end():
-    tokens, text = (F.normalize(torch.randn(count, 385), dim=1) for count in (300, 200))
-    before = torch.backends.mkldnn.matmul.fp32_precision
-    with _quick_products(torch.bfloat16):
-        assert torch.backends.mkldnn.matmul.fp32_precision == "bf16"
-        found = tokens @ text.T
-    torch.testing.assert_close(found.double(), tokens.double() @ text.double().T, atol=2e-3, rtol=0)
-    with _quick_products(torch.float32):
-        assert torch.backends.mkldnn.matmul.fp32_precision == before
-    with contextlib.suppress(KeyError), _quick_products(torch.bfloat16):
-        raise KeyError
-    assert torch.backends.mkldnn.matmul.fp32_precision == before
+def test_names_that_cover_no_class_are_compared_by_the_cosine(tower: PhotoTower):
+    words = WordTower(tower)
+    images, text = torch.randn(2, 3, 64, 96), F.normalize(torch.randn(200, words.embed_dim), dim=1)
+    found = words.match(images, text, [()] * 200)
+    tokens = words(images)[1].double()
+    expected = (tokens @ text.double().T).permute(0, 3, 1, 2)
+    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
 
 
 @torch.inference_mode()

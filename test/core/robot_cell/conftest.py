@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from ovseg_ros.robot_cell.meshes import Mesh
 from ovseg_ros.robot_cell.objects import category_id, category_names
+
+
+@pytest.fixture(scope="session")
+def volume() -> Callable[[Mesh], float]:
+    """Signed volume of a mesh; positive when the faces of a closed one face outwards."""
+
+    def measure(mesh: Mesh) -> float:
+        a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
+        return float((a * np.cross(b, c)).sum() / 6)
+
+    return measure
 
 
 @pytest.fixture

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from ovseg_ros.robot_cell import makes
 from ovseg_ros.robot_cell.meshes import Mesh
 from ovseg_ros.robot_cell.objects import BY_NAME
-
-
-def volume(mesh: Mesh) -> float:
-    """Signed volume; positive when the faces of a closed mesh face outwards."""
-    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
-    return float((a * np.cross(b, c)).sum() / 6)
 
 
 def proportions(parts: tuple[makes.Part, ...]) -> np.ndarray:
@@ -28,7 +24,9 @@ def test_what_is_novel_has_no_make_and_the_rest_has() -> None:
 
 
 @pytest.mark.parametrize("name", makes.made())
-def test_every_make_is_solid_painted_first_and_of_few_parts(name: str) -> None:
+def test_every_make_is_solid_painted_first_and_of_few_parts(
+    name: str, volume: Callable[[Mesh], float]
+) -> None:
     for make in range(1, makes.MAKES + 1):
         parts = makes.build(name, make)
         assert parts[0].rgb is None and all(part.rgb for part in parts[1:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,6 @@ import pytest
 
 from ovseg_ros.robot_cell import meshes
 from ovseg_ros.robot_cell.textures import build_texture
-
-
-def volume(mesh: meshes.Mesh) -> float:
-    """Signed volume; positive when the faces of a closed mesh face outwards."""
-    a, b, c = (mesh.vertices[mesh.faces[:, k]] for k in range(3))
-    return float((a * np.cross(b, c)).sum() / 6)
 
 
 @pytest.mark.parametrize(
@@ -36,12 +31,12 @@ def volume(mesh: meshes.Mesh) -> float:
         *("rounded tray", "prism"),
     ],
 )
-def test_faces_point_outwards(mesh: meshes.Mesh) -> None:
+def test_faces_point_outwards(mesh: meshes.Mesh, volume: Callable[[meshes.Mesh], float]) -> None:
     assert volume(mesh) > 0
     assert mesh.faces.max() < len(mesh.vertices)
 
 
-def test_box_has_its_volume_and_hard_edges() -> None:
+def test_box_has_its_volume_and_hard_edges(volume: Callable[[meshes.Mesh], float]) -> None:
     box = meshes.box((1, 2, 3))
     assert volume(box) == pytest.approx(48)
     _, normals = meshes.shaded_corners(box)

@@ -208,7 +208,7 @@ class TestMasks:
         segmenter = make_segmenter(background=0.3, taught_background=0.5)
         image, words = noise(1, 8, 8), Vocabulary.of("mug", "dog")
         for mug, dog, found in [(0.45, 0.1, 0), (0.55, 0.1, 1), (0.1, 0.35, 2), (0.45, 0.35, 2)]:
-            cosines = torch.tensor([mug, dog])[None, :, None, None].expand(1, 2, 2, 2)
+            cosines = torch.tensor([mug, dog])[None, :, None, None].repeat(1, 1, 2, 2)
             with (
                 mock.patch.object(segmenter, "similarity", return_value=cosines),
                 mock.patch.object(segmenter, "_classes", lambda name: (5,) * (name == "dog")),
