@@ -53,14 +53,19 @@ def play(
     Raises:
         TimeoutError: if the node sends no mask.
     """
+    processes: dict[str, subprocess.Popen[Any]] = {}
     with ros_domain() as (_, environment):
         command = list(_command(config, names))
-        with (
-            running_graph({"segmentation_node": command}, env=environment) as processes,
-            _Player(image, processes["segmentation_node"]) as player,
-        ):
-            player.wait_for_masks()
-            return {rate: player.play(rate, seconds) for rate in rates_hz}
+        try:
+            with (
+                running_graph({"segmentation_node": command}, env=environment) as processes,
+                _Player(image, processes["segmentation_node"]) as player,
+            ):
+                player.wait_for_masks()
+                return {rate: player.play(rate, seconds) for rate in rates_hz}
+        finally:  # a killed one may still give back its memory, and would disturb what comes next
+            for process in processes.values():
+                process.wait()
 
 
 def _command(config: PipelineConfig, names: int) -> Iterator[str]:
