@@ -54,7 +54,11 @@ def train(
     what = find_install(recipe) if installed else None  # mistakes are refused before the training
     root = _cell_root(flatten(config)["data"]) if installed else None
     run(config)
-    if what is not None:
+    from ovseg_ros.training.distributed import leave, rank
+
+    first = rank() == 0
+    leave()
+    if what is not None and first:
         from ovseg_ros.training.install import install
 
         target = install(Path(flatten(config)["out"]), what, root=root)

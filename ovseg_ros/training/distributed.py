@@ -41,6 +41,13 @@ def join(device: torch.device) -> torch.device:
     return device
 
 
+def leave() -> None:
+    """Part from the other processes, once all are here; nothing if there are none."""
+    if dist.is_initialized():
+        dist.barrier()
+        dist.destroy_process_group()
+
+
 @contextlib.contextmanager
 def first_alone() -> Iterator[None]:
     """Let the first process run a block, then the others: they find on disk what it left there."""

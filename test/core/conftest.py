@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -93,3 +97,27 @@ def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LlavaForConditionalGeneration(config).save_pretrained(folder)
     processor.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_processes() -> Callable[..., None]:
+    """Run ``python FILE FOLDER NUMBER WORDS...`` as processes 0 and 1, both to a good end.
+
+    They meet in a file of the folder: a port that was free may be taken by then.
+    """
+
+    def run(file: str, folder: Path, *words: str) -> None:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        running = [
+            subprocess.Popen(
+                [sys.executable, file, str(folder), str(number), *words],
+                env=environment | {"OMP_NUM_THREADS": "1"},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for number in range(2)
+        ]
+        ends = [process.communicate(timeout=170) for process in running]
+        assert [process.returncode for process in running] == [0, 0], [said for _, said in ends]
+
+    return run

@@ -33,10 +33,11 @@ name => {
     [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
     const context = canvas.getContext('2d');
     context.drawImage(image, 0, 0);
-    return [canvas.height, ...context.getImageData(10, 10, 1, 1).data];
+    const [red, green, blue, opacity] = context.getImageData(10, 10, 1, 1).data;
+    return opacity && [canvas.height, red, green, blue]; // none while the picture is being replaced
 }
 """
-"""Height and a pixel of a picture on the page, once it is there."""
+"""Height and a pixel of a picture on the page, once it is drawn."""
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def test_in_a_browser(graph, page):
     client = graph.client.create_timer(0.1, lambda: publish(RED_AND_GREEN))
     with viewing("--port", "0") as (process, url):
         page.goto(url)
-        height, red, green, blue, _ = page.wait_for_function(PIXEL, arg="overlay").json_value()
+        height, red, green, blue = page.wait_for_function(PIXEL, arg="overlay").json_value()
         assert height == 96
         assert red > 80 and red > 2 * min(green, blue)  # red, below the colour of its category
         table = page.get_by_test_id("categories")
@@ -109,7 +110,7 @@ def test_in_a_browser(graph, page):
         )
         where = page.get_by_test_id("where")
         playwright.expect(where).to_be_visible(timeout=PATIENCE_MS)
-        _, *colour, _ = page.wait_for_function(PIXEL, arg="where").json_value()
+        _, *colour = page.wait_for_function(PIXEL, arg="where").json_value()
         assert max(colour) < 100  # the red side is darkened
         box.fill("  ,")
         box.press("Enter")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ovseg_ros.segmenters.simzss.losses import Occurrences, caption_loss, concept_loss
-from ovseg_ros.training.distributed import average_gradients, gathered, total
+from ovseg_ros.training.distributed import average_gradients, gathered, leave, total
 from ovseg_ros.training.loop import LoopConfig, optimise
 
 PAIRS, WORDS, PATCHES, WIDTH = 4, 5, 7, 6
@@ -79,10 +78,8 @@ NAMED = {
 }
 
 
-def worker(port: str, out: str, number: int) -> None:
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=number, world_size=2
-    )
+def worker(out: str, number: int) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{out}/store", rank=number, world_size=2)
     half = slice(number * 2, number * 2 + 2)
     results: dict[str, Any] = {}
     for name, named in NAMED.items():
@@ -100,20 +97,17 @@ def worker(port: str, out: str, number: int) -> None:
     optimise(model, lambda n, g: {"loss": loss_of(model, data)}, config, Path(out) / "run")
     results["trained"] = model.state_dict()
     torch.save(results, Path(out) / f"{number}.pt")
-    dist.destroy_process_group()
+    leave()
+    assert not dist.is_initialized()
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def two(
+    tmp_path_factory: pytest.TempPathFactory, two_processes: Callable[..., None]
+) -> list[dict[str, Any]]:
     """What the two processes found."""
     out = tmp_path_factory.mktemp("two")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, __file__, str(port), str(out)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    running = [subprocess.Popen([*words, str(number)], env=environment) for number in range(2)]
-    assert [process.wait(170) for process in running] == [0, 0]
+    two_processes(__file__, out)
     assert (out / "run" / "checkpoint.pt").is_file()
     return [torch.load(out / f"{number}.pt") for number in range(2)]
 
@@ -153,7 +147,9 @@ def test_alone_nothing_is_summed():
     x = torch.ones(2, requires_grad=True)
     assert total(x) is x
     assert gathered(x) is x
+    leave()
 
 
 if __name__ == "__main__":
-    worker(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    worker(sys.argv[1], int(sys.argv[2]))
+    os._exit(0)  # Python's own end may meet threads of gloo, and abort

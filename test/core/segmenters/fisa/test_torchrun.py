@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-import socket
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ovseg_ros.config import override
 from ovseg_ros.segmenters.fisa import recipe
 from ovseg_ros.segmenters.fisa.clip_recipe import pair_loss
 from ovseg_ros.segmenters.fisa.losses import fisa_losses
-from ovseg_ros.training.distributed import average_gradients
+from ovseg_ros.training.distributed import average_gradients, leave
 
 WHICH = torch.tensor([0, 2, 0, 1, 2, 2])
 SEGMENTS = (3, 0)
@@ -55,10 +54,8 @@ def criterion(count: int) -> Tensor:
     return torch.zeros(()) if masks.grad is None else masks.grad.abs().sum()
 
 
-def worker(port: str, number: int, out: str, cell: str, generator: str, clip: str) -> None:
-    dist.init_process_group(
-        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=number, world_size=2
-    )
+def worker(out: str, number: int, cell: str, generator: str, clip: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{out}/store", rank=number, world_size=2)
     model = Towers()
     loss = model.loss(slice(3 * number, 3 * number + 3))
     loss.backward()
@@ -77,25 +74,19 @@ def worker(port: str, number: int, out: str, cell: str, generator: str, clip: st
     recipe.train(override(recipe.FisaRecipe(), [], fixed))
     found["trained"] = dict(built[0][0].trained())
     torch.save(found, Path(out) / f"{number}.pt")
-    dist.destroy_process_group()
+    leave()
 
 
 @pytest.fixture(scope="module")
 def two(
-    tmp_path_factory: pytest.TempPathFactory, cell: Path, folders: dict[str, str]
+    tmp_path_factory: pytest.TempPathFactory,
+    two_processes: Callable[..., None],
+    cell: Path,
+    folders: dict[str, str],
 ) -> tuple[Path, list[dict[str, Any]]]:
     """Folder of the run, and what the two processes found."""
     out = tmp_path_factory.mktemp("two")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, __file__, str(port)]
-    rest = [str(out), str(cell), folders["generator"], folders["clip"]]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    running = [
-        subprocess.Popen([*words, str(number), *rest], env=environment) for number in range(2)
-    ]
-    assert [process.wait(170) for process in running] == [0, 0]
+    two_processes(__file__, out, str(cell), folders["generator"], folders["clip"])
     return out, [torch.load(out / f"{number}.pt", weights_only=False) for number in range(2)]
 
 
@@ -127,3 +118,4 @@ def test_both_processes_have_learned_the_same(two: tuple[Path, list[dict[str, An
 
 if __name__ == "__main__":
     worker(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
+    os._exit(0)
