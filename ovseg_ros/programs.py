@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from ovseg_ros.garbage import uncollected
 from ovseg_ros.interrupts import leaving_quietly
 from ovseg_ros.supervisor import supervise
 
@@ -57,7 +58,8 @@ def run(module: str) -> int | None:
         with leaving_quietly(0 if endless else 130):
             if ".nodes." in module:
                 supervise()
-            main = importlib.import_module(module).main
+            with uncollected():
+                main = importlib.import_module(module).main
         if endless:
             _leave(main)
         return main()

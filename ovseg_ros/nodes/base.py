@@ -27,6 +27,7 @@ from rclpy.qos_overriding_options import InvalidQosOverridesError
 from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.config import Option, describe, flatten, from_mapping, merge, unfold
+from ovseg_ros.garbage import uncollected
 from ovseg_ros.interrupts import interrupts
 from ovseg_ros.nodes.config import NodeConfig, check_known
 from ovseg_ros.nodes.executor import PatientExecutor, spin_through
@@ -312,7 +313,9 @@ def spin(*makers: Callable[[], BaseNode], args: Sequence[str] | None = None) -> 
         for number in interrupts():
             signal.signal(number, interrupt)
         running = _Running(args, threads=8 * len(makers))
-        if all(running.start(make) for make in makers):
+        with uncollected():
+            started = all(running.start(make) for make in makers)
+        if started:
             interrupt.quiet = False
             running.wait()
     except KeyboardInterrupt:

@@ -224,9 +224,10 @@ def to_msg(
 
 
 def free_gpu_memory() -> None:
-    """Give the GPU memory of models that are gone back to the driver."""
+    """Give the memory of models that are gone back, that of a GPU to its driver."""
     import torch
 
+    gc.unfreeze()  # they were loaded as what stays
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -230,3 +230,19 @@ def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
     start = time.monotonic()
     assert run_graph() == 5
     assert time.monotonic() - start < 30
+
+
+def test_no_garbage_is_looked_for_while_a_program_starts():
+    code = (
+        "import gc, sys\n"
+        "from ovseg_ros.nodes.base import spin\n"
+        "def make():\n"
+        "    raise ValueError(f'looks: {gc.isenabled()}')\n"
+        "code = spin(make, args=[])\n"
+        "print('looks afterwards:', gc.isenabled(), file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    program = start("-c", code)
+    _, said = program.communicate(timeout=120)
+    assert program.returncode == 1
+    assert said.splitlines() == ["error: looks: False", "looks afterwards: True"]
