@@ -41,6 +41,7 @@ LATCHED_QOS = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
 INPUT_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+SERVICE_QOS = QoSProfile(depth=100)  # requests that wait for their turn are not lost
 SENSOR_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 _MISTAKES = (ValueError, OSError, ImportError, ParameterException)
@@ -90,6 +91,7 @@ class BaseNode(LifecycleNode):
     ) -> Any:
         """Offer a service whose failures are answered and logged."""
         guarded = guard_service(callback, name, self._complain)
+        options.setdefault("qos_profile", SERVICE_QOS)
         return super().create_service(kind, name, guarded, **options)
 
     def create_subscription(  # type: ignore[override]

@@ -11,23 +11,50 @@ from typing import Any
 
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.service import Service
 
 from ovseg_ros.nodes.guard import last_traceback
+from ovseg_ros.nodes.pace import Pace
+
+_CALLS_HZ, _CALLS_BURST = 50.0, 200
+"""Calls of services that a program takes per second for long, and at once.
+
+One costs a millisecond or two of an interpreter that the images need as well, answered or refused.
+"""
+
+_REST_S = 0.05
+"""Time after which requests that wait are looked at again."""
 
 
 class PatientExecutor(MultiThreadedExecutor):
-    """rclpy's executor, but it lets its threads begin, and survives what cannot be taken.
+    """rclpy's executor, but it lets its threads begin, and survives floods and what it cannot take.
 
     That of Jazzy submits a callback again and again, without a pause, until a thread has taken it
     (ros2/rclpy#1452), and holds the interpreter lock that the thread needs for it. If taking a
     message raises (no memory for it, text that is none), it never leaves the entity's callback
     group again, and no image would come any more.
+
+    Requests of a flood wait in the middleware, where they cost nothing: no thread, no wake-up. They
+    are taken in turn, one of each service, so that no service keeps another one waiting.
     """
 
-    def __init__(self, **options: Any) -> None:
-        """Take what rclpy's takes."""
+    def __init__(self, *, calls: Pace | None = None, **options: Any) -> None:
+        """Take what rclpy's takes, and how often services may be called (all of them together)."""
         super().__init__(**options)
+        self._calls = calls or Pace(_CALLS_HZ, _CALLS_BURST)
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def can_execute(self, entity: Any) -> bool:
+        """Return whether an entity is waited for."""
+        if isinstance(entity, Service) and self._calls.resting:
+            return False
+        return super().can_execute(entity)
+
+    def spin_once(self, timeout_sec: float | None = None) -> None:
+        """Have one callback run; return after a while without one if requests wait."""
+        if timeout_sec is None and self._calls.resting:
+            timeout_sec = _REST_S
+        super().spin_once(timeout_sec)
 
     def wait_for_ready_callbacks(self, *args: Any, **options: Any) -> Any:
         """Return the next callback; pause before one that still waits for a thread."""
@@ -38,6 +65,8 @@ class PatientExecutor(MultiThreadedExecutor):
         return ready
 
     def _make_handler(self, entity: Any, node: Any, take: Any, *more: Any) -> Any:
+        if isinstance(entity, Service):
+            self._calls.count()
         return super()._make_handler(entity, node, partial(_take, take, node), *more)
 
 

@@ -30,11 +30,11 @@ from ovseg_ros.nodes.images import image_to_msg
 class Graph:
     """Nodes under test and a client node that publishes, listens and calls services."""
 
-    def __init__(self) -> None:
-        """Start to spin."""
+    def __init__(self, **options: Any) -> None:
+        """Start to spin, with options of the executor."""
         self.context = rclpy.Context()  # tests of one process do not share one
         rclpy.init(context=self.context)
-        self.executor = PatientExecutor(num_threads=4, context=self.context)
+        self.executor = PatientExecutor(num_threads=4, context=self.context, **options)
         self.client = Node("client", context=self.context)
         self.executor.add_node(self.client)
         self.nodes: list[BaseNode] = []
