@@ -65,10 +65,12 @@ def test_attention_and_gradients_are_those_of_the_whole_model(
         for (ours, gradient), theirs, reference in zip(found, attentions, gradients, strict=True):
             length = len(prompt.ids)
             assert ours.shape == (2, matcher.heads, ours.shape[2], matcher.grid**2)
-            assert float(reference.abs().max()) > 1e-5
+            largest = float(reference.abs().max())
+            assert largest > 1e-5
             torch.testing.assert_close(ours[row, :, :length], theirs[0, ..., 1:].detach())
+            near = 1e-5 * largest  # the whole model in float32 is 2e-5 away from float64
             torch.testing.assert_close(
-                gradient[row, :, :length], reference[0, ..., 1:], rtol=1e-3, atol=1e-6
+                gradient[row, :, :length], reference[0, ..., 1:], rtol=1e-3, atol=near
             )
 
 
@@ -99,6 +101,19 @@ def test_images_are_resized_to_the_square_and_normalised(blip: Matcher):
     )
     assert pixels.shape == (1, 3, 48, 48)
     np.testing.assert_allclose(pixels[0, :, 20, 20], clip, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size_hw", [(97, 131), (30, 25)])
+def test_images_are_resized_as_bytes_like_pillow(blip: Matcher, size_hw: tuple[int, int]):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)  # black and white, so that bicubic filters overshoot everywhere
+    image = 255 * rng.integers(0, 2, (*size_hw, 3), dtype=np.uint8)
+    found = blip.prepare(image[None])[0] * blip._std + blip._mean
+    ours = 255 * found.permute(1, 2, 0).numpy()
+    theirs = np.asarray(Image.fromarray(image).resize((48, 48), Image.Resampling.BICUBIC))
+    assert np.abs(ours - theirs).max() < 1.001
+    assert (np.abs(ours - theirs) < 0.01).mean() > 0.999
 
 
 def test_hooks_are_gone_afterwards(matcher: Matcher, images: np.ndarray):
