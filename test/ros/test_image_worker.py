@@ -1,8 +1,8 @@
 """The worker thread, without any node."""
 
-import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -33,29 +33,29 @@ def test_takes_the_newest_message_of_each_camera_and_counts_the_rest(workers):
     def work(frames):
         taken.append(list(frames))
         busy.set()
-        go_on.wait(5.0)
+        go_on.wait(30.0)
 
     worker = workers(work)
     worker.put(0, "first")
-    assert busy.wait(5.0)
+    assert busy.wait(30.0)
     for message in ("old", "older", "new"):
         worker.put(0, message)
     worker.put(1, "other camera")
     assert worker.newest()[0] == "new"
     go_on.set()
-    wait_for(worker.submit(lambda: None), 5.0)
-    wait_for(worker.submit(lambda: None), 5.0)
+    wait_for(worker.submit(lambda: None), 30.0)
+    wait_for(worker.submit(lambda: None), 30.0)
     assert taken == [[(0, "first")], [(0, "new"), (1, "other camera")]]
     assert (worker.received, worker.dropped) == (5, 2)
 
 
 def test_tasks_run_in_the_thread_and_pass_on_their_errors(workers):
     worker = workers(lambda frames: None)
-    thread = wait_for(worker.submit(threading.get_ident), 5.0)
+    thread = wait_for(worker.submit(threading.get_ident), 30.0)
     assert thread != threading.get_ident()
-    assert wait_for(worker.submit(threading.get_ident), 5.0) == thread
+    assert wait_for(worker.submit(threading.get_ident), 30.0) == thread
     with pytest.raises(ZeroDivisionError):
-        wait_for(worker.submit(lambda: 1 // 0), 5.0)
+        wait_for(worker.submit(lambda: 1 // 0), 30.0)
 
 
 def test_a_bad_frame_does_not_end_the_thread(workers):
@@ -68,91 +68,118 @@ def test_a_bad_frame_does_not_end_the_thread(workers):
 
     worker = workers(work, failed=errors.append)
     worker.put(0, "bad")
-    wait_for(worker.submit(lambda: None), 5.0)
-    wait_for(worker.submit(lambda: None), 5.0)
+    wait_for(worker.submit(lambda: None), 30.0)
+    wait_for(worker.submit(lambda: None), 30.0)
     worker.put(0, "good")
-    assert good.wait(5.0)
+    assert good.wait(30.0)
     assert [str(error) for error in errors] == ["bad frame"]
 
 
 def test_period(workers):
-    starts = []
+    starts, began = [], time.monotonic()
     worker = workers(lambda frames: starts.append(time.monotonic()), period_s=lambda: 0.2)
-    end = time.monotonic() + 0.7
-    while time.monotonic() < end:
+
+    def fed():
         worker.put(0, "frame")
-        time.sleep(0.01)
-    assert len(starts) >= 2
-    assert all(later - earlier >= 0.19 for earlier, later in itertools.pairwise(starts))
+        return len(starts) >= 4
+
+    wait_until(fed)
+    assert starts[3] - began >= 3 * 0.2
 
 
 def test_stop_cancels_what_waits(workers):
     busy = threading.Event()
-    worker = workers(lambda frames: (busy.set(), time.sleep(0.2)))
+
+    def work(frames):
+        busy.set()
+        while not worker._stopping:
+            time.sleep(0.001)
+
+    worker = workers(work)
     worker.put(0, "frame")
-    assert busy.wait(5.0)
+    assert busy.wait(30.0)
     future = worker.submit(lambda: None)
     worker.stop()
     with pytest.raises(RuntimeError, match="deactivated"):
-        wait_for(future, 1.0)
+        wait_for(future, 30.0)
     with pytest.raises(RuntimeError, match="not active"):
         worker.submit(lambda: None)
     worker.start()
-    assert wait_for(worker.submit(lambda: 7), 5.0) == 7
+    assert wait_for(worker.submit(lambda: 7), 30.0) == 7
+
+
+class Clock:
+    """What the worker takes for the time: it goes on where something is done, and nowhere else."""
+
+    START = 100.0
+
+    def __init__(self):
+        self.now = self.START
+
+    def monotonic(self):
+        return self.now
+
+
+TASK_S, FRAME_S, BURST_S, SHARE, FRAMES = 0.05, 0.01, 0.2, 0.2, 300
 
 
 @pytest.fixture
 def flooded(workers, monkeypatch):
-    """Provide a worker that is asked all the time for what takes 50 ms, and what it spent on it."""
-    monkeypatch.setattr(image_worker, "_BURST_S", 0.2)
-    spent, stop = [], threading.Event()
-    worker = workers(lambda frames: time.sleep(0.01), share=0.2)
+    """Return what starts a worker that is asked for ten seconds of work, with or without frames."""
+    clock = Clock()
+    monkeypatch.setattr(image_worker, "time", clock)
+    monkeypatch.setattr(image_worker, "_BURST_S", BURST_S)
 
-    def task():
-        began = time.monotonic()
-        time.sleep(0.05)
-        spent.append(time.monotonic() - began)
+    def start(frames):
+        looks = []
 
-    def ask():
-        while not stop.is_set():
-            wait_for(worker.submit(task), 10.0)
+        def go_on(seconds):
+            clock.now += seconds
+            if len(looks) < frames:  # the next frame comes meanwhile
+                worker.put(0, "frame")
 
-    callers = [threading.Thread(target=ask) for _ in range(3)]
-    for caller in callers:
-        caller.start()
-    yield worker, spent
-    stop.set()
-    for caller in callers:
-        caller.join()
+        def look(_):
+            looks.append(1)
+            go_on(FRAME_S)
+
+        worker = workers(look, share=SHARE)
+        futures = [worker.submit(lambda: go_on(TASK_S)) for _ in range(200)]
+        return SimpleNamespace(worker=worker, clock=clock, looks=looks, futures=futures)
+
+    return start
 
 
-def seconds_of_calls(worker, spent, *, frames, seconds):
-    before, end = len(spent), time.monotonic() + seconds
-    while time.monotonic() < end:
-        if frames:
-            worker.put(0, "frame")
-        time.sleep(0.005)
-    return sum(spent[before:]) / seconds
+def answered(futures):
+    return sum(future.done() for future in futures)
+
+
+def wait_until(condition):
+    end = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.001)
 
 
 def test_calls_leave_frames_their_part_of_the_time(flooded):
-    worker, spent = flooded
-    seconds_of_calls(worker, spent, frames=True, seconds=0.5)  # what may be asked at once
-    assert 0.05 < seconds_of_calls(worker, spent, frames=True, seconds=2.0) < 0.35
-    assert worker.received > 100
+    flood = flooded(FRAMES)
+    wait_until(lambda: len(flood.looks) >= FRAMES)
+    passed, spent = flood.clock.now - Clock.START, answered(flood.futures) * TASK_S
+    assert SHARE * passed - TASK_S < spent < SHARE * passed + BURST_S + 2 * TASK_S
 
 
 def test_calls_have_all_of_the_time_without_frames(flooded):
-    assert seconds_of_calls(*flooded, frames=False, seconds=1.0) > 0.6
+    for future in flooded(0).futures:
+        wait_for(future, 30.0)
 
 
 def test_words_are_announced_while_calls_wait(flooded, monkeypatch):
-    worker, spent = flooded
-    seconds_of_calls(worker, spent, frames=True, seconds=0.5)
+    flood = flooded(FRAMES)
+    wait_until(lambda: len(flood.looks) >= FRAMES)
     announced = threading.Event()
-    monkeypatch.setattr(worker, "_between", announced.set)
-    worker.wake()
-    assert announced.wait(5.0)
+    monkeypatch.setattr(flood.worker, "_between", announced.set)
+    flood.worker.wake()
+    assert announced.wait(30.0)
+    assert answered(flood.futures) < len(flood.futures)
 
 
 class Panic(BaseException):
@@ -169,7 +196,7 @@ def test_nothing_that_is_raised_ends_the_thread(workers, error):
     worker = workers(fail, failed=errors.append)
     worker.put(0, "frame")
     with pytest.raises(type(error)):
-        wait_for(worker.submit(fail), 5.0)
-    wait_for(worker.submit(lambda: None), 5.0)
-    wait_for(worker.submit(lambda: None), 5.0)
+        wait_for(worker.submit(fail), 30.0)
+    wait_for(worker.submit(lambda: None), 30.0)
+    wait_for(worker.submit(lambda: None), 30.0)
     assert errors == [error]

@@ -150,15 +150,18 @@ def test_mask_confidence_and_points_have_one_size(graph, mask_size, expected):
         info.publish(calibrated(64, 48, header=header))
         return publish(picture("red block", "green block"), header)
 
-    def whole():
-        return (
-            clouds
-            and overlays
-            and all(any(m.header == clouds[-1].header for m in heard) for heard in masks.values())
-        )
+    whole = []  # clouds of frames of which all else has come too
 
-    graph.until(send, whole)
-    cloud = clouds[-1]
+    def found():
+        whole[:] = [
+            cloud
+            for cloud in list(clouds)
+            if all(any(m.header == cloud.header for m in list(heard)) for heard in masks.values())
+        ]
+        return overlays and whole
+
+    graph.until(send, found)
+    cloud = whole[0]
     assert (cloud.height, cloud.width) == expected
     for heard in masks.values():
         mask = next(m for m in heard if m.header == cloud.header)
