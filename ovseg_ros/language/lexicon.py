@@ -21,7 +21,12 @@ COLOURS = frozenset(
 )
 """Never a category, but see ``THINGS_TOO``."""
 
-THINGS_TOO = frozenset(_words("coral lavender lime mustard olive orange peach plum rose salmon"))
+THINGS_TOO = frozenset(
+    _words(
+        "charcoal coral cream emerald lavender lime mustard olive orange peach plum rose ruby "
+        "salmon sapphire violet"
+    )
+)
 """Colours that are also things: kept in the plural and at the end of "an ..."."""
 
 STOP_WORDS = _words(
@@ -34,10 +39,12 @@ STOP_WORDS = _words(
 """Nouns of place, measure and picture: true of every image, categories of none."""
 
 EXTRA_LEXICON = _words(
-    "ax backsplash barista barstool biker cd cooktop e-scooter earbud fryer gamepad gripper "
-    "hoodie hoverboard kitesurfer lawnmower longboard nightstand onesie ox paraglider "
-    "quadcopter sharpener skatepark smartphone smartwatch stovetop touchpad touchscreen "
-    "trackpad tv whiteboard windsurfer"
+    "ax backsplash barista barstool biker bodyboarder canoer cd cobot cooktop dehumidifier "
+    "e-bike e-scooter earbud fryer gamepad gamer gripper hoodie hoverboard "
+    "humidifier kayaker kettlebell kitesurfer lawnmower longboard microcontroller "
+    "multimeter nightstand o-ring onesie ox paddleboard paddleboarder paraglider parasailer "
+    "quadcopter ramen sharpener skatepark smartphone smartwatch snorkeler stovetop "
+    "touchpad touchscreen trackpad tuk-tuk tv wakeboarder whiteboard windsurfer"
 )
 """Single words that WordNet lacks."""
 

@@ -14,6 +14,9 @@ _MANY = frozenset({"all", "both", "few", "many", "several", "some", "these", "th
 _PLURAL_ENDINGS = ("men", "oxen", "teeth", "feet", "geese", "lice", "mice", "fungi", "elves")
 """What plurals end in that the tagger does not see; whether a word is one, WordNet says."""
 
+_AGENT_ENDINGS = ("er", "or", "ist")
+"""What no plural ends in, whatever the tagger says."""
+
 
 @cache
 def tagger() -> Any:
@@ -131,4 +134,5 @@ def singular_form(tagged: list[tuple[str, str, str]], at: int) -> str:
         if irregular and irregular != word:
             return irregular
         return lemma if lemma in wordnet.detached(word) else word
-    return wordnet.base_form(word) or (lemma if plural else word)
+    inflected = plural and not word.endswith(_AGENT_ENDINGS)  # "kayaker" is no plural of "kayak"
+    return wordnet.base_form(word) or (lemma if inflected else word)
