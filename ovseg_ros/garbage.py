@@ -5,9 +5,12 @@ Nothing here needs more than Python: it runs before anything else is imported.
 
 from __future__ import annotations
 
+import atexit
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+atexit.register(gc.unfreeze)  # else libraries that look for leaks at the end find everything
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -38,3 +40,16 @@ def test_whoever_collects_by_hand_goes_on_doing_so():
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_a_program_ends_as_any_other():
+    """What is frozen is never given back, and libraries that count their objects complain."""
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print(gc.get_freeze_count()))\n"  # after all later ones
+        "from ovseg_ros.garbage import uncollected\n"
+        "with uncollected(): kept = [[] for _ in range(1000)]\n"
+        "print(gc.get_freeze_count() > 1000)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["True", "0"]
