@@ -179,13 +179,14 @@ class Masks:
         if place not in self._salience:
             matcher = self._segmenter.matcher
             options = with_setting(self._segmenter.config, setting).saliency
+            as_released = self._segmenter.config.as_released
             self._salience[place] = []
             for start in range(0, len(self.images), options.rows):
                 part = slice(start, start + options.rows)
                 pixels = torch.cat(self._pixels[part])
                 names = [[self._names[k] for k in own] for own in self.kept[part]]
                 with torch.no_grad():
-                    found = salience_maps(matcher, pixels, names, options)
+                    found = salience_maps(matcher, pixels, names, options, as_released=as_released)
                 self._salience[place] += [maps.cpu().numpy() for maps in found]
         return self._salience[place]
 

@@ -14,7 +14,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ovseg_ros.cli import app
+from ovseg_ros.segmenters.pnp_ovss import tuning
+from ovseg_ros.segmenters.pnp_ovss.config import (
+    FilterConfig,
+    MaskConfig,
+    PnpOvssConfig,
+    SaliencyConfig,
+)
 from ovseg_ros.segmenters.pnp_ovss.landscape import draw_landscape
+from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
 from ovseg_ros.segmenters.pnp_ovss.tuning import (
     SIGMAS,
     THRESHOLDS,
@@ -27,7 +35,9 @@ from ovseg_ros.segmenters.pnp_ovss.tuning import (
     read_trials,
     search,
     shrink,
+    with_setting,
 )
+from ovseg_ros.types import Vocabulary
 
 
 class ByColour:
@@ -173,6 +183,31 @@ def tune(data: Path, blip_folder: Path, out: Path, *more: str):
     arguments = ["tune", "pnp_ovss", "--images", str(data / "images"), "--names", "mug,duck,table"]
     arguments += ["--trials", "6", "--scorer", str(blip_folder), "--out", str(out), *sets, *more]
     return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_a_search_makes_the_masks_that_the_segmenter_makes(
+    blip_folder: Path, images: np.ndarray, lively_head
+):
+    """As released, too: its weights of the passes are those of ``as_released``."""
+    names = ["mug", "duck", "table"]
+    found = {}
+    for as_released in (False, True):
+        config = PnpOvssConfig(
+            weights=str(blip_folder),
+            image_size=48,
+            filter=FilterConfig(name="none"),
+            saliency=SaliencyConfig(layer=2, head=1, dropped=5),
+            masks=MaskConfig(crf=False),
+            as_released=as_released,
+        )
+        segmenter = PnpOvssSegmenter(config, device="cpu", dtype="float32")
+        setting = Setting(2, lively_head(segmenter.matcher, names), 0.25, 0.01)
+        segmenter.config = with_setting(config, setting)
+        masks = tuning.Masks(segmenter, images, names, SearchConfig())
+        found[as_released] = np.stack(list(masks.labels(setting)))
+        theirs = segmenter.label(images, Vocabulary.of(*names)).labels
+        np.testing.assert_array_equal(found[as_released], theirs)
+    assert (found[False] != found[True]).any()
 
 
 def test_no_mask_is_ever_read(
