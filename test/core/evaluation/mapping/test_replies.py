@@ -97,11 +97,18 @@ DECIDES = [
     ("'road' is wrong, 'bird' is wrong, 'car' is right.", "car"),
     ("I was going to say 'road', but actually 'car' is right.", "car"),
     ('{"answer": "car", "reason": "a taxi is not a \'road\'"}', "car"),
+    ("Rather than 'bird', I choose 'car'.", "car"),
+    ("Instead of 'road', the answer should be 'car'.", "car"),
+    ("'bird'? No, rather 'car'.", "car"),
+    ("It doesn't look like a 'bird' at all; it resembles a 'car'.", "car"),
     # SmolLM2 135M
     ("The answer is 'taxi' is a special kind of the class 'car'.", "car"),
 ]
 
 DECIDES_NOTHING = [
+    "Rather than 'road' or 'bird', none of them.",
+    "Instead of 'car' it should be 'void'.",
+    "It resembles neither 'road' nor 'car'.",
     "",
     "'void'",
     "'Void'. None of 'car' or 'road' means it.",
