@@ -98,7 +98,8 @@ _REVISION = re.compile(
 _CHOICE = re.compile(
     r"\b(closest|closer|nearest|nearer|most|best|better|answer|choose|choice|pick|say|select"
     r"|go with|must be|it.s|it is|but|thus|so(?! can| do| is| are)|therefore|hence|however|final"
-    r"|right|correct|maps?|mapped|yes|resembles|rather(?! than)|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino"
+    r"|right|correct|maps?|mapped|yes|resembles|rather(?! than)"
+    r"|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino"
     r"|pero|maar|oui|s\u00ed)\b"
     r"|[\u2705\u2713\u2714]|\u7b54\u6848|^\W*$",
     re.IGNORECASE,
@@ -116,8 +117,8 @@ _CLAUSE = re.compile(
     r"[.!?;]+(?=\s|$)|[\u3002\uff01\uff1f\uff1b]|\n+"
     r"|,?\s+(?=(?:but|however|yet|therefore|thus|hence|so(?! can| do| is| are)|whereas|rather than"
     r"|instead of|sondern|aber|mais|sino|pero|maar)\b)"
-    r"|,\s*(?=(?:rather(?! than)|not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though|because|since"
-    r"|closest|nearest|the (?:closest|most|best|nearest|answer)"
+    r"|,\s*(?=(?:rather(?! than)|not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though|because"
+    r"|since|closest|nearest|the (?:closest|most|best|nearest|answer)"
     r"|it(?:'s| is| must| has| would)|i would|i'd)\b)"
     r"|,\s*(?=['\"][^'\"\n]+['\"]\s+(?:is|isn't|would|seems|fits|matches|does|doesn't)\b)",
     re.IGNORECASE,
