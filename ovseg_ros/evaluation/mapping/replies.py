@@ -117,8 +117,8 @@ _CLAUSE = re.compile(
     r"[.!?;]+(?=\s|$)|[\u3002\uff01\uff1f\uff1b]|\n+"
     r"|,?\s+(?=(?:but|however|yet|therefore|thus|hence|so(?! can| do| is| are)|whereas|rather than"
     r"|instead of|sondern|aber|mais|sino|pero|maar)\b)"
-    r"|,\s*(?=(?:rather(?! than)|not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though|because"
-    r"|since|closest|nearest|the (?:closest|most|best|nearest|answer)"
+    r"|,\s*(?=(?:rather(?! than)|not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though"
+    r"|because|since|closest|nearest|the (?:closest|most|best|nearest|answer)"
     r"|it(?:'s| is| must| has| would)|i would|i'd)\b)"
     r"|,\s*(?=['\"][^'\"\n]+['\"]\s+(?:is|isn't|would|seems|fits|matches|does|doesn't)\b)",
     re.IGNORECASE,
