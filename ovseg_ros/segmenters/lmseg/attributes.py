@@ -17,7 +17,7 @@ from pathlib import Path
 from ovseg_ros.models.text_cache import cache_directory
 
 VERSION = 2
-"""Of the question, its examples and the sentences; rises when one of them changes."""
+"""Of the question and its examples; rises when one of them changes."""
 
 _LONGEST = 80
 _LONGEST_REPLY = 4000

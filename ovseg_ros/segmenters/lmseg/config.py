@@ -17,6 +17,11 @@ class EnrichmentConfig(Config):
         "JSON file of attributes that a language model wrote before: its name under model, and "
         "under names for every name colour, shape and texture; robot_cell: the one of the package",
     )
+    opening: str = option(
+        "A photo of a {} in the scene",
+        "beginning of a name's sentences, {} stands for the name; a small text tower never read of "
+        "photos",
+    )
     ask: bool = option(
         False, "ask the chat model, in the background, about names nobody wrote about"
     )
@@ -28,9 +33,15 @@ class EnrichmentConfig(Config):
     )
     chat: ChatConfig = ChatConfig(weights="HuggingFaceTB/SmolLM2-1.7B-Instruct", max_tokens=160)
 
+    def __post_init__(self) -> None:
+        """Refuse sentences that leave the name out."""
+        super().__post_init__()
+        if self.opening.count("{}") != 1:
+            raise ValueError(f"opening: expected one {{}} for the name, got {self.opening!r}")
+
     def used(self) -> tuple[str, ...]:
         """Without ``ask`` there is no chat model."""
-        return super().used() if self.ask else ("file", "ask")
+        return super().used() if self.ask else ("file", "opening", "ask")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +63,11 @@ class Shape(Config):
     features: str = option(
         "fused", "what meets the text", choices=("clip", "sam", "fused")
     )  # fmt: skip
-    bare: bool = option(
-        False,
-        "CLIP's last values stand alone, without tokens and MLP (CAT-Seg: with them): what a small "
-        "CLIP needs",
+    readout: str = option(
+        "patch",
+        "what CLIP says of a place: its patch's token (CAT-Seg), or token, a class token that "
+        "looks at this patch alone, which is what a small CLIP learnt to compare with text",
+        choices=("patch", "token"),
     )
     skip: bool = option(
         False,

@@ -16,36 +16,22 @@ from ovseg_ros.models.chat import Chat
 from ovseg_ros.segmenters.lmseg.attributes import Attributes, AttributeStore
 from ovseg_ros.segmenters.lmseg.writer import ask
 
-PLAIN = "A photo of a {} in the scene."
-SENTENCES = {
-    "colour": "A photo of a {name}, {value} in colour.",
-    "shape": "A photo of a {name}, {value} in shape.",
-    "texture": "A photo of a {name}, {value} in texture.",
-}
-"""What was written comes early: small text towers read few tokens."""
+OPENING = "A photo of a {} in the scene"
+"""Of every sentence; ``{}`` stands for the name."""
 
-WITHOUT = {
-    "colour": "A photo of a {name}, seen by its colour.",
-    "shape": "A photo of a {name}, seen by its shape and size.",
-    "texture": "A photo of a {name}, seen by its texture and material.",
-}
-"""Sentences of a name about which nothing was written."""
+GROUPS = {"colour": "colour", "shape": "shape and size", "texture": "texture and material"}
+"""The paper's groups, as a name's sentences call them about which nothing was written."""
 
 _REST_S = 60.0
 
 
-def sentences(name: str, attributes: Attributes | None) -> tuple[str, ...]:
+def sentences(name: str, attributes: Attributes | None, opening: str = OPENING) -> tuple[str, ...]:
     """Return the four sentences that stand for a name: a plain one, and one of each group."""
-    plain = PLAIN.replace("{}", name)
+    start = opening.replace("{}", name)
     if attributes is None:
-        return (plain, *(text.replace("{name}", name) for text in WITHOUT.values()))
-    return (
-        plain,
-        *(
-            text.replace("{value}", value).replace("{name}", name)
-            for text, value in zip(SENTENCES.values(), asdict(attributes).values(), strict=True)
-        ),
-    )
+        return (f"{start}.", *(f"{start}, seen by its {group}." for group in GROUPS.values()))
+    said = asdict(attributes)
+    return (f"{start}.", *(f"{start}, {said[group]} in {group}." for group in GROUPS))
 
 
 class Enrichment:
@@ -67,6 +53,7 @@ class Enrichment:
         complain: Callable[[str], None] = lambda text: None,
         rest_s: float = _REST_S,
         author: str = "",
+        opening: str = OPENING,
     ) -> None:
         """Begin with what was written before.
 
@@ -79,10 +66,12 @@ class Enrichment:
             complain: Told why the model stopped to answer; a reason that stays is told once.
             rest_s: A model that failed is left alone for so long, and then asked again.
             author: Who wrote what was written before.
+            opening: Of the sentences.
         """
         self.version = 0
         self.writer = " and ".join(filter(None, (author, chat.name if chat else "")))
         self._known: dict[str, Attributes | None] = dict(written)
+        self._opening = opening
         self._chat, self._store = chat, store
         self._retries, self._each = retries, each
         self._complain, self._rest_s = complain, rest_s
@@ -95,7 +84,13 @@ class Enrichment:
         """Return the version, and each name's sentences, all of that version."""
         with self._changed:
             self._want(names)
-            return self.version, [sentences(name, self._known.get(name)) for name in names]
+            return self.version, [
+                sentences(name, self._known.get(name), self._opening) for name in names
+            ]
+
+    def plain(self, name: str) -> str:
+        """Return the plain one of a name's sentences."""
+        return sentences(name, None, self._opening)[0]
 
     def want(self, names: Sequence[str]) -> int:
         """Have the model write about names that nothing is known about; return the version."""

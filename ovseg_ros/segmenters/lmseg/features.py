@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+import torch.nn.functional as F
+from torch import Tensor
 
 from ovseg_ros.segmenters.fisa.attention import attend
-from ovseg_ros.segmenters.fisa.towers import Tower
+from ovseg_ros.segmenters.fisa.towers import Block, Tower
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Dense:
         return Dense(self.features[part], self.early[part], self.middle[part])
 
 
-def dense_features(tower: Tower, images: Tensor, *, bare: bool = False) -> Dense:
+def dense_features(tower: Tower, images: Tensor, *, readout: str = "patch") -> Dense:
     """Return CLIP's features of every patch [choice: the values of the last layer].
 
     All layers but the last run as they are. In the last one a place attends to itself alone: what
@@ -40,26 +41,37 @@ def dense_features(tower: Tower, images: Tensor, *, bare: bool = False) -> Dense
     Args:
         tower: CLIP's vision transformer.
         images: Normalised, (B, 3, H, W).
-        bare: The projected values alone, with neither token nor MLP (after ClearCLIP, arXiv
-            2407.12442): tokens of a small CLIP, which nothing ever compared with text, drown them.
+        readout: ``patch``, as above; or ``token``: every place has a class token of its own, which
+            in every layer attends to that place and the class token alone. It is what FISA's mask
+            tokens say of masks of one patch (arXiv 2409.16278, Eq. 5), and what a small CLIP learnt
+            to compare with text: nothing ever compared its patches.
     """
     patches = tower.patches(images)
     size = patches.shape[2], patches.shape[3]
     x = tower.embed(patches)
-    count = len(tower.blocks)
-    kept = {max(0, count // 3 - 1): "early", max(0, 2 * count // 3 - 1): "middle"}
-    tokens: dict[str, Tensor] = {}
+    tokens = x[:, :1].expand(-1, x.shape[1], -1) if readout == "token" else None
+    count, kept = len(tower.blocks), {}
+    early, middle = (max(0, third * count // 3 - 1) for third in (1, 2))
     for number, block in enumerate(tower.blocks):
-        y = block.normalise(x)
-        query, key, value = block.project(y)
+        query, key, value = block.project(block.normalise(x))
+        if tokens is not None:
+            tokens = block.add(tokens, block.output(_look(block, tokens, key, value)))
         last = number == count - 1
         attended = value if last else attend(query, key, value, block.heads)
-        found = block.output(attended)
-        x = found if bare and last else block.add(x, found)
-        if number in kept:
-            tokens[kept[number]] = as_map(x, size)
-    tokens.setdefault("early", tokens["middle"])
-    return Dense(as_map(tower.finish(x), size), tokens["early"], tokens["middle"])
+        x = block.add(x, block.output(attended))
+        if number in (early, middle):
+            kept[number] = as_map(x, size)
+    found = tower.finish(x if tokens is None else tokens)
+    return Dense(as_map(found, size), kept[early], kept[middle])
+
+
+def _look(block: Block, tokens: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Return what tokens (B, 1 + N, C) see that attend to the class token and one place each."""
+    asked = F.linear(block.normalise(tokens), *block.query()).unflatten(-1, (block.heads, -1))
+    key, value = (t.unflatten(-1, (block.heads, -1)) for t in (key, value))
+    further = (asked * (key - key[:, :1])).sum(-1, keepdim=True) / asked.shape[-1] ** 0.5
+    found = value[:, :1] + further.sigmoid() * (value - value[:, :1])  # a softmax over the two
+    return found.flatten(-2)
 
 
 def as_map(x: Tensor, size: tuple[int, int]) -> Tensor:
@@ -75,9 +87,9 @@ def fuse(clip: Tensor, sam: Tensor, weight: Tensor) -> Tensor:
         sam: segment-anything's in the same space, (B, D, h, w).
         weight: The learnt w in (0, 1), ().
     """
-    mixed = weight * nn.functional.normalize(clip, dim=1)
-    mixed = mixed + (1 - weight) * nn.functional.normalize(sam, dim=1)
-    return nn.functional.normalize(mixed, dim=1)
+    mixed = weight * F.normalize(clip, dim=1)
+    mixed = mixed + (1 - weight) * F.normalize(sam, dim=1)
+    return F.normalize(mixed, dim=1)
 
 
 def cost_map(features: Tensor, text: Tensor) -> Tensor:
@@ -87,5 +99,5 @@ def cost_map(features: Tensor, text: Tensor) -> Tensor:
         features: (B, D, h, w).
         text: (K, D).
     """
-    features = nn.functional.normalize(features, dim=1)
-    return torch.einsum("bdhw,kd->bkhw", features, nn.functional.normalize(text, dim=1))
+    features = F.normalize(features, dim=1)
+    return torch.einsum("bdhw,kd->bkhw", features, F.normalize(text, dim=1))

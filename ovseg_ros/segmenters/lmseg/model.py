@@ -44,6 +44,9 @@ class Lmseg(nn.Module):
         self.decoder = Decoder(shape, clip)
         # Scale and shift of the cost map in the logits: a cosine of 0.4 is even odds at first.
         self.skip = nn.Parameter(torch.tensor([10.0, -4.0])) if shape.skip else None
+        if shape.skip:  # all that is learnt is added to what CLIP knows, from nothing on
+            nn.init.zeros_(self.decoder.last.weight)
+            nn.init.zeros_(self.decoder.last.bias)  # type: ignore[arg-type]
 
     @property
     def mix(self) -> Tensor:

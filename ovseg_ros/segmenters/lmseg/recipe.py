@@ -50,11 +50,16 @@ class LmsegRecipe(Config):
     clip: str = option("robot_cell/fisa_clip", "frozen CLIP", kind="weights")
     sam: str = option("robot_cell/sam", "frozen segment-anything", kind="weights")
     shape: Shape = Shape(
-        width=32, guidance=32, decoder=(32, 16), decoder_guidance=(16, 8), bare=True, skip=True
+        width=32,
+        guidance=32,
+        decoder=(32, 16),
+        decoder_guidance=(16, 8),
+        readout="token",
+        skip=True,
     )
     prompts: str = option("enriched", "class text", choices=("plain", "enriched"))
-    enrichment: EnrichmentConfig = EnrichmentConfig(file="robot_cell")
-    crop: int = option(384, "side of the views in pixels", low=32)
+    enrichment: EnrichmentConfig = EnrichmentConfig(file="robot_cell", opening="a {}")
+    crop: int = option(480, "side of the views in pixels", low=32)
     scale: tuple[float, ...] = option(
         (0.6, 1.0),
         "range of a view's sides as a share of the image's",
@@ -66,9 +71,12 @@ class LmsegRecipe(Config):
         "views have the image's shape and are stretched to a square, as the canvas is in use "
         "(published: squares, of the short side)",
     )
-    names: int = option(8, "names of a step at most, in view and not; 0: all (published)", low=0)
+    names: int = option(16, "names of a step at most, in view and not; 0: all (published)", low=0)
+    compare: float = option(
+        0.5, "weight of a cross-entropy among a step's names (published: 0)", low=0.0
+    )
     w_rate: float = option(
-        20.0,
+        10.0,
         "learning rate of the fusion's w relative to the others' (published: 1): a short run would "
         "leave it where it began",
         low=0.0,
@@ -77,12 +85,12 @@ class LmsegRecipe(Config):
         0.3, "share of the names that a step calls by a synonym (published: 0)", low=0.0, high=1.0
     )
     views: int = option(
-        400,
+        600,
         "views that are drawn and seen by the towers once, before training; 0: new ones in every "
         "step (published)",
         low=0,
     )
-    loop: LoopConfig = LoopConfig(steps=1200, batch=2, lr=2e-3, weight_decay=1e-4, clip=1.0)
+    loop: LoopConfig = LoopConfig(steps=1000, batch=1, lr=1e-3, weight_decay=1e-4, clip=1.0)
 
     def __post_init__(self) -> None:
         """Validate the range."""
@@ -100,8 +108,11 @@ class LmsegCocoRecipe(LmsegRecipe):
     clip: str = option("timm/vit_base_patch16_clip_224.openai", "frozen CLIP", kind="weights")
     sam: str = option("facebook/sam-vit-base", "frozen segment-anything", kind="weights")
     shape: Shape = Shape()
+    prompts: str = option("enriched", "class text", choices=("plain", "enriched", "both"))
     enrichment: EnrichmentConfig = EnrichmentConfig(ask=True)
+    crop: int = option(384, "side of the views in pixels", low=32)
     names: int = option(0, "names of a step at most, in view and not; 0: all", low=0)
+    compare: float = option(0.0, "weight of a cross-entropy among a step's names", low=0.0)
     stretch: bool = option(False, "views are stretched to a square; else they are squares")
     views: int = option(0, "views that are kept; 0: new ones in every step", low=0)
     w_rate: float = option(1.0, "learning rate of the fusion's w relative to the others'", low=0.0)
@@ -207,9 +218,12 @@ class Trainer:
     def _read_attributes(self) -> str:
         config = self.config
         enrichment = build_enrichment(config.enrichment, device=str(self.device))
-        enriched = config.prompts == "enriched"
-        self.text = SentenceText(self.parts.clip, enrichment, enriched=enriched)
-        if not enriched:
+        self.texts = [
+            SentenceText(self.parts.clip, enrichment, enriched=enriched)
+            for enriched in (False, True)
+            if config.prompts in ("both", "enriched" if enriched else "plain")
+        ]
+        if config.prompts == "plain":
             return "none: one plain sentence"
         names = [self.name(k) for k in range(len(self.data.classes))]
         if config.synonyms:
@@ -242,13 +256,15 @@ class Trainer:
             for key in ("features", "early", "middle", "neck", "labels")
         }
         labels, chosen = self.choose(stacked["labels"], generator)
-        text = self.text.embed(self.names(chosen, generator))
+        reader = int(torch.randint(len(self.texts), (1,), generator=generator))
+        text = self.texts[reader].embed(self.names(chosen, generator))
         dense = Dense(*(stacked[key].float() for key in ("features", "early", "middle")))
         with config.loop.autocast():
             logits = self.parts.model(
                 dense, stacked["neck"].float(), torch.from_numpy(text).to(self.device)
             )
-        return {"loss": name_loss(logits, labels), "w": self.parts.model.mix.detach()}
+        loss = name_loss(logits, labels, compare=config.compare)
+        return {"loss": loss, "w": self.parts.model.mix.detach()}
 
     def choose(self, labels: Tensor, generator: torch.Generator) -> tuple[Tensor, list[int]]:
         """Choose the classes of a step, some of them in view and some not.
@@ -327,7 +343,9 @@ class Trainer:
         """Return a view as the towers see it; on the processor, in float16."""
         clip, neck = self.parts.clip, self.parts.neck
         pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float().to(self.device)
-        dense = dense_features(self.tower, clip.normalise(pixels), bare=self.config.shape.bare)
+        dense = dense_features(
+            self.tower, clip.normalise(pixels), readout=self.config.shape.readout
+        )
         own = torch.zeros(8, 1, 1) if neck is None else neck.features(image)
         places = 4 * self.config.shape.grid
         small = cv2.resize(labels, (places, places), interpolation=cv2.INTER_NEAREST_EXACT).astype(

@@ -21,7 +21,7 @@ from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.lmseg.attributes import AttributeStore, read_attributes
 from ovseg_ros.segmenters.lmseg.checkpoint import Parts, load_lmseg
 from ovseg_ros.segmenters.lmseg.config import EnrichmentConfig, LmsegConfig
-from ovseg_ros.segmenters.lmseg.enrichment import PLAIN, Enrichment
+from ovseg_ros.segmenters.lmseg.enrichment import Enrichment
 from ovseg_ros.segmenters.lmseg.features import Dense, cost_map, dense_features
 from ovseg_ros.segmenters.lmseg.views import Window, crop_map, windows
 from ovseg_ros.segmenters.lmseg.writer import build_writer
@@ -185,7 +185,7 @@ class LmsegSegmenter(DenseSegmenter):
         with stage("clip"):
             seen = self.clip.normalise(torch.cat(parts))
             seen = seen if self.clip.small else seen.to(self._dtype)
-            dense = dense_features(self._tower, seen, bare=self.model.shape.bare)
+            dense = dense_features(self._tower, seen, readout=self.model.shape.readout)
         with stage("fusion"):
             fused = []
             for number, view in enumerate(views):  # their parts of the map differ in size
@@ -237,7 +237,7 @@ class SentenceText:
         if self._enriched:
             version, found = self._enrichment.sentences(names)
         else:
-            found = [(PLAIN.replace("{}", name),) for name in names]
+            found = [(self._enrichment.plain(name),) for name in names]
         flat = [sentence for own in found for sentence in own]
         vectors = self._sentences.embed(flat).reshape(len(names), len(found[0]), -1)
         text = vectors.mean(1)
@@ -259,7 +259,7 @@ def build_enrichment(config: EnrichmentConfig, *, device: str) -> Enrichment:
     """
     author, written = read_attributes(Path(config.file).expanduser()) if config.file else ("", {})
     if not config.ask:
-        return Enrichment(written, author=author)
+        return Enrichment(written, author=author, opening=config.opening)
     chat = build_writer(config.chat, device=device, each=config.each)
     return Enrichment(
         written,
@@ -269,4 +269,5 @@ def build_enrichment(config: EnrichmentConfig, *, device: str) -> Enrichment:
         each=config.each,
         complain=logger.warning,
         author=author,
+        opening=config.opening,
     )

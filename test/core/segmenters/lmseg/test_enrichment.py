@@ -108,6 +108,8 @@ def test_four_sentences_stand_for_a_name():
     assert [part in sentence for part, sentence in zip(
         ("white or blue", "cylinder", "ceramic"), found[1:], strict=True
     )] == [True] * 3  # fmt: skip
+    assert sentences("mug", MUG, "a {}")[0] == "a mug."
+    assert sentences("mug", None, "a {}")[1] == "a mug, seen by its colour."
     plain = sentences("{value} {name}", None)  # a name is never a template
     assert len(set(plain)) == 4
     assert all("{value} {name}" in sentence for sentence in plain)

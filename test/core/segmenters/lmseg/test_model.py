@@ -176,3 +176,22 @@ def test_the_loss_is_binary_cross_entropy_where_labels_are_known():
     assert float(name_loss(logits, torch.full((1, 1, 2), -1))) == 0.0
     other = (math.log(1 + math.exp(-1.0)) + math.log(1 + math.exp(3.0))) / 2  # neither name's
     assert float(name_loss(logits, torch.tensor([[[-1, 2]]]))) == pytest.approx(other)
+
+
+def test_names_compete_where_it_is_asked_for():
+    logits = torch.tensor([[[[2.0, 0.0, 1.0]], [[-1.0, 3.0, 1.0]]]])  # (1, 2, 1, 3)
+    labels = torch.tensor([[[0, 2, -1]]])  # the first, none of them, nobody knows
+    alone = float(name_loss(logits, labels))
+    among = math.log(1 + math.exp(-3))  # of two logits that differ by three
+    assert float(name_loss(logits, labels, compare=0.5)) == pytest.approx(alone + 0.5 * among)
+    nobody = torch.full((1, 1, 3), -1)
+    assert float(name_loss(logits, nobody, compare=0.5)) == 0.0
+
+
+def test_with_the_skip_training_begins_with_the_cost_map():
+    model = Lmseg(replace(SHAPE, skip=True), space=12, clip=10, sam=6)
+    dense = Dense(torch.randn(1, 12, 6, 6), torch.randn(1, 10, 6, 6), torch.randn(1, 10, 6, 6))
+    neck, text = torch.randn(1, 6, 4, 4), torch.randn(3, 12)
+    cost = cost_map(model.see(dense, neck), text)
+    expected = 10 * F.interpolate(cost, scale_factor=4.0, mode="bilinear") - 4
+    torch.testing.assert_close(model(dense, neck, text), expected)

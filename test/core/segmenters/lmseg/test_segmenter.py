@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from ovseg_ros.models.sam import SamNeck, load_sam_model
 from ovseg_ros.pipeline import Pipeline
+from ovseg_ros.segmenters.fisa.checkpoint import BASELINE
+from ovseg_ros.segmenters.fisa.model import Classifier
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.lmseg import segmenter as lmseg_segmenter
 from ovseg_ros.segmenters.lmseg.config import LmsegConfig
@@ -197,10 +200,24 @@ def test_the_last_layer_of_clip_gives_values(segmenter):
         x = x + last.attn.out_proj(value)
         x = x + last.mlp(last.ln_2(x))
         expected = (visual.ln_post(x) @ visual.proj)[0, 1:]
-        bare = dense_features(tower, pixels, bare=True).features
-        alone = (visual.ln_post(last.attn.out_proj(value)) @ visual.proj)[0, 1:]
     torch.testing.assert_close(found[0].flatten(1).T, expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(bare[0].flatten(1).T, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_tokens_of_places_are_mask_tokens_of_one_patch(segmenter):
+    """Equal to FISA's classifier, which knows nothing of places, asked for every patch."""
+    clip = segmenter.clip
+    pixels = torch.randn(2, 3, 48, 64)
+    with torch.no_grad():
+        tower = show_tower(clip.model.visual)
+        found = dense_features(tower, pixels, readout="token").features
+        height, width = found.shape[2:]
+        masks = 2.0 * torch.eye(height * width).unflatten(1, (height, width)) - 1.0
+        classifier = Classifier(clip.model, BASELINE, clip.width).eval()
+        expected, _ = classifier(pixels, masks.expand(2, -1, -1, -1), torch.zeros(0))
+    assert found.isfinite().all()
+    torch.testing.assert_close(
+        F.normalize(found, dim=1).flatten(2).transpose(1, 2), expected, atol=1e-5, rtol=1e-4
+    )
 
 
 def test_windows_cover_the_canvas():
