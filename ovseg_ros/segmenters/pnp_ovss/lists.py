@@ -19,6 +19,9 @@ _CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
 SURE = 70
 """Per cent above which the authors believe GPT-4o."""
 
+_WHOLE = 3
+"""Most words of a class's name that a list writes as if they were names of their own."""
+
 _BLOCK = re.compile(r"\[(.*?)\]", re.DOTALL)
 _ENTRY = re.compile(r"(\d+)\s*:\s*(?:'([^']*)'|\"([^\"]*)\"|([^,]*))")
 
@@ -37,11 +40,12 @@ class Listed(NamedTuple):
     def find(self, vocabulary: Sequence[str]) -> list[int]:
         """Return the indices of a vocabulary's names that are listed, ascending."""
         keys = {_key(name): index for index, name in reversed(list(enumerate(vocabulary)))}
+        lines = _lines(frozenset(keys))
         found = set()
         for names in self.names:
-            exact = [keys[_key(name)] for name in names if _key(name) in keys]
-            other = (keys[key] for name in names for key in _others(_key(name)) if key in keys)
-            index = exact[0] if exact else next(other, None)
+            whole, parts = names[:_WHOLE], names[_WHOLE:]
+            said = (key for some in (whole, parts) for key in _said(some, lines))
+            index = next((keys[key] for key in said if key in keys), None)
             if index is not None:
                 found.add(index)
         return sorted(found) if found or not self.first else [0]
@@ -73,14 +77,14 @@ def read_list(listed: object) -> Listed:
     kept = [
         _alternatives([part.strip().lower() for part in name.split(";") if part.strip()])
         for index, (_, name) in enumerate(entries)
-        if index >= len(sure) or sure[index] > SURE
+        if not sure or any(share > SURE for share in sure[index : index + 1])
     ]
     return Listed(tuple(names for names in kept if names), first=True)
 
 
 def _alternatives(parts: list[str]) -> tuple[str, ...]:
     """Return what "coffee;table;cocktail;table" may mean: its first words together, then each."""
-    first = [" ".join(parts[:count]) for count in (3, 2, 1) if count <= len(parts)]
+    first = [" ".join(parts[:count]) for count in range(_WHOLE, 0, -1) if count <= len(parts)]
     return tuple(dict.fromkeys([*first, *parts]))
 
 
@@ -89,17 +93,26 @@ def _key(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 
-def _others(key: str) -> list[str]:
-    """Return the keys of what the bundled class lists call the same."""
-    return [other for line in _lines() if key in line for other in line if other != key]
+def _said(names: Sequence[str], lines: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the keys of names, then those of what class lists call the same."""
+    keys = [_key(name) for name in names]
+    others = [other for key in keys for line in lines if key in line for other in line]
+    return [*keys, *others]
 
 
 @cache
-def _lines() -> tuple[tuple[str, ...], ...]:
-    """Return the keys of every line of the class lists: a class and its further names."""
-    lines = [
-        line.partition(":")[2].split(",")
+def _lines(vocabulary: frozenset[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the keys of every line of the class lists: a class and its further names.
+
+    The list that knows most of the vocabulary's keys comes first: a television is VOC's monitor and
+    no monitor in ADE20K.
+    """
+    lists = [
+        [
+            tuple(_key(name) for name in line.partition(":")[2].split(","))
+            for line in (_CLASS_LISTS / f"{name}.txt").read_text().splitlines()
+        ]
         for name in ("voc", "context59", "ade150", "coco_stuff")
-        for line in (_CLASS_LISTS / f"{name}.txt").read_text().splitlines()
     ]
-    return tuple(tuple(_key(name) for name in line) for line in lines)
+    lists.sort(key=lambda lines: -sum(not vocabulary.isdisjoint(line) for line in lines))
+    return tuple(line for lines in lists for line in lines)

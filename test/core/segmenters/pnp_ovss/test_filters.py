@@ -160,12 +160,21 @@ def test_the_authors_lists_are_read_as_they_are(tmp_path: Path):
         FileFilter(path)
 
 
+TELEVISION = "television;television;receiver;television;set;tv;tv;set;idiot;box"
+ADE = ["monitor", "wall", "sconce", "hovel", "chandelier"]
+
+
 @pytest.mark.parametrize(
     ("written", "vocabulary", "expected"),
     [
         ("[1: 'a', 2: 'b'], [100, 60]", ["a", "b"], [0]),
         ("[1: a, 2: b]\n\n[100%, 71%]", ["a", "b"], [0, 1]),
         ("[1: a, 2: b], [0.9, 0.5]", ["a", "b"], [0]),  # shares instead of per cent
+        ("[1: a, 2: b, 3: c], [90, 90]", ["a", "b", "c"], [0, 1]),  # as the authors read it
+        (f"[90: '{TELEVISION}'], [100]", ["box", "televisionreceiver"], [1]),
+        (f"[90: '{TELEVISION}'], [100]", ["monitor", "wall", "box", "television", "sink"], [3]),
+        (f"[90: '{TELEVISION}'], [100]", [*ADE, "televisionreceiver"], [5]),  # VOC has monitors
+        ("[139: 'ashcan;trash;can;garbage;can;bin'], [100]", ["barrel", "trashcan"], [1]),
         ("[1: a, 2: b]", ["a", "b"], [0, 1]),  # no word of how sure
         ("[], []", ["a", "b"], [0]),
         ("", ["a", "b"], [0]),
