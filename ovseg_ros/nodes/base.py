@@ -33,7 +33,7 @@ from ovseg_ros.nodes.config import NodeConfig, check_known
 from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.guard import brief, guard, guard_service, last_traceback, sayable
 from ovseg_ros.nodes.memory import bound_caches
-from ovseg_ros.nodes.names import require_free
+from ovseg_ros.nodes.names import DISCOVERY_S, require_free
 from ovseg_ros.programs import explain
 
 OUTPUT_QOS = QoSProfile(depth=2, reliability=ReliabilityPolicy.RELIABLE)
@@ -377,6 +377,7 @@ class _Running:
         except Exception as error:  # each mistake in --ros-args has its own
             raise ValueError(f"--ros-args: {brief(error)}") from None
         self._nodes: list[BaseNode] = []
+        self._certain = 0.0  # when the other nodes are known
         self._executor = PatientExecutor(num_threads=threads)
         # In a thread of its own, because a signal does not wake whoever waits for messages.
         self._ended = threading.Event()
@@ -385,15 +386,16 @@ class _Running:
     def start(self, make: Callable[[], BaseNode]) -> bool:
         """Make a node and bring it up; the first one works while the others load."""
         node = make()
-        since = time.monotonic()
+        if not self._nodes:
+            self._certain = time.monotonic() + DISCOVERY_S
         self._nodes.append(node)
-        require_free(node, since=since)  # before it takes memory for models
-        if node.config.autostart:
-            if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-                return False
-            require_free(node, since=since)  # of two that started at once
-            if node.trigger_activate() != TransitionCallbackReturn.SUCCESS:
-                return False
+        require_free(node)  # before it takes memory for models, if that is known by now
+        autostart, success = node.config.autostart, TransitionCallbackReturn.SUCCESS
+        if autostart and node.trigger_configure() != success:
+            return False
+        require_free(node, by=self._certain)
+        if autostart and node.trigger_activate() != success:
+            return False
         self._executor.add_node(node)
         if len(self._nodes) == 1:
             self._spinner.start()
