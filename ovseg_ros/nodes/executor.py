@@ -16,7 +16,7 @@ from rclpy.service import Service
 from ovseg_ros.nodes.guard import last_traceback
 from ovseg_ros.nodes.pace import Pace
 
-_CALLS_HZ, _CALLS_BURST = 50.0, 200
+_CALLS_HZ, _CALLS_BURST = 100.0, 200
 """Calls of services that a program takes per second for long, and at once.
 
 One costs a millisecond or two of an interpreter that the images need as well, answered or refused.
