@@ -126,7 +126,7 @@ class Operator(Node):
             self.destroy_subscription(self._temporary.pop(topic))
 
     def _call(self, kind: type, name: str, request: Any) -> Future:
-        client = self.create_client(kind, name)
+        client: Any = self.create_client(kind, name)
         if not client.wait_for_service(timeout_sec=_SERVICE_S):
             raise TimeoutError(f"no service {name} within {_SERVICE_S:g} s")
         return client.call_async(request)

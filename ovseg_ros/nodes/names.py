@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import rclpy
 from lifecycle_msgs.srv import GetState
@@ -60,7 +61,7 @@ def _answers(node: Node, name: str) -> bool:
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(asker)
     try:
-        client = asker.create_client(GetState, f"{name}/get_state")
+        client: Any = asker.create_client(GetState, f"{name}/get_state")
         end = time.monotonic() + _ANSWER_S
         # Our own service is there at once, the other's perhaps later: ask again.
         while time.monotonic() < end:

@@ -47,7 +47,7 @@ class Viewer:
         prefix = f"{segmentation}/{camera}" if camera else segmentation
         self.live = Live(self._ask, node.resolve_topic_name(prefix))
         self._name = node.resolve_topic_name(segmentation).lstrip("/")
-        self._queries = node.create_client(
+        self._queries: Any = node.create_client(
             QuerySegmentation, f"{segmentation}/query", callback_group=ReentrantCallbackGroup()
         )
         for kind, topic, take in (
