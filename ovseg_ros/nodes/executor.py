@@ -83,7 +83,8 @@ def _take(take: Callable[[Any], Any], node: Any, entity: Any) -> Any:
 
 
 def spin_through(
-    executor: Executor, complain: Callable[[str], object] = lambda text: print(text, file=sys.stderr)
+    executor: Executor,
+    complain: Callable[[str], object] = lambda text: print(text, file=sys.stderr),
 ) -> None:
     """Spin until the executor is shut down, whatever its callbacks raise.
 
