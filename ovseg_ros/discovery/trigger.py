@@ -15,9 +15,10 @@ _GRID_WH = (16, 12)
 
 
 def global_feature(image: np.ndarray) -> np.ndarray:
-    """Return what the whole image looks like, (576,) float32 of unit length (zeros if uniform).
+    """Return what the whole image looks like, (576,) float32 of unit length.
 
-    Without its mean and of unit length, it bears changes of exposure and gain.
+    Without its mean and of unit length, it bears changes of exposure and gain. Zeros if the image,
+    once it is small, has one colour in whole grey levels: noise of a covered lens is no change.
 
     Args:
         image: RGB, (H, W, 3) uint8.

@@ -34,7 +34,19 @@ def test_another_scene_drifts_and_noise_or_exposure_do_not():
 def test_every_picture_has_a_feature(image):
     feature = global_feature(image)
     assert feature.shape == (576,)
-    assert np.linalg.norm(feature) == pytest.approx(1, abs=1e-4) or not np.ptp(image)
+    length = np.linalg.norm(feature)  # none if it is uniform once it is small, in whole grey levels
+    assert length == 0 or length == pytest.approx(1, abs=1e-4)
+
+
+def test_uniform_pictures_alone_have_no_feature():
+    flat = np.full((48, 64, 3), 128, np.uint8)
+    assert not global_feature(flat).any()
+    halves = flat.copy()
+    halves[:, 32:] += 1  # one grey level over many pixels
+    assert np.linalg.norm(global_feature(halves)) == pytest.approx(1, abs=1e-4)
+    speck = flat.copy()
+    speck[0, 0] += 1  # one pixel of a place's 12
+    assert not global_feature(speck).any()
 
 
 def test_without_a_drift_every_frame_is_chosen():
