@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -30,10 +31,11 @@ from ovseg_ros.nodes.images import image_to_msg
 class Graph:
     """Nodes under test and a client node that publishes, listens and calls services."""
 
-    def __init__(self, **options: Any) -> None:
-        """Start to spin, with options of the executor."""
+    def __init__(self, *, apart: bool = False, **options: Any) -> None:
+        """Start to spin, in a domain beside the usual one or not, with options of the executor."""
         self.context = rclpy.Context()  # tests of one process do not share one
-        rclpy.init(context=self.context)
+        domain = int(os.environ["ROS_DOMAIN_ID"]) + (50 if apart else 0)
+        rclpy.init(context=self.context, domain_id=domain)
         self.executor = PatientExecutor(num_threads=4, context=self.context, **options)
         self.client = Node("client", context=self.context)
         self.executor.add_node(self.client)
@@ -142,8 +144,8 @@ def graph() -> Iterator[Graph]:
 
 @pytest.fixture(scope="module")
 def shared_graph() -> Iterator[Graph]:
-    """Provide one graph to all tests of a file."""
-    graph = Graph()
+    """Provide one graph to all tests of a file; nodes of other graphs may have the same names."""
+    graph = Graph(apart=True)
     yield graph
     graph.close()
 

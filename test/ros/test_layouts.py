@@ -53,7 +53,7 @@ class Camera(Node):
 @pytest.fixture(scope="module", params=GRAPHS.values(), ids=GRAPHS)
 def launched(request, new_graph):
     """Provide the types of all topics of a whole graph by name, and its arguments."""
-    graph, arguments = new_graph(), request.param
+    graph, arguments = new_graph(apart=True), request.param
     space = {"namespace": arguments.get("namespace", "")}
     names = arguments.get("image_topics") or [arguments.get("image", "camera/image_raw")]
     camera = {"image_topics": names}
