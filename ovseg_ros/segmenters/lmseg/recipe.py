@@ -108,7 +108,6 @@ class LmsegCocoRecipe(LmsegRecipe):
     clip: str = option("timm/vit_base_patch16_clip_224.openai", "frozen CLIP", kind="weights")
     sam: str = option("facebook/sam-vit-base", "frozen segment-anything", kind="weights")
     shape: Shape = Shape()
-    prompts: str = option("enriched", "class text", choices=("plain", "enriched", "both"))
     enrichment: EnrichmentConfig = EnrichmentConfig(ask=True)
     crop: int = option(384, "side of the views in pixels", low=32)
     names: int = option(0, "names of a step at most, in view and not; 0: all", low=0)
@@ -218,12 +217,9 @@ class Trainer:
     def _read_attributes(self) -> str:
         config = self.config
         enrichment = build_enrichment(config.enrichment, device=str(self.device))
-        self.texts = [
-            SentenceText(self.parts.clip, enrichment, enriched=enriched)
-            for enriched in (False, True)
-            if config.prompts in ("both", "enriched" if enriched else "plain")
-        ]
-        if config.prompts == "plain":
+        enriched = config.prompts == "enriched"
+        self.text = SentenceText(self.parts.clip, enrichment, enriched=enriched)
+        if not enriched:
             return "none: one plain sentence"
         names = [self.name(k) for k in range(len(self.data.classes))]
         if config.synonyms:
@@ -256,8 +252,7 @@ class Trainer:
             for key in ("features", "early", "middle", "neck", "labels")
         }
         labels, chosen = self.choose(stacked["labels"], generator)
-        reader = int(torch.randint(len(self.texts), (1,), generator=generator))
-        text = self.texts[reader].embed(self.names(chosen, generator))
+        text = self.text.embed(self.names(chosen, generator))
         dense = Dense(*(stacked[key].float() for key in ("features", "early", "middle")))
         with config.loop.autocast():
             logits = self.parts.model(

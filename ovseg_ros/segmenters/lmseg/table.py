@@ -23,7 +23,7 @@ from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.lmseg.recipe import LmsegRecipe, Seen, see_views, train
 from ovseg_ros.segmenters.lmseg.segmenter import WITHOUT_ATTRIBUTES, LmsegSegmenter
 
-RECIPE = LmsegRecipe(prompts="enriched", views=200, loop=replace(LmsegRecipe().loop, steps=300))
+RECIPE = LmsegRecipe(views=200, loop=replace(LmsegRecipe().loop, steps=300))
 """What the rows are trained with by default: far less than the weights that ship."""
 
 ROWS: dict[str, tuple[str, dict[str, Any]]] = {

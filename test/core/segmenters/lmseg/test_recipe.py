@@ -197,8 +197,8 @@ def test_attributes_are_complete_before_the_first_step(
     trainer = recipe.Trainer(build_lmseg(own.clip, own.sam, own.shape), data, own)
     assert len(writer.asked) == len(data.classes)
     assert trainer.attributes == f"of {len(data.classes)} of {len(data.classes)} names, by writer"
-    before = trainer.texts[-1].embed(list(data.classes))
-    assert trainer.texts[-1].embed(list(data.classes)) is before
+    before = trainer.text.embed(list(data.classes))
+    assert trainer.text.embed(list(data.classes)) is before
 
     def away(question: str) -> str:
         raise ConnectionError("nobody there")
