@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from ovseg_ros.config import from_mapping
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
-from ovseg_ros.segmenters.dense import resize_bytes, shortest_edge_hw
+from ovseg_ros.segmenters.dense import resize_bytes, round_by_axis, shortest_edge_hw
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.xdecoder.checkpoint import load_xdecoder
 from ovseg_ros.segmenters.xdecoder.segmenter import XDecoderSegmenter, spoken_name
@@ -230,12 +230,14 @@ def test_images_are_resized_as_bytes_like_pillow(size_hw, mode):
     from PIL import Image
 
     image = np.random.default_rng(0).integers(0, 256, (97, 131, 3), dtype=np.uint8)
-    ours = resize_bytes(torch.from_numpy(image).permute(2, 0, 1)[None], size_hw, mode=mode)
-    assert ours.dtype == torch.float32
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
+    exact, ours = resize_bytes(pixels, size_hw, mode=mode), round_by_axis(pixels, size_hw, mode)
+    assert exact.dtype == ours.dtype == torch.float32
     assert ours.equal(ours.round())  # bytes, not what would be between them
     theirs = np.asarray(
         Image.fromarray(image).resize(size_hw[::-1], Image.Resampling[mode.upper()])
     )
+    np.testing.assert_array_equal(exact[0].permute(1, 2, 0).numpy(), theirs)
     same = ours[0].permute(1, 2, 0).numpy() == theirs
     assert same.mean() > 0.997
     assert np.abs(ours[0].permute(1, 2, 0).numpy() - theirs).max() <= 1
