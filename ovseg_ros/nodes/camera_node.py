@@ -15,12 +15,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
-from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
+from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
 from ovseg_ros.nodes.config import CameraNodeConfig
 from ovseg_ros.nodes.conversions import vocabulary_to_msg
 from ovseg_ros.nodes.guard import brief
 from ovseg_ros.nodes.images import compressed_to_msg, image_to_msg
+from ovseg_ros.nodes.spin import spin
 from ovseg_ros.types import Category, Mode, Vocabulary
 from ovseg_ros.types import Source as Origin
 

@@ -223,7 +223,7 @@ def to_msg(
     return DiagnosticArray(header=Header(stamp=stamp), status=[whole, *parts])
 
 
-def free_gpu_memory() -> None:
+def free_memory() -> None:
     """Give the memory of models that are gone back, that of a GPU to its driver."""
     import torch
 

@@ -14,13 +14,14 @@ from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.trigger import KeyFrameTrigger
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import LATCHED_QOS, spin
+from ovseg_ros.nodes.base import LATCHED_QOS
 from ovseg_ros.nodes.compute import in_background
 from ovseg_ros.nodes.config import DiscoveryNodeConfig
 from ovseg_ros.nodes.conversions import proposals_to_msg, vocabulary_from_msg
 from ovseg_ros.nodes.image_node import ImageNode, Picture
 from ovseg_ros.nodes.image_worker import ImageWorker, wait_for
 from ovseg_ros.nodes.segmentation_services import picture_or_newest, refused
+from ovseg_ros.nodes.spin import spin
 from ovseg_ros.pipeline import PipelineConfig
 from ovseg_ros.srv import DiscoverVocabulary
 from ovseg_ros.types import Discovery, Mode, Vocabulary
@@ -86,7 +87,7 @@ class DiscoveryNode(ImageNode):
     def free(self) -> None:
         """Unload the discoverer."""
         self._discoverer = None
-        diagnostics.free_gpu_memory()
+        diagnostics.free_memory()
 
     def look(self, pictures: Sequence[Picture]) -> None:
         """Discover in the picture of the camera whose turn it is, and propose what was found."""

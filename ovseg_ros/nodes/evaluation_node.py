@@ -29,11 +29,12 @@ from ovseg_ros.evaluation.mapping.lexical import map_names
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode, spin
+from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.config import EvaluationNodeConfig
 from ovseg_ros.nodes.conversions import stamp_from_msg, vocabulary_from_msg
 from ovseg_ros.nodes.images import labels_from_msg
 from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
+from ovseg_ros.nodes.spin import spin
 from ovseg_ros.types import Source
 
 _KEPT_FRAMES = 60

@@ -21,8 +21,9 @@ from std_msgs.msg import Header
 
 from ovseg_ros.bench.graph import Playback
 from ovseg_ros.config import flatten
-from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS, PatientExecutor, spin_through
+from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS
 from ovseg_ros.nodes.conversions import stamp_from_msg
+from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.images import image_to_msg
 from ovseg_ros.nodes.session import ros_domain
 from ovseg_ros.nodes.up import parameter_text, running_graph

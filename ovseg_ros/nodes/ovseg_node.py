@@ -6,7 +6,8 @@ The nodes have the same names, topics and parameters as in processes of their ow
 
 from __future__ import annotations
 
-from ovseg_ros.nodes.base import BaseNode, spin
+from ovseg_ros.nodes.base import BaseNode
+from ovseg_ros.nodes.spin import spin
 
 
 # Imported when they are made: that takes seconds, in which a signal should end the program too.

@@ -15,7 +15,7 @@ import numpy as np
 
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes import diagnostics
-from ovseg_ros.nodes.base import LATCHED_QOS, spin
+from ovseg_ros.nodes.base import LATCHED_QOS
 from ovseg_ros.nodes.carried import KeyFrames, Masks
 from ovseg_ros.nodes.compute import cap_threads, per_frame
 from ovseg_ros.nodes.config import SegmentationNodeConfig
@@ -29,6 +29,7 @@ from ovseg_ros.nodes.image_worker import ImageWorker
 from ovseg_ros.nodes.mask_publisher import MaskPublisher
 from ovseg_ros.nodes.point_cloud import CloudInput
 from ovseg_ros.nodes.segmentation_services import SegmentationServices, shown
+from ovseg_ros.nodes.spin import spin
 from ovseg_ros.nodes.vision_msgs_probe import BROKEN, REASON
 from ovseg_ros.nodes.vocabulary_publisher import VocabularyPublisher
 from ovseg_ros.pipeline import Pipeline, PipelineConfig, build_vocabulary
@@ -121,7 +122,7 @@ class SegmentationNode(ImageNode):
             self._cloud.close()
         self._masks, self._cloud, self.pipeline = [], None, None
         self._resized = (None, None)
-        diagnostics.free_gpu_memory()
+        diagnostics.free_memory()
 
     def look(self, pictures: Sequence[Picture]) -> None:
         """Segment pictures of one size together and publish what was found."""

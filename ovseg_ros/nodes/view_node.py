@@ -16,7 +16,8 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from ovseg_ros.msg import FrameCategories
-from ovseg_ros.nodes.base import SENSOR_QOS, PatientExecutor, spin_through
+from ovseg_ros.nodes.base import SENSOR_QOS
+from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.images import image_from_msg, labels_from_msg
 from ovseg_ros.nodes.session import signals_interrupt
 from ovseg_ros.srv import QuerySegmentation

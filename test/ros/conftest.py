@@ -24,7 +24,8 @@ from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode, PatientExecutor, spin_through
+from ovseg_ros.nodes.base import LATCHED_QOS, BaseNode
+from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.images import image_to_msg
 
 

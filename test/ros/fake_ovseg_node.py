@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 
-from ovseg_ros.nodes.base import spin
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
+from ovseg_ros.nodes.spin import spin
 from ovseg_ros.pipeline import Pipeline, PipelineConfig
 from ovseg_ros.types import Discovery, Proposal, Segmentation, Vocabulary
 from ovseg_ros.vocabulary.living import LivingVocabulary

@@ -93,9 +93,9 @@ def build_fake_discoverer(config: PipelineConfig) -> ColourDiscoverer:
 
 
 if __name__ == "__main__":  # the program of both nodes, as ovseg_node is
-    from ovseg_ros.nodes.base import spin
     from ovseg_ros.nodes.discovery_node import DiscoveryNode
     from ovseg_ros.nodes.segmentation_node import SegmentationNode
+    from ovseg_ros.nodes.spin import spin
 
     raise SystemExit(
         spin(

@@ -235,7 +235,7 @@ def test_the_graph_ends_with_the_first_node_that_fails(monkeypatch):
 def test_no_garbage_is_looked_for_while_a_program_starts():
     code = (
         "import gc, sys\n"
-        "from ovseg_ros.nodes.base import spin\n"
+        "from ovseg_ros.nodes.spin import spin\n"
         "def make():\n"
         "    raise ValueError(f'looks: {gc.isenabled()}')\n"
         "code = spin(make, args=[])\n"

@@ -121,7 +121,7 @@ def test_what_libraries_make_of_an_interrupt_is_no_error():
     """Compiled modules turn it into an ImportError when it comes while they are loaded."""
     program = (
         "import sys, time\n"
-        "from ovseg_ros.nodes.base import spin\n"
+        "from ovseg_ros.nodes.spin import spin\n"
         "def make():\n"
         "    print('makes', file=sys.stderr, flush=True)\n"
         "    try:\n"

@@ -37,7 +37,8 @@ from std_srvs.srv import SetBool
 
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
-from ovseg_ros.nodes.base import LATCHED_QOS, PatientExecutor, spin_through
+from ovseg_ros.nodes.base import LATCHED_QOS
+from ovseg_ros.nodes.executor import PatientExecutor, spin_through
 from ovseg_ros.nodes.images import image_to_msg
 from ovseg_ros.srv import DiscoverVocabulary, GetVocabulary, QuerySegmentation, SetVocabulary
 
