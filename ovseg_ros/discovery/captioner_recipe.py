@@ -23,6 +23,7 @@ from transformers import (
     BlipForConditionalGeneration,
     BlipImageProcessor,
     BlipProcessor,
+    PreTrainedModel,
 )
 
 from ovseg_ros.config import Config, option
@@ -34,7 +35,7 @@ from ovseg_ros.robot_cell.captions import region_caption
 from ovseg_ros.robot_cell.instances import Instance
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
-from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.frames import Batch, Frames, load_frames, numpy_rng
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import PATCH, encode_patches, tower_card, tower_option
 
@@ -101,16 +102,23 @@ def train(config: BlipRecipe) -> None:
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
     blip.vision_model.load_state_dict(vision_state(vit.cpu().state_dict()))
-    blip.cpu().half().save_pretrained(out)
+    save_blip(blip, tokenizer, out, size=config.sizes[0], tower=config.tower)
+    data, tower_facts = frames.summary(), tower_card(Path(config.tower))
+    write_card(out, recipe="blip", config=config, seconds=seconds, data=data, tower=tower_facts)
+
+
+def save_blip(
+    model: PreTrainedModel, tokenizer: BertTokenizer, out: Path, *, size: int, tower: str
+) -> None:
+    """Write a BLIP (float16), its processor for square images of a size, and its tower's name."""
+    model.cpu().half().save_pretrained(out)
     images = BlipImageProcessor(
-        size={"height": config.sizes[0], "width": config.sizes[0]},
+        size={"height": size, "width": size},
         image_mean=list(OPENAI_CLIP_MEAN),
         image_std=list(OPENAI_CLIP_STD),
     )
     BlipProcessor(images, tokenizer).save_pretrained(out)
-    note_tower(out, config.tower)
-    data, tower_facts = frames.summary(), tower_card(Path(config.tower))
-    write_card(out, recipe="blip", config=config, seconds=seconds, data=data, tower=tower_facts)
+    note_tower(out, tower)
 
 
 def _vit(config: BlipRecipe) -> dict[str, Any]:
@@ -228,7 +236,7 @@ def draw_regions(
     Returns:
         Patch indices (B, n) int64, which of them count (B, n) bool, and what each region shows.
     """
-    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    rng = numpy_rng(generator)
     count, side = len(batch.index), batch.instances.shape[-1]
     middle = slice(patch // 2, side, patch)
     owners = batch.instances[:, middle, middle].flatten(1).numpy()  # (B, P) instance per patch

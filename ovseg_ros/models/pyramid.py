@@ -94,25 +94,28 @@ def load_pyramid(directory: Path) -> Tower:
     """
     if is_photo_tower(directory):
         return load_photo_tower(directory).fuse().requires_grad_(False)
-    if (directory / "tower.json").is_file():
-        visual = read_object(directory / "tower.json", option="tower")["visual"]
-        path = directory / "tower.safetensors"
-        weights = read_tensors(path, option="tower")
-    else:
-        path = directory / "model.safetensors"
-        visual, weights = load_visual(directory)
+    visual, weights = load_visual(directory)
     tower = PyramidTower(**visual)
-    load_state(tower, weights, path)
+    load_state(tower, weights, directory / "tower")
     return tower.fuse().requires_grad_(False)
 
 
 def load_visual(directory: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return the arguments and the state dict of the pyramid in a SimZSS directory.
+    """Return the arguments and the state dict of a pyramid.
+
+    Args:
+        directory: Folder of ``ovseg train pyramid``, or of a SimZSS on a pyramid.
 
     Raises:
-        FileNotFoundError: if there is no SimZSS.
-        ValueError: if its tower is another one.
+        FileNotFoundError: if there is neither.
+        ValueError: if the SimZSS stands on another tower.
     """
+    alone = directory / "tower.json"
+    if alone.is_file():
+        weights = read_tensors(directory / "tower.safetensors", option="tower")
+        return read_object(alone, option="tower")["visual"], weights
+    if not (directory / "model.safetensors").is_file():
+        raise FileNotFoundError(f"tower: expected {alone}; make it with `ovseg train pyramid`")
     visual = read_object(directory / "config.json", option="tower").get("visual")
     if not isinstance(visual, dict) or "backbone" not in visual:
         raise ValueError(f"tower: expected a SimZSS on a pyramid in {directory}, got another model")

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+import torch
 
 from ovseg_ros.config import option
 from ovseg_ros.evaluation.datasets import Dataset, FolderDataset, Sample, open_dataset
@@ -307,6 +308,27 @@ def _locate(data: str | Path, split: str) -> tuple[str, Path | None]:
             f"split of the cell; got {str(data)!r}"
         )
     return "", place
+
+
+def draw_names(
+    names: Sequence[str],
+    synonyms: Sequence[Sequence[str]],
+    share: float,
+    generator: torch.Generator,
+) -> list[str]:
+    """Return what a step calls things: a share of those that have synonyms by one of them.
+
+    Args:
+        names: Their names.
+        synonyms: Their further names, if any, in the same order.
+        share: Share that is called by another name, 0..1.
+        generator: Source of randomness.
+    """
+    drawn = []
+    for name, others in zip(names, synonyms, strict=True):
+        odds, pick = torch.rand(2, generator=generator).tolist()
+        drawn.append(others[int(pick * len(others))] if others and odds < share else name)
+    return drawn
 
 
 def has_split(data: str | Path, split: str) -> bool:

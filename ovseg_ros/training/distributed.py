@@ -27,6 +27,16 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def share(batch: int) -> tuple[int, slice]:
+    """Return how many draws a step makes in all processes together, and which are this one's.
+
+    Args:
+        batch: Draws of every process.
+    """
+    first = rank() * batch
+    return world() * batch, slice(first, first + batch)
+
+
 def join(device: torch.device) -> torch.device:
     """Join the processes that torchrun started, if it did; return this process's device.
 

@@ -303,6 +303,11 @@ def _resize(image: np.ndarray, size_hw: tuple[int, int], interpolation: int) -> 
     return cv2.resize(image, size_hw[::-1], interpolation=interpolation)
 
 
+def numpy_rng(generator: torch.Generator) -> np.random.Generator:
+    """Draw a generator of NumPy's."""
+    return np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+
+
 def _rng(batch: Batch, row: int) -> np.random.Generator:
     """Return a generator that depends on what the view shows only."""
     return np.random.default_rng((int(batch.index[row]), int(batch.instances[row].sum())))

@@ -53,7 +53,27 @@ class Pairs(Protocol):
         ...
 
 
-class CocoPairs:
+class FilePairs:
+    """Picture files with their captions."""
+
+    def __init__(self, entries: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+        """Keep the files; each is read when it is asked for."""
+        self._entries = entries
+
+    def __len__(self) -> int:
+        """Return the number of pictures."""
+        return len(self._entries)
+
+    def captions(self, index: int) -> Sequence[str]:
+        """Return the captions of a picture."""
+        return self._entries[index][1]
+
+    def picture(self, index: int) -> Image.Image:
+        """Read a picture."""
+        return Image.open(self._entries[index][0]).convert("RGB")
+
+
+class CocoPairs(FilePairs):
     """A folder of pictures and a captions file in COCO's format."""
 
     def __init__(self, folder: Path, annotations: Path) -> None:
@@ -71,21 +91,9 @@ class CocoPairs:
         for entry in content.get("annotations", []):
             said.setdefault(entry["image_id"], []).append(clean(entry["caption"]))
         files = {entry["id"]: entry["file_name"] for entry in content.get("images", [])}
-        self._entries = [(folder / files[key], tuple(said[key])) for key in sorted(said)]
-        if not self._entries:
+        super().__init__([(folder / files[key], tuple(said[key])) for key in sorted(said)])
+        if not said:
             raise ValueError(f"captions: expected COCO captions in {annotations}, got none")
-
-    def __len__(self) -> int:
-        """Return the number of pictures with captions."""
-        return len(self._entries)
-
-    def captions(self, index: int) -> Sequence[str]:
-        """Return the captions of a picture."""
-        return self._entries[index][1]
-
-    def picture(self, index: int) -> Image.Image:
-        """Read a picture."""
-        return Image.open(self._entries[index][0]).convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ class ShardPairs:
             return file.read(place[1])
 
 
-class FolderPairs:
+class FolderPairs(FilePairs):
     """Pictures with captions that somebody wrote: ``images/`` and ``captions.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
@@ -163,19 +171,7 @@ class FolderPairs:
         """
         said = read_captions(folder)
         files = {path.stem: path for path in sorted((folder / "images").iterdir())}
-        self._entries = [(files[stem], captions) for stem, captions in said.items()]
-
-    def __len__(self) -> int:
-        """Return the number of pictures with captions."""
-        return len(self._entries)
-
-    def captions(self, index: int) -> Sequence[str]:
-        """Return the captions of a picture."""
-        return self._entries[index][1]
-
-    def picture(self, index: int) -> Image.Image:
-        """Read a picture."""
-        return Image.open(self._entries[index][0]).convert("RGB")
+        super().__init__([(files[stem], captions) for stem, captions in said.items()])
 
 
 class LabelledPairs:

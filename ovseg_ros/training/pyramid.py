@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.evaluation.metrics.semantic import confusion, mean_iou
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split
-from ovseg_ros.training.frames import Frames, load_frames
+from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import CellHeads, save_tower
 
@@ -71,11 +73,7 @@ def train(config: PyramidConfig) -> None:
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
-    metrics = {}
-    if has_split(config.data, "val"):
-        metrics["val_miou"] = probe(
-            model.eval().cpu(), load_frames(config.data, "val", config.height)
-        )
+    metrics = probe(model, config.data, config.height)
     save_tower(out, model.tower, visual)
     write_card(
         out, recipe="pyramid", config=config, seconds=seconds, data=frames.summary(), **metrics
@@ -83,23 +81,25 @@ def train(config: PyramidConfig) -> None:
 
 
 @torch.no_grad()
-def probe(model: Any, frames: Frames) -> float:
-    """Return the mIoU of the tower's own classifier over whole frames, at the frames' size."""
-    count = len(frames.categories) + 1
-    confusion = torch.zeros(count, count, dtype=torch.int64)
+def probe(model: Any, data: str, height: int) -> dict[str, float]:
+    """Return the mIoU ``val_miou`` of the tower's own classifier, nothing without a split val.
+
+    Args:
+        model: A tower and its heads; on the CPU and in eval mode afterwards.
+        data: What the recipe is trained on.
+        height: Height in pixels that frames are scaled to; whole frames are classified.
+    """
+    model.eval().cpu()
+    if not has_split(data, "val"):
+        return {}
+    frames = load_frames(data, "val", height)
+    count, size = len(frames.categories), frames.size_hw
+    matrix = np.zeros((count, count + 1), np.int64)
     for number in range(len(frames)):
-        size = frames.size_hw
-        batch = frames.crop(
-            torch.tensor([number]), size, torch.Generator().manual_seed(0), zoom=(1.0, 1.0)
-        )
+        batch = frames.crop(torch.tensor([number]), size, torch.Generator(), zoom=(1.0, 1.0))
         with torch.autocast("cpu", torch.bfloat16):
             _, patches = model.tower(frames.normalise(batch.images))
         logits = model.classify(patches)[0].permute(0, 3, 1, 2)
         found = F.interpolate(logits, size=size, mode="bilinear").argmax(1)
-        cells = batch.labels.flatten() * count + found.flatten()
-        confusion += torch.bincount(cells, minlength=count**2).view(count, count)
-    confusion = confusion[1:]  # unlabelled ground truth does not count
-    hits = confusion[:, 1:].diagonal()
-    union = confusion.sum(1) + confusion.sum(0)[1:] - hits
-    present = confusion.sum(1) > 0
-    return round(float((hits / union.clamp_min(1))[present].mean()), 4)
+        matrix += confusion(batch.labels.numpy() - 1, found.numpy() - 1, count)
+    return {"val_miou": round(mean_iou(matrix), 4)}

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
@@ -83,12 +83,6 @@ def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     directory = Path(resolve_weights(str(name)))
     if is_photo_tower(directory):
         return {"tower": str(name), "digest": tower_digest(directory)}, {}
-    if (directory / "tower.json").is_file():
-        visual = json.loads((directory / "tower.json").read_text())["visual"]
-        return visual, load_file(directory / "tower.safetensors")
-    if not (directory / "model.safetensors").is_file():
-        path = directory / "tower.json"
-        raise FileNotFoundError(f"tower: expected {path}; make it with `ovseg train pyramid`")
     return load_visual(directory)
 
 

@@ -22,7 +22,7 @@ from ovseg_ros.discovery.tags import CELL_FILE, Tags
 from ovseg_ros.models.files import load_state, read_tensors
 from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import Source, data_option, has_split, open_source
+from ovseg_ros.training.data import Source, data_option, open_source
 from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
@@ -110,11 +110,7 @@ def train(config: TowerRecipe) -> None:
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
     tower.cpu()
-    metrics = {}
-    if has_split(config.data, "val"):
-        metrics["val_miou"] = probe(
-            model.eval().cpu(), load_frames(config.data, "val", config.height)
-        )
+    metrics = probe(model, config.data, config.height)
     save_tower(out, tower, config)
     save_cell(out, open_source(config.data, "train"))
     write_card(

@@ -35,7 +35,7 @@ from ovseg_ros.segmenters.fisa.validation import (
 )
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split
-from ovseg_ros.training.distributed import gathered, rank, world
+from ovseg_ros.training.distributed import gathered, rank, share
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, tower_card, tower_option
@@ -117,10 +117,9 @@ def train(config: ClipRecipe) -> None:
     maps = encode_frames(frames, used, patches, config, device)
     squares = caption_squares(frames, used, config)
     reader = Classifier(model, BASELINE, config.width)
-    mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+    count, mine = share(config.loop.batch)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        count = world() * config.loop.batch
         drawn = torch.randint(len(maps), (count,), generator=generator)
         flip = torch.rand(count, generator=generator) < 0.5
         chosen = [
@@ -180,7 +179,7 @@ def pair_loss(images: Tensor, texts: Tensor, which: Tensor, logit_scale: Tensor)
     """
     scale = logit_scale.clamp(0, math.log(100)).exp()
     texts = F.normalize(texts, dim=-1)
-    own = which[rank() * len(images) : (rank() + 1) * len(images)]
+    own = which[share(len(images))[1]]
     by_image = F.cross_entropy(scale * images @ texts.T, own)
     shares = F.one_hot(which, len(texts)).T.float()  # (T, world * B)
     shares = shares / shares.sum(1, keepdim=True)

@@ -19,7 +19,7 @@ from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 from ovseg_ros.segmenters.fisa.validation import mask_recall
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split
-from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.distributed import rank, share
 from ovseg_ros.training.frames import Batch, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, tower_card, tower_option
@@ -93,10 +93,10 @@ def train(config: MasksRecipe) -> None:
     model, visual = build(config)
     trainer = MasksTrainer(model.to(device)).train()
     size, scale = (config.window[0], config.window[1]), (config.scale[0], config.scale[1])
-    mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+    count, mine = share(config.loop.batch)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        drawn = frames.draw(world() * config.loop.batch, generator)[mine]
+        drawn = frames.draw(count, generator)[mine]
         batch = frames.window(drawn, size, generator, scale=scale)
         masks = [instance_masks(batch, row, config.least).to(device) for row in range(len(drawn))]
         classes = [torch.zeros(len(own), dtype=torch.int64, device=device) for own in masks]

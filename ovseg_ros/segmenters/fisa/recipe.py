@@ -24,8 +24,8 @@ from ovseg_ros.segmenters.fisa.samples import PanopticViews, View
 from ovseg_ros.segmenters.fisa.segmenter import OTHER
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import data_option, open_regions
-from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.data import data_option, draw_names, open_regions
+from ovseg_ros.training.distributed import rank, share
 from ovseg_ros.training.loop import LoopConfig, optimise
 
 
@@ -200,8 +200,8 @@ class Trainer:
 
     def step(self, number: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of one step; every process takes its part of the batch."""
-        config, count = self.config, world() * self.config.loop.batch
-        mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+        config = self.config
+        count, mine = share(config.loop.batch)
         if self.kept:
             picks = torch.randint(len(self.kept), (count,), generator=generator)[mine]
             batch = [self.kept[i] for i in picks.tolist()]
@@ -239,14 +239,9 @@ class Trainer:
 
     def names(self, generator: torch.Generator) -> list[str]:
         """Return what a step calls the classes: now and then by a synonym."""
-        named = []
-        for name in self.data.classes:
-            others = list(self.data.synonyms.get(name, ()))
-            draw = torch.rand(2, generator=generator).tolist()
-            if others and draw[0] < self.config.synonyms:
-                name = others[int(draw[1] * len(others))]
-            named.append(name)
-        return named
+        classes = self.data.classes
+        synonyms = [self.data.synonyms.get(name, ()) for name in classes]
+        return draw_names(classes, synonyms, self.config.synonyms, generator)
 
     def text(self, names: list[str]) -> Tensor:
         """Return unit text of the names and, last, of "other", (K + 1, D) float32."""

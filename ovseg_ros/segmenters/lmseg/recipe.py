@@ -31,8 +31,8 @@ from ovseg_ros.segmenters.lmseg.segmenter import (
     build_enrichment,
 )
 from ovseg_ros.training.card import write_card
-from ovseg_ros.training.data import data_option, open_regions
-from ovseg_ros.training.distributed import first_alone, rank, world
+from ovseg_ros.training.data import data_option, draw_names, open_regions
+from ovseg_ros.training.distributed import first_alone, rank, share
 from ovseg_ros.training.loop import LoopConfig, optimise
 
 logger = logging.getLogger(__name__)
@@ -239,8 +239,8 @@ class Trainer:
 
     def step(self, number: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Return the losses of one step; every process takes its part of the batch."""
-        config, count = self.config, world() * self.config.loop.batch
-        mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+        config = self.config
+        count, mine = share(config.loop.batch)
         if self.kept:
             picks = torch.randint(len(self.kept), (count,), generator=generator)[mine]
             batch = [self.kept[i] for i in picks.tolist()]
@@ -290,15 +290,9 @@ class Trainer:
 
     def names(self, chosen: list[int], generator: torch.Generator) -> list[str]:
         """Return what a step calls classes: now and then by a synonym."""
-        named = []
-        for k in chosen:
-            name = self.name(k)
-            others = list(self.data.synonyms.get(self.data.classes[k], ()))
-            draw = torch.rand(2, generator=generator).tolist()
-            if others and draw[0] < self.config.synonyms:
-                name = others[int(draw[1] * len(others))]
-            named.append(name)
-        return named
+        names = [self.name(k) for k in chosen]
+        synonyms = [self.data.synonyms.get(self.data.classes[k], ()) for k in chosen]
+        return draw_names(names, synonyms, self.config.synonyms, generator)
 
     def name(self, k: int) -> str:
         """Return the word of a class."""

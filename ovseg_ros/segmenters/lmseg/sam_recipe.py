@@ -15,13 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torchvision.ops import sigmoid_focal_loss
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.models.sam import build_small_sam, save_small_sam
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, open_regions
-from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.distributed import rank, share
 from ovseg_ros.training.loop import LoopConfig, optimise
 
 
@@ -65,11 +66,11 @@ def train(config: SamRecipe) -> None:
     shape = asdict(config.shape)
     model = build_small_sam(**shape).to(device)
 
+    count, mine = share(config.loop.batch)
+
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        count = world() * config.loop.batch
         indices = torch.randint(len(data), (count,), generator=generator)
         seeds = torch.randint(2**31, (count,), generator=generator)
-        mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
         drawn = [
             draw(data, int(i), config, int(seed))
             for i, seed in zip(indices[mine], seeds[mine], strict=True)
@@ -165,9 +166,7 @@ def mask_loss(model: Any, neck: Tensor, points: Tensor, masks: Tensor) -> Tensor
     )  # (N, 3, S / 4, S / 4), (N, 3)
     truth = masks[:, None].expand_as(found)
     odds = found.sigmoid()
-    raw = F.binary_cross_entropy_with_logits(found, truth, reduction="none")
-    hit = odds * truth + (1 - odds) * (1 - truth)
-    focal = (raw * (1 - hit) ** 2).mean((2, 3))
+    focal = sigmoid_focal_loss(found, truth, alpha=-1).mean((2, 3))  # alpha -1: none
     overlap = (odds * truth).sum((2, 3))
     dice = 1 - (2 * overlap + 1) / (odds.sum((2, 3)) + truth.sum((2, 3)) + 1)
     losses = 20 * focal + dice  # (N, 3)

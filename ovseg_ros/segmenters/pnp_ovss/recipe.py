@@ -20,27 +20,25 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
-from transformers import (
-    BertTokenizer,
-    BlipConfig,
-    BlipForImageTextRetrieval,
-    BlipImageProcessor,
-    BlipProcessor,
-)
+from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.discovery.captioner_recipe import PROMPT, BlipRecipe, blip_config, build_tokenizer
+from ovseg_ros.discovery.captioner_recipe import (
+    PROMPT,
+    BlipRecipe,
+    blip_config,
+    build_tokenizer,
+    save_blip,
+)
 from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.pyramid import load_pyramid
-from ovseg_ros.models.tower import note_tower
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.robot_cell.captions import MIN_SHARE
 from ovseg_ros.segmenters.pnp_ovss.samples import cut_windows, draw_views, hide
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
-from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.frames import Batch, Frames, load_frames, numpy_rng
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import tower_card, tower_option
 
@@ -99,7 +97,7 @@ def train(config: BlipItmRecipe) -> None:
     views = draw_views(frames, tower.to(device), config)
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+        rng = numpy_rng(generator)
         batch = cut_windows(views, frames, config, rng)
         share = config.hidden * float(rng.choice([0, rng.random()]))
         batch = hide(batch, share, generator)  # as Salience DropOut does
@@ -121,14 +119,7 @@ def train(config: BlipItmRecipe) -> None:
 
     out = Path(config.out)
     seconds = optimise(model, step, config.loop, out, recipe=config)
-    model.cpu().half().save_pretrained(out)
-    images = BlipImageProcessor(
-        size={"height": config.size, "width": config.size},
-        image_mean=list(OPENAI_CLIP_MEAN),
-        image_std=list(OPENAI_CLIP_STD),
-    )
-    BlipProcessor(images, tokenizer).save_pretrained(out)
-    note_tower(out, config.tower)
+    save_blip(model, tokenizer, out, size=config.size, tower=config.tower)
     data, tower_facts = frames.summary(), tower_card(Path(config.tower))
     write_card(out, recipe="blip_itm", config=config, seconds=seconds, data=data, tower=tower_facts)
 

@@ -28,7 +28,7 @@ from ovseg_ros.segmenters.simzss.step import OBJECTIVES, Reader, Trained, object
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.concepts import ConceptBank
 from ovseg_ros.training.data import data_option
-from ovseg_ros.training.distributed import rank, world
+from ovseg_ros.training.distributed import rank, share
 from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, tower_card, tower_option
@@ -128,10 +128,9 @@ def train(config: SimZSSRecipe) -> None:
     trained = Trained(model, config.objective)
     words = read_words(config, model, tokenizer)
     bank = None if config.objective == "clip" else encode_views(model, frames, config)
-    mine = slice(rank() * config.loop.batch, (rank() + 1) * config.loop.batch)
+    count, mine = share(config.loop.batch)  # all processes draw all views, and take their part
 
     def step(number: int, generator: torch.Generator) -> dict[str, Tensor]:
-        count = world() * config.loop.batch  # all processes draw all views, and take their part
         if bank is not None:
             views = bank.pick(torch.randint(len(bank), (count,), generator=generator)[mine])
         else:

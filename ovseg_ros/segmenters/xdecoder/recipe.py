@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -38,7 +37,7 @@ from ovseg_ros.segmenters.xdecoder.segmenter import BACKGROUND
 from ovseg_ros.segmenters.xdecoder.tower_backbone import TowerBackbone
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option
-from ovseg_ros.training.frames import Batch, Frames, load_frames
+from ovseg_ros.training.frames import Batch, Frames, load_frames, numpy_rng
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.tower import load_tower, patch_shares, tower_card
 
@@ -273,7 +272,7 @@ def draw_texts(
         The K texts, for every pixel its text as 1..K (0 is none), (B, H, W) int64, and the weights
         of the texts, (K,).
     """
-    rng = np.random.default_rng(int(torch.randint(2**31, (1,), generator=generator)))
+    rng = numpy_rng(generator)
     nouns = [
         str(rng.choice(list(frames.synonyms[name])))
         if frames.synonyms.get(name) and rng.random() < config.synonyms
