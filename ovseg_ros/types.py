@@ -316,6 +316,11 @@ def _check_score(score: float) -> None:
         raise ValueError(f"score: expected 0..1, got {score}")
 
 
+def label_dtype(ids: np.ndarray) -> type[np.uint8] | type[np.uint16]:
+    """Return the numbers of a label mask: bytes if every category id fits."""
+    return np.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else np.uint16
+
+
 def check_images(images: np.ndarray) -> np.ndarray:
     """Return ``images`` if they are a (B, H, W, 3) uint8 RGB batch with at least one pixel.
 

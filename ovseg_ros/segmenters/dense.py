@@ -69,9 +69,9 @@ class TextSegmenter(DenseSegmenter):
     Subclasses call :meth:`read_names` once their text tower is loaded.
     """
 
-    def read_names(self, *caches: ClassText) -> None:
-        """Take the cache of the class text; more of them are kept by the subclass."""
-        self.text = caches[0]
+    def read_names(self, text: ClassText) -> None:
+        """Take the cache of the class text."""
+        self.text = text
         self._known: tuple[tuple[str, ...], Tensor] = ((), torch.empty(0))
 
     def embed(self, names: Sequence[str]) -> np.ndarray:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.models.stages import stage
-from ovseg_ros.types import MAX_MONO8_ID
+from ovseg_ros.types import label_dtype
 
 CHIEF = 16
 """How many categories of an image are enlarged as a whole: those that win most patches."""
@@ -53,8 +53,9 @@ def label_pixels(
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
         uint8, 0..255 for a softmax probability of 0..1.
     """
-    kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
-    known = torch.from_numpy(ids.astype(np.int64)).to(logits.device, kind)
+    kind = label_dtype(ids)  # torch hardly knows uint16
+    known = torch.from_numpy(ids.astype(np.int32)).to(logits.device)
+    known = known.byte() if kind is np.uint8 else known
     if background is not None:
         known = F.pad(known, (1, 0))
     with stage("upsample + argmax"):
@@ -62,8 +63,7 @@ def label_pixels(
         labels = torch.stack([_look_up(known, index) for index, _ in found])
         confidence = torch.stack([share for _, share in found])
     with stage("device to host"):
-        masks = labels.cpu().numpy(), confidence.cpu().numpy()
-    return (masks[0] if kind == torch.uint8 else masks[0].astype(np.uint16)), masks[1]
+        return labels.cpu().numpy().astype(kind, copy=False), confidence.cpu().numpy()
 
 
 def _label(

@@ -10,7 +10,7 @@ import torch
 
 from ovseg_ros.bench.jobs import Job, Result
 from ovseg_ros.bench.timing import Timing, measure, report, table
-from ovseg_ros.models.device import resolve_device, resolve_dtype
+from ovseg_ros.segmenters.dense import TextSegmenter
 from ovseg_ros.segmenters.fisa.clip import Clip, make_clip
 from ovseg_ros.segmenters.fisa.config import Adaptation, FisaConfig
 from ovseg_ros.segmenters.fisa.generator import MaskGenerator
@@ -60,10 +60,8 @@ class UntrainedFisa(FisaSegmenter):
         """Build generator, CLIP and adaptation."""
         from transformers import Mask2FormerForUniversalSegmentation
 
+        TextSegmenter.__init__(self, device=device, dtype=dtype)
         self._config = config
-        self._device = resolve_device(device)
-        self._dtype = resolve_dtype(dtype, self._device)
-        self.device, self.dtype = str(self._device), str(self._dtype).removeprefix("torch.")
         torch.manual_seed(0)
         generator = MaskGenerator(Mask2FormerForUniversalSegmentation(swin_base()))
         clip = large_clip()

@@ -80,15 +80,13 @@ def oracle_study(
     }
     stuff = [name for name in dataset.words if name not in dataset.things]
     words = Vocabulary.of(*dataset.words, stuff=stuff)
+    order = np.arange(len(words))
     count = min(limit or len(dataset), len(dataset))
     records: dict[str, list[Any]] = {kind: [] for kind in kinds}
     for index in tqdm(range(count), desc="oracles"):
         sample = dataset[index]
         for kind, propose in kinds.items():
-            order = np.argsort(np.array(words.names))
-            names = tuple(words.names[i] for i in order)
-            renamed = _sorted_sample(sample, order)
-            found = segmenter.merge(*propose(segmenter, renamed, names), words, order)
+            found = segmenter.merge(*propose(segmenter, sample, words.names), words, order)
             assert found.segment_ids is not None
             labels = {s.id: s.category_id for s in found.segments[0]}
             prediction = Prediction(
@@ -109,17 +107,6 @@ def _summary(records: list[Any], dataset: Dataset) -> dict[str, float]:
     protocol = describe(EvaluationConfig(), dataset=dataset, mapping="none", options=None)
     found = Evaluation(protocol=protocol, records=tuple(records)).summary()
     return {"miou": found["miou"], "pq": found["panoptic"]["all"]["pq"]}
-
-
-def _sorted_sample(sample: Sample, order: np.ndarray) -> Sample:
-    """Return a sample whose segments count their labels in another order of the names."""
-    assert sample.segments is not None
-    place = {int(old) + 1: new + 1 for new, old in enumerate(order)}
-    known = {
-        i: segment._replace(label=place[segment.label]) for i, segment in sample.segments.of.items()
-    }
-    segments = type(sample.segments)(ids=sample.segments.ids, of=known)
-    return Sample(id=sample.id, image=sample.image, labels=sample.labels, segments=segments)
 
 
 def _to_canvas(masks: Tensor, sizes: Sizes) -> Tensor:

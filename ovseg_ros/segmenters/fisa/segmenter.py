@@ -21,8 +21,8 @@ from ovseg_ros.segmenters.fisa.generator import STRIDE
 from ovseg_ros.segmenters.fisa.model import Fisa
 from ovseg_ros.segmenters.fisa.panoptic import Rules, list_segments, merge_proposals
 from ovseg_ros.segmenters.prompts import templates
-from ovseg_ros.segmenters.xdecoder.inference import Sizes, label_queries
-from ovseg_ros.types import MAX_MONO8_ID, Segment, Segmentation, Vocabulary
+from ovseg_ros.segmenters.xdecoder.inference import Sizes, enlarge, label_queries
+from ovseg_ros.types import Segment, Segmentation, Vocabulary, label_dtype
 
 OTHER = "other"
 """The text of what no name claims."""
@@ -201,20 +201,11 @@ class FisaSegmenter(TextSegmenter):
         return self.clip.encode([prompt.sentence for prompt in prompts])
 
 
-def enlarge(masks: Tensor, sizes: Sizes) -> Tensor:
-    """Return mask logits (B, q, h, w) of a canvas at the images' own size, (B, q, H, W)."""
-    large = F.interpolate(masks, size=sizes.padded, mode="bilinear")
-    large = large[..., : sizes.inner[0], : sizes.inner[1]]
-    if sizes.inner == sizes.outer:
-        return large
-    return F.interpolate(large, size=sizes.outer, mode="bilinear", antialias=True)
-
-
 def _paint(
     numbers: np.ndarray, segments: Sequence[Sequence[Segment]], ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return labels and confidences of segments alone."""
-    kind = np.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else np.uint16
+    kind = label_dtype(ids)
     labels, confidence = np.zeros(numbers.shape, kind), np.zeros(numbers.shape, np.uint8)
     for row, own in enumerate(segments):
         label, score = np.zeros(len(own) + 1, kind), np.zeros(len(own) + 1, np.uint8)

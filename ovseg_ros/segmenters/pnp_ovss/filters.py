@@ -21,7 +21,7 @@ from ovseg_ros.photographs import SUFFIXES, read_image
 from ovseg_ros.segmenters.pnp_ovss.config import FilterConfig
 from ovseg_ros.segmenters.pnp_ovss.lists import read_list
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
-from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
+from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer, load_scorer
 
 QUESTION = (
@@ -76,14 +76,7 @@ class MatchFilter:
     def _prompt(self, name: str) -> Prompt:
         """Return the text about one name; words come again with every frame."""
         if name not in self._prompts:
-            matcher = self._matcher
-            (self._prompts[name],) = write_prompts(
-                matcher.tokenizer,
-                [name],
-                opening=self._opening,
-                limit=matcher.text_limit,
-                first=matcher.first_token,
-            )
+            (self._prompts[name],) = self._matcher.write([name], self._opening)
         return self._prompts[name]
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ovseg_ros.models.pyramid import Tower, load_pyramid
 from ovseg_ros.models.tower import check_tower
 from ovseg_ros.models.weights import resolve_folder, resolve_weights
 from ovseg_ros.segmenters.dense import resize_bytes
-from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad
+from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, pad, write_prompts
 
 
 class Matcher(ABC):
@@ -97,31 +98,34 @@ class Matcher(ABC):
         pixels = (square(images, self.size, self.device) - self._mean) / self._std
         return pixels if self._tower is None else self._tower.draw(pixels)
 
+    def write(self, names: Sequence[str], opening: str) -> list[Prompt]:
+        """Write the texts about names that this model reads; see :func:`write_prompts`."""
+        return write_prompts(
+            self.tokenizer, names, opening=opening, limit=self.text_limit, first=self.first_token
+        )
+
     def attend(
-        self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt], layers: Sequence[int]
-    ) -> list[tuple[Tensor, Tensor]]:
+        self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt], layer: int
+    ) -> tuple[Tensor, Tensor]:
         """Return attention from tokens to patches, and how each weight raises the match.
 
         Args:
             images: What :meth:`encode` returned, (B, ...).
             rows: The image of each prompt.
             prompts: N prompts.
-            layers: Which blocks, ascending, counted from 0.
+            layer: Which block, counted from 1.
 
         Returns:
-            For each layer attention and gradient, both (N, heads, L, grid * grid) float32; the rows
-            of padding mean nothing.
+            Attention and gradient, both (N, heads, L, grid * grid) float32; the rows of padding
+            mean nothing.
         """
         ids, mask = self._batch(prompts)
-        hooks = CrossAttentionHooks([self._attentions[layer] for layer in layers])
-        with torch.enable_grad(), hooks:
+        with torch.enable_grad(), watched(self._attentions[layer - 1]) as maps:
             fits = self.logits(images[list(rows)], ids, mask)[:, 1]  # (N,)
-            gradients = hooks.gradients(fits)
+            (gradient,) = torch.autograd.grad(fits.sum(), maps)
+        (attention,) = maps
         # Patches come after CLS.
-        return [
-            (attention.detach()[..., 1:].float(), gradient[..., 1:].float())
-            for attention, gradient in zip(hooks.maps, gradients, strict=True)
-        ]
+        return attention.detach()[..., 1:].float(), gradient[..., 1:].float()
 
     @torch.no_grad()
     def fit(self, images: Tensor, rows: Sequence[int], prompts: Sequence[Prompt]) -> Tensor:
@@ -280,45 +284,22 @@ def square(images: np.ndarray, size: int, device: torch.device) -> Tensor:
     return resize_bytes(pixels, (size, size), mode="bicubic") / 255
 
 
-class CrossAttentionHooks:
-    """Hooks on cross-attention modules, while the ``with`` block runs.
+@contextmanager
+def watched(attention: nn.Module) -> Iterator[list[Tensor]]:
+    """Yield a list that gets a cross-attention's probabilities, (N, heads, L, P), when it runs.
 
-    A module must return ``(context, probabilities)`` and take the text's hidden states as its first
-    argument, as those of transformers do with eager attention. The graph of gradients begins at the
-    first module that is hooked, so that neither the image encoder nor earlier blocks keep
-    activations; parameters need no gradients.
-
-    Attributes:
-        maps: Attention probabilities of each module, (N, heads, L, P) with gradients enabled.
+    The module must return ``(context, probabilities)`` and take the text's hidden states as its
+    first argument, as those of transformers do with eager attention. The graph of gradients begins
+    there, so that neither the image encoder nor earlier blocks keep activations; parameters need no
+    gradients.
     """
+    maps: list[Tensor] = []
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
-        """Name the modules, in the order in which the model runs them."""
-        self._modules = list(modules)
-        self._handles: list[Any] = []
-        self.maps: list[Tensor] = []
+    def open_graph(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0].detach().requires_grad_(), *inputs[1:])
 
-    def __enter__(self) -> CrossAttentionHooks:
-        """Place the hooks."""
-        self.maps = []
-        self._handles = [self._modules[0].register_forward_pre_hook(_open_graph)]
-        self._handles += [module.register_forward_hook(self._keep) for module in self._modules]
-        return self
+    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
+        maps.append(output[1])
 
-    def __exit__(self, *error: object) -> None:
-        """Take the hooks away."""
-        for handle in self._handles:
-            handle.remove()
-
-    def gradients(self, score: Tensor) -> tuple[Tensor, ...]:
-        """Return the gradient of a sum of scores with respect to every map."""
-        if len(self.maps) != len(self._modules):
-            raise ValueError(f"expected {len(self._modules)} attentions, got {len(self.maps)}")
-        return torch.autograd.grad(score.sum(), self.maps)
-
-    def _keep(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        self.maps.append(output[1])
-
-
-def _open_graph(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].detach().requires_grad_(), *inputs[1:])
+    with attention.register_forward_pre_hook(open_graph), attention.register_forward_hook(keep):
+        yield maps

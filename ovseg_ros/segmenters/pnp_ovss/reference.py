@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter
 
 from ovseg_ros.segmenters.pnp_ovss.config import MaskConfig
-from ovseg_ros.segmenters.pnp_ovss.prompts import write_prompts
 from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
 
 
@@ -24,10 +23,7 @@ def plain_salience(
     matcher, config = segmenter.matcher, segmenter.config.saliency
     pixels = matcher.prepare(image[None])
     side, patch = matcher.grid, matcher.patch
-    parts = write_prompts(
-        matcher.tokenizer, names, opening=config.opening,
-        limit=matcher.text_limit, first=matcher.first_token,
-    )  # fmt: skip
+    parts = matcher.write(names, config.opening)
     total = np.zeros((len(names), side * side), np.float32)
     gone: list[int] = []
     for _ in range(config.passes):
@@ -41,8 +37,8 @@ def plain_salience(
                 tokens = torch.nonzero(part.words[k]).flatten()
                 if len(tokens) == 0:
                     continue
-                ((attention, gradient),) = matcher.attend(
-                    matcher.encode(seen), [0], [part], [config.layer - 1]
+                attention, gradient = matcher.attend(
+                    matcher.encode(seen), [0], [part], config.layer
                 )
                 maps = attention[0, config.head - 1, tokens]  # (n, P)
                 if config.gradcam:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ovseg_ros.segmenters.pnp_ovss.config import SaliencyConfig
 from ovseg_ros.segmenters.pnp_ovss.matchers import Matcher
-from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt, write_prompts
+from ovseg_ros.segmenters.pnp_ovss.prompts import Prompt
 
 
 def check_place(matcher: Matcher, config: SaliencyConfig) -> None:
@@ -49,18 +49,7 @@ def salience_maps(
         ValueError: if the model has no such layer or head.
     """
     check_place(matcher, config)
-    prompts = [
-        write_prompts(
-            matcher.tokenizer,
-            own,
-            opening=config.opening,
-            limit=matcher.text_limit,
-            first=matcher.first_token,
-        )
-        if own
-        else []
-        for own in names
-    ]
+    prompts = [matcher.write(own, config.opening) if own else [] for own in names]
     lengths = [max((len(prompt.ids) for prompt in own), default=0) for own in prompts]
     ends = [config.end_votes or (as_released and own < max(lengths)) for own in lengths]
     patches = matcher.grid**2
@@ -138,9 +127,7 @@ def _pass(
     """
     flat = [prompt for own in prompts for prompt in own]
     rows = [image for image, own in enumerate(prompts) for _ in own]
-    ((attention, gradient),) = matcher.attend(
-        matcher.encode(pixels), rows, flat, [config.layer - 1]
-    )
+    attention, gradient = matcher.attend(matcher.encode(pixels), rows, flat, config.layer)
     maps = weigh(attention[:, config.head - 1], gradient[:, config.head - 1], config.gradcam)
     found = [
         (maps.new_zeros(len(own[0].words), maps.shape[-1]), maps.new_zeros(maps.shape[-1]))

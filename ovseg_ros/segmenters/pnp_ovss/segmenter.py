@@ -17,7 +17,7 @@ from ovseg_ros.segmenters.pnp_ovss.filters import build_filter
 from ovseg_ros.segmenters.pnp_ovss.masks import label
 from ovseg_ros.segmenters.pnp_ovss.matchers import load_matcher
 from ovseg_ros.segmenters.pnp_ovss.saliency import check_place, salience_maps
-from ovseg_ros.types import MAX_MONO8_ID, Segmentation, Vocabulary
+from ovseg_ros.types import Segmentation, Vocabulary, label_dtype
 
 
 class PnpOvssSegmenter(DenseSegmenter):
@@ -58,7 +58,7 @@ class PnpOvssSegmenter(DenseSegmenter):
 
     def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
         """Filter the names of every image, read their salience, make masks."""
-        kind = np.uint8 if vocabulary.ids.max() <= MAX_MONO8_ID else np.uint16
+        kind = label_dtype(vocabulary.ids)
         labels = np.zeros(images.shape[:3], kind)
         confidence = np.zeros(images.shape[:3], np.uint8)
         kept = self.filter.keep(images, vocabulary.names)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.segmenters.dense import window_starts
-from ovseg_ros.types import MAX_MONO8_ID
+from ovseg_ros.types import label_dtype
 
 CHUNK = 2**25
 """Scores at pixel resolution that are held at a time; bounds the memory, not the result."""
@@ -117,8 +117,7 @@ def label_windows(
         best, label = torch.where(better, high, best), torch.where(better, named[index], label)
         mass = torch.logaddexp(mass, (scores / temperature).logsumexp(0))
     share = (255 * (best / temperature - mass).exp()).round().to(torch.uint8)
-    kind = np.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else np.uint16
-    return label.cpu().numpy().astype(kind), share.cpu().numpy()
+    return label.cpu().numpy().astype(label_dtype(ids)), share.cpu().numpy()
 
 
 def _chunks(

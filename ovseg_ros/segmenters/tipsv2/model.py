@@ -79,19 +79,6 @@ def whole_patches(pixels: Tensor, patch: int) -> Tensor:
     return F.interpolate(pixels, size=size, mode="bicubic", align_corners=False)
 
 
-def shrink(pixels: Tensor, size_hw: tuple[int, int]) -> Tensor:
-    """Return images (B, 3, H, W) uint8 at a size, bicubic and antialiased, float32 in 0..1.
-
-    Values are those of 8-bit pictures after either pass, as in the authors' PIL.
-    """
-    resized = pixels.float()
-    for size in ((pixels.shape[2], size_hw[1]), size_hw):  # columns first
-        if tuple(resized.shape[2:]) != size:
-            resized = F.interpolate(resized, size=size, mode="bicubic", antialias=True)
-            resized = resized.round_().clamp_(0, 255)
-    return resized / 255
-
-
 class TextTower:
     """Sentences to vectors; the weights lie on the CPU while there is nothing to read.
 

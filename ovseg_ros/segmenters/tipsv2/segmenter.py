@@ -12,19 +12,18 @@ from torch import Tensor
 
 from ovseg_ros.models.class_text import ClassText
 from ovseg_ros.models.stages import stage
-from ovseg_ros.segmenters.dense import TextSegmenter, window_starts
+from ovseg_ros.segmenters.dense import TextSegmenter, resize_bytes, window_starts
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.tipsv2.config import Tipsv2Config
 from ovseg_ros.segmenters.tipsv2.model import (
     TextTower,
     load_tipsv2,
-    shrink,
     values,
     whole_patches,
 )
 from ovseg_ros.segmenters.tipsv2.windows import Window, label_windows
-from ovseg_ros.types import MAX_MONO8_ID, Segmentation, Vocabulary
+from ovseg_ros.types import Segmentation, Vocabulary, label_dtype
 
 _BATCH = 8
 """Windows that are encoded at a time."""
@@ -90,9 +89,8 @@ class Tipsv2Segmenter(TextSegmenter):
 
     def _pixels(self, images: np.ndarray) -> Tensor:
         """Return images at the size of the input, (B, 3, h, w) float32 in 0..1."""
-        pixels = self.to_device(images)
-        with stage("preprocess"):
-            return shrink(pixels, self.input_hw(images.shape[1:3]))
+        size_hw = self.input_hw(images.shape[1:3])
+        return resize_bytes(self.to_device(images), size_hw, mode="bicubic") / 255
 
     def _match(self, pixels: Tensor, text: Tensor) -> Tensor:
         """Return cosine similarities of images (B, 3, h, w) and text (K, D), (B, K, h', w')."""
@@ -121,10 +119,11 @@ class Tipsv2Segmenter(TextSegmenter):
                         temperature=self._temperature,
                     )
                 )
-        kind = np.uint8 if vocabulary.ids.max() <= MAX_MONO8_ID else np.uint16
         with stage("device to host"):
-            labels = torch.stack([labels for labels, _ in found]).cpu().numpy().astype(kind)
-            return labels, torch.stack([confidence for _, confidence in found]).cpu().numpy()
+            labels, confidence = (
+                torch.stack(parts).cpu().numpy() for parts in zip(*found, strict=True)
+            )
+        return labels.astype(label_dtype(vocabulary.ids)), confidence
 
     def _windows(self, image: Tensor, text: Tensor) -> list[Window]:
         """Return the windows of an image (3, h, w), and their similarities with text (K, D)."""

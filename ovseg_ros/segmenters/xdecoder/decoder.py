@@ -167,4 +167,7 @@ class Decoder(nn.Module):
 
 def resize(maps: Tensor, size_hw: tuple[int, int] | torch.Size, mode: str = "bicubic") -> Tensor:
     """Return maps (B, C, h, w) resized to ``size_hw``, with antialiasing, float32."""
-    return F.interpolate(maps.float(), size=tuple(size_hw), mode=mode, antialias=True)
+    grown = all(new >= old for new, old in zip(size_hw, maps.shape[2:], strict=True))
+    # Growing bilinearly there is nothing to antialias; a bicubic filter is another one without.
+    antialias = mode != "bilinear" or not grown
+    return F.interpolate(maps.float(), size=tuple(size_hw), mode=mode, antialias=antialias)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
@@ -54,20 +55,6 @@ class FocalModulation(nn.Module):
         return self.proj((query * self.h(gathered)).permute(0, 2, 3, 1))
 
 
-class Mlp(nn.Module):
-    """Two layers with GELU."""
-
-    def __init__(self, dim: int) -> None:
-        """Build with random weights."""
-        super().__init__()
-        self.fc1 = nn.Linear(dim, 4 * dim)
-        self.fc2 = nn.Linear(4 * dim, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (..., C) to (..., C)."""
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class FocalBlock(nn.Module):
     """Modulation and MLP, each normalised after it and scaled per channel (Focal-L)."""
 
@@ -76,7 +63,7 @@ class FocalBlock(nn.Module):
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.modulation = FocalModulation(dim, levels=levels, window=window)
-        self.mlp = Mlp(dim)
+        self.mlp = Mlp(dim, 4 * dim)
         self.gamma_1 = nn.Parameter(scale * torch.ones(dim))
         self.gamma_2 = nn.Parameter(scale * torch.ones(dim))
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.segmenters.xdecoder.decoder import resize
-from ovseg_ros.types import MAX_MONO8_ID
+from ovseg_ros.types import label_dtype
 
 CHUNK_PIXELS = 2**25
 """Values at image size that are computed at a time; bounds the memory, not the result."""
@@ -91,11 +91,16 @@ def label_queries(
         better = high > best
         best, index = torch.where(better, high, best), torch.where(better, first + start, index)
     chosen = torch.from_numpy(ids.astype(np.int64)).to(masks.device)[winners]  # (B, n)
-    kind = torch.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else torch.int32
-    labels = chosen.to(kind).gather(1, index.flatten(1)).view_as(index).cpu().numpy()
+    labels = chosen.gather(1, index.flatten(1)).view_as(index).cpu().numpy()
     share = (best / total.clamp_min(1e-6)).clamp(0, 1)
     confidence = (255 * share).round_().to(torch.uint8).cpu().numpy()
-    return labels if kind == torch.uint8 else labels.astype(np.uint16), confidence
+    return labels.astype(label_dtype(ids)), confidence
+
+
+def enlarge(maps: Tensor, sizes: Sizes, mode: str = "bilinear") -> Tensor:
+    """Return maps (B, q, h, w) of the padded input at the image's own size, (B, q, H, W)."""
+    large = resize(maps, sizes.padded, mode)[..., : sizes.inner[0], : sizes.inner[1]]
+    return large if sizes.inner == sizes.outer else resize(large, sizes.outer, mode)
 
 
 def contenders(maps: Sequence[Tensor], near: float) -> tuple[Tensor, Tensor]:
@@ -120,11 +125,7 @@ def _sum_coarsely(masks: Tensor, weights: Tensor, sizes: Sizes) -> tuple[Tensor,
     """Return what ``_sum_exactly`` does, summed at stride 4 and then enlarged."""
     small = masks.sigmoid()
     scores = torch.einsum("bqn,bqhw->bnhw", weights, small)
-    both = torch.cat([scores, small.sum(1, keepdim=True)], 1)
-    both = F.interpolate(both, size=sizes.padded, mode="bilinear")
-    both = both[..., : sizes.inner[0], : sizes.inner[1]]
-    if sizes.inner != sizes.outer:
-        both = F.interpolate(both, size=sizes.outer, mode="bilinear", antialias=True)
+    both = enlarge(torch.cat([scores, small.sum(1, keepdim=True)], 1), sizes)
     return both[:, :-1], both[:, -1]
 
 
@@ -135,11 +136,7 @@ def _sum_exactly(masks: Tensor, weights: Tensor, sizes: Sizes, mode: str) -> tup
     largest = max(sizes.padded[0] * sizes.padded[1], sizes.outer[0] * sizes.outer[1])
     step = max(1, CHUNK_PIXELS // (largest * len(masks)))
     for start in range(0, masks.shape[1], step):
-        large = resize(masks[:, start : start + step], sizes.padded, mode)
-        large = large[..., : sizes.inner[0], : sizes.inner[1]]
-        if sizes.inner != sizes.outer:
-            large = resize(large, sizes.outer, mode)
-        large = large.sigmoid()
+        large = enlarge(masks[:, start : start + step], sizes, mode).sigmoid()
         scores += torch.einsum("bqn,bqhw->bnhw", weights[:, start : start + step], large)
         total += large.sum(1)
     return scores, total

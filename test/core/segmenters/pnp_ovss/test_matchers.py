@@ -57,8 +57,10 @@ def test_attention_and_gradients_are_those_of_the_whole_model(
     folder = request.getfixturevalue("blip_folder" if blip else "bridgetower_folder")
     pixels = matcher.prepare(images)
     prompts = prompts_of(matcher, NAMES, ["duck"])  # unequal lengths: the second one is padded
-    layers = list(range(matcher.layers))
-    found = matcher.attend(matcher.encode(pixels), [0, 1], prompts, layers)
+    found = [
+        matcher.attend(matcher.encode(pixels), [0, 1], prompts, layer)
+        for layer in range(1, matcher.layers + 1)
+    ]
     for row, prompt in enumerate(prompts):
         plain = plain_blip if blip else plain_bridgetower
         attentions, gradients = plain(folder, pixels[row : row + 1], prompt.ids)
@@ -118,7 +120,7 @@ def test_images_are_resized_as_bytes_like_pillow(blip: Matcher, size_hw: tuple[i
 
 def test_hooks_are_gone_afterwards(matcher: Matcher, images: np.ndarray):
     seen = matcher.encode(matcher.prepare(images[:1]))
-    matcher.attend(seen, [0], prompts_of(matcher, ["mug"]), [0])
+    matcher.attend(seen, [0], prompts_of(matcher, ["mug"]), 1)
     for module in matcher.model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks
@@ -136,7 +138,7 @@ def test_half_precision_keeps_gradients(blip_folder: Path, blip: Matcher, images
     prompts = prompts_of(blip, NAMES)
     results = []
     for one in (half, blip):
-        ((_, gradient),) = one.attend(one.encode(one.prepare(images[:1])), [0], prompts, [1])
+        _, gradient = one.attend(one.encode(one.prepare(images[:1])), [0], prompts, 2)
         results.append(gradient)
     assert half.model.vision_model.dtype == torch.bfloat16
     assert results[0].dtype == torch.float32

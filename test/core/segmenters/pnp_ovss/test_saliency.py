@@ -39,8 +39,8 @@ def plain(
         for patch in gone:
             row, column = divmod(patch, side)
             seen[:, row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] = 0
-        ((attention, gradient),) = matcher.attend(
-            matcher.encode(seen[None]), [0], [prompt], [config.layer - 1]
+        attention, gradient = matcher.attend(
+            matcher.encode(seen[None]), [0], [prompt], config.layer
         )
         maps = attention[0, config.head - 1]
         if config.gradcam:

@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from ovseg_ros.models.class_text import Prompt
 from ovseg_ros.segmenters.tipsv2.model import (
     TextTower,
     load_tipsv2,
-    shrink,
     values,
     whole_patches,
 )
@@ -169,17 +167,6 @@ def test_the_text_tower_leaves_the_gpu_when_idle(
         with pytest.raises(RuntimeError):
             tower.encode(prompts)
         assert went == moves
-
-
-def test_pictures_are_resized_as_pil_does():
-    rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (9, 12, 3), np.uint8).repeat(5, 0).repeat(5, 1)  # overshoots
-    expected = np.asarray(Image.fromarray(picture).resize((37, 28), Image.Resampling.BICUBIC))
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None]
-    found = (255 * shrink(pixels, (28, 37))[0].permute(1, 2, 0)).numpy()
-    assert np.abs(found - expected).max() < 1.01  # PIL's weights are 8-bit
-    assert np.abs(found - found.round()).max() < 1e-4
-    assert torch.equal(shrink(pixels, (45, 60)), pixels / 255)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from ovseg_ros.presets import load_preset
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
 from ovseg_ros.segmenters.prompts import templates
 from ovseg_ros.segmenters.tipsv2 import windows
-from ovseg_ros.segmenters.tipsv2.model import shrink, values
+from ovseg_ros.segmenters.tipsv2.model import values
 from ovseg_ros.segmenters.tipsv2.segmenter import Tipsv2Segmenter
 from ovseg_ros.types import Category, Vocabulary
 
@@ -70,6 +71,12 @@ def slide(segmenter: Tipsv2Segmenter, image: Tensor, side: int, stride: int) -> 
     return total / count
 
 
+def shrunk(image: np.ndarray, size_hw: tuple[int, int]) -> Tensor:
+    """Return an image as the authors' Pillow resizes it, (3, h, w) in 0..1."""
+    small = Image.fromarray(image).resize(size_hw[::-1], Image.Resampling.BICUBIC)
+    return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255
+
+
 @pytest.mark.parametrize("image_hw", [(56, 56), (60, 90), (90, 60), (40, 56)])
 @torch.inference_mode()
 def test_whole_images_are_the_cosine_of_value_and_text(
@@ -80,7 +87,7 @@ def test_whole_images_are_the_cosine_of_value_and_text(
     size = segmenter.input_hw(image_hw)
     assert min(size) == 56
     for image, maps in zip(images, found, strict=True):
-        pixels = shrink(torch.from_numpy(image).permute(2, 0, 1)[None], size)[0]
+        pixels = shrunk(image, size)
         torch.testing.assert_close(maps, cosines(segmenter, pixels), rtol=1e-4, atol=1e-5)
 
 
@@ -135,7 +142,7 @@ class TestWindows:
         result = segmenter.segment(images, Vocabulary.of(*NAMES))
         size = segmenter.input_hw(image_hw)
         for image, labels, confidence in zip(images, result.labels, result.confidence, strict=True):
-            pixels = shrink(torch.from_numpy(image).permute(2, 0, 1)[None], size)[0]
+            pixels = shrunk(image, size)
             maps = slide(segmenter, pixels, window, min(stride, window))
             maps = F.interpolate(maps[None], size=image_hw, mode="bilinear")[0]
             best, second = maps.topk(2, 0).values
