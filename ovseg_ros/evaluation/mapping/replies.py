@@ -14,6 +14,27 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from ovseg_ros.evaluation.mapping.lexical import spelling_key, spellings
+from ovseg_ros.evaluation.mapping.wordings import (
+    ANNOUNCES,
+    ASSENT,
+    CHOICE,
+    CLAUSE,
+    CONCESSION,
+    DENIAL,
+    ENDS,
+    EXAMPLE,
+    GOVERNED,
+    HEADS,
+    LEAD,
+    LIST,
+    OTHERS,
+    PICKING,
+    QUOTE,
+    RETRACTION,
+    REVISION,
+    SURELY,
+    WHOLESALE,
+)
 
 VOID = "void"
 """What the model answers where no class fits."""
@@ -39,7 +60,9 @@ _THOUGHTS = re.compile(
 )
 """What a reasoning model says to itself, in the tags of the models there are."""
 
-_THOUGHT = re.compile(rf".*(?:<|\[|\u25c1)/(?:{_THINK})(?:>|\]|\u25b7)", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(
+    rf"\A.*(?:<|\[|\u25c1)/(?:{_THINK})(?:>|\]|\u25b7)", re.DOTALL | re.IGNORECASE
+)
 """The same where the chat's template has opened it, so that the reply only closes it."""
 
 _THINKING = re.compile(rf"(?:<|\[|\u25c1)(?:{_THINK})(?:>|\]|\u25b7).*", re.DOTALL | re.IGNORECASE)
@@ -55,89 +78,16 @@ _QUOTES = str.maketrans(
 _LETTER = r"[A-Za-z0-9\u00c0-\u024f]"
 """A quote beside one of these is an apostrophe; Chinese and the like write no spaces."""
 
-_QUOTED = re.compile(rf"(?<!{_LETTER})'([^'\n]{{1,80}})'(?!{_LETTER})|\"([^\"\n]{{1,80}})\"")
-
-_DENIAL = re.compile(
-    r"\b(no|not|none|neither|nor|never|cannot|nothing|without|unlike|unrelated|lacks?|different"
-    r"|fails?|unable|hardly|less|wrong|incorrect|excluded?|excludes|refuse|avoid|outside|beyond"
-    r"|absent|missing|impossible|unclear|ambiguous|dissimilar|unsuitable|inappropriate|irrelevant"
-    r"|invalid|unmatched|zero|mismatch(?:es|ed)?|false|ruled? out|rules out|seems? off"
-    r"|(?:is|does|do|ca)nt|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non"
-    r"|ning[u\u00fa]n[oa]?|tampoco|nessun\w*|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*"
-    r"|de\u011fil)\b|n't\b|\brather than\b|\binstead of\b|\bother than\b"
-    r"|\b(?:\u043d\u0435|\u043d\u0438|\u043d\u0435\u0442)\b"  # Russian
-    r"|\u6ca1\u6709|\u4e0d|\u7121|\u65e0|\u975e|\u306a\u3044|\u307e\u305b\u3093|\uc5c6|\uc544\ub2c8"
-    r"|[\u274c\u2717\u2718\u2716\u00d7]",
-    re.IGNORECASE,
-)
-"""What a clause says that denies, in the languages that models slip into, too."""
-
-_WHOLESALE = re.compile(
-    r"\b(none|neither|nothing|no (?:\w+ )?(?:class|category|match|option|one)|kein\w*|aucune?"
-    r"|ning[u\u00fa]n[oa]?|nessun\w*|nenhum\w*)\b|\u6ca1\u6709|\u90fd\u4e0d",
-    re.IGNORECASE,
-)
-"""What takes back a list of names before it, unless it speaks of ``_OTHERS``."""
-
-_OTHERS = re.compile(
-    r"\b(others?|else|another|remaining|rest|exact|exactly|perfect|direct|closer|better|nearer"
-    r"|more|andere\w*|autres?|otr[oa]s?)\b",
-    re.IGNORECASE,
+_QUOTED = re.compile(
+    rf"(?<!{_LETTER})'(?P<single>(?:[^'\n]|(?<={_LETTER})'(?={_LETTER})){{1,80}})'(?!{_LETTER})"
+    r"|\"(?P<double>[^\"\n]{1,80})\""
 )
 
-_REVISION = re.compile(
-    r"\banswer\b|\bgo with\b|\bon second thought\b"
-    r"|\b(better|closer|nearer|actually|correction|instead)\b"
-    r"|\bmore (similar|likely|accurate|appropriate|suitable|fitting)\b"
-    r"|^\W*(but|however|yet|wait|hmm|aber|sondern|mais|pero|sino|ma|maar)\b.*\b(closest|nearest"
-    r"|best|most|final|correct)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What a clause with one name says that takes the place of the names before it."""
+_ITEM = re.compile(rf"^(?:(?!{QUOTE})[^\w\n])*(?:\d+|[a-z])[.):]+\s", re.IGNORECASE | re.MULTILINE)
+"""The number of an item of a list."""
 
-_CHOICE = re.compile(
-    r"\b(closest|closer|nearest|nearer|most|best|better|answer|choose|choice|pick|say|select"
-    r"|go with|must be|it.s|it is|but|thus|so(?! can| do| is| are)|therefore|hence|however|final"
-    r"|right|correct|maps?|mapped|yes|resembles|rather(?! than)"
-    r"|sondern|aber|antwort|respuesta|r\u00e9ponse|mais|sino"
-    r"|pero|maar|oui|s\u00ed)\b"
-    r"|[\u2705\u2713\u2714]|\u7b54\u6848|^\W*$",
-    re.IGNORECASE,
-)
-"""What a clause says that decides, where the reply has denied something before: or nothing else."""
-
-_LIST = re.compile(
-    r"\b(class(es)?|category|categories|options?|list(ed)?|choices|given|such as|e\.g|included?"
-    r"|includes|including|possible|available|between|out of|among)\b",
-    re.IGNORECASE,
-)
-"""What a clause says that counts up what there is."""
-
-_CLAUSE = re.compile(
-    r"[.!?;]+(?=\s|$)|[\u3002\uff01\uff1f\uff1b]|\n+"
-    r"|,?\s+(?=(?:but|however|yet|therefore|thus|hence|so(?! can| do| is| are)|whereas|rather than"
-    r"|instead of|sondern|aber|mais|sino|pero|maar)\b)"
-    r"|,\s*(?=(?:rather(?! than)|not|nor|no|nicht|pas|kein\w*|unlike|less|and not|although|though"
-    r"|because|since|closest|nearest|the (?:closest|most|best|nearest|answer)"
-    r"|it(?:'s| is| must| has| would)|i would|i'd)\b)"
-    r"|,\s*(?=['\"][^'\"\n]+['\"]\s+(?:is|isn't|would|seems|fits|matches|does|doesn't)\b)",
-    re.IGNORECASE,
-)
-"""Where a clause ends and another one may say the opposite."""
-
-_CONCESSION = re.compile(
-    r"((?:^|[.!?;:\n])\s*(?:although|though|even though|while|since|as|because|rather than"
-    r"|instead of)\b[^,]*),",
-    re.IGNORECASE,
-)
-"""A clause in front of its main clause; the comma after it ends it."""
-
-_LEAD = re.compile(
-    r"(?:^|(?<=[.!?;:\n]))\s*(?:between|given|among|from|out of|of)\b[^.;\n]*?,"
-    r"(?=\s*(?:['\"][^'\"\n]+['\"] (?:is|would)|it|i|the|none|not|no)\b)",
-    re.IGNORECASE,
-)
-"""What a choice is made from: "Between 'road' and 'car',"."""
+_LONGEST = 4000
+"""Characters of a reply that are read, the last ones: the rules' time grows with the square."""
 
 _ASIDE = re.compile(r"\(([^()]*)\)")
 
@@ -154,8 +104,9 @@ def parse_reply(
 
     Only quoted names count, in any kind of quotes; case, plural, hyphens and spaces do not matter.
     The first class wins, in the order of the reply. A reply decides nothing where ``void`` is
-    quoted. Names are not heard in a clause that denies them, asks or counts up what there is; after
-    a denial only in one that says which it is, or is nothing but the name.
+    quoted. Names are heard only in a clause that says which it is, or is nothing but the name; not
+    in one that denies them, asks or counts up what there is. What a later clause takes back was not
+    said.
 
     Args:
         reply: What the model wrote.
@@ -165,39 +116,100 @@ def parse_reply(
         bare: Also take a reply that is nothing but a class, without quotes.
     """
     by_key = class_keys(classes)
-    text = _THINKING.sub("", _THOUGHT.sub("", _THOUGHTS.sub(" ", reply)))
-    text = re.sub(r"<\|[^|>]*\|>", " ", text.rpartition("<|channel|>final")[2])
+    text = _spoken(reply)[-_LONGEST:]
     text = (_written_as_object(text, by_key) or text).translate(_QUOTES)
-    text = re.sub(r"[*_]{1,3}(?=['\"])|(?<=['\"])[*_]{1,3}", "", text)  # bold quotes
+    text = re.sub(rf"~~.*?~~|</?\w+>|\\(?=['\"])|{QUOTE}", " ", text)  # struck out, tags, escapes
     if bare and (name := _class_of(text.strip().strip("*_ \n"), by_key)):
         return name
-    text = _ASIDE.sub(lambda m: f"; {m[1]};" if _denies(m[1]) else m[0], text)
-    text = _CONCESSION.sub(r"\1;", _LEAD.sub(" ", text))
+    text, quotes = _set_aside(text, classes)
+    text = SURELY.sub("surely", _ITEM.sub("", text))
+    text = _ASIDE.sub(lambda m: f"; {m[1]};" if DENIAL.search(m[1]) else m[0], text)
+    text = CONCESSION.sub(r"\1;", LEAD.sub(" ", text))
     said: list[str] = []
     refused = False
-    for clause in _clauses(text):
-        quotes = [single or double for single, double in _QUOTED.findall(clause)]
-        rest = _QUOTED.sub(" ", clause)
-        named = [_class_of(quote, by_key) for quote in quotes]
-        if _denies(clause):
+    for number, clause in enumerate(_clauses(text)):
+        quoted = [quotes[mark] for mark in re.findall(QUOTE, clause)]
+        named = [_class_of(quote, by_key) for quote in quoted]
+        nothing = [
+            n is None and spelling_key(q) in _NOTHING for q, n in zip(quoted, named, strict=True)
+        ]
+        if DENIAL.search(clause):
             refused = True
-            if not any(named) and _WHOLESALE.search(rest) and not _OTHERS.search(rest):
+            if (not quoted and RETRACTION.search(clause)) or (
+                not any(named) and WHOLESALE.search(clause) and not OTHERS.search(clause)
+            ):
                 said = []
-            continue
-        for quote, name in zip(quotes, named, strict=True):
-            if name is None and spelling_key(quote) in _NOTHING:
+            if number == 0 and spelling_key(clause) in _NOTHING:
                 return None
-        names = [n for n, q in zip(named, quotes, strict=True) if n and not _same(q, word)]
-        asks = clause.rstrip().endswith("?")
-        chooses = _CHOICE.search(rest) is not None and (len(names) == 1 or rest.strip(" .,;:()"))
-        others = [quote for quote in quotes if not _same(quote, word)]
-        lists = len(others) > 1 and _LIST.search(rest) is not None
-        if not asks and (chooses or not (refused or lists)):
-            if len(names) == 1 and _REVISION.search(rest):
+            if nothing and all(nothing) and ENDS.search(clause) and not GOVERNED.search(clause):
+                return None
+            continue
+        if any(nothing):
+            return None
+        names = [n for n, q in zip(named, quoted, strict=True) if n and not _same(q, word)]
+        others = sum(not _same(quote, word) for quote in quoted)
+        if names and _decides(
+            clause, word, alone=len(names) == 1, others=others, refused=refused, first=number == 0
+        ):
+            if len(names) == 1 and REVISION.search(clause):
                 said = []
             said += names
     distinct = list(dict.fromkeys(said))
     return distinct[0] if distinct and len(distinct) <= most else None
+
+
+def _spoken(reply: str) -> str:
+    """Return a reply without what a reasoning model says to itself, and without its marks."""
+    text = _THINKING.sub("", _THOUGHT.sub("", _THOUGHTS.sub(" ", reply)))
+    return re.sub(r"<\|[^|>]*\|>", " ", text.rpartition("<|channel|>final")[2])
+
+
+def _set_aside(text: str, classes: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """Return a text with a character of ``QUOTE`` for everything quoted, and what they stand for.
+
+    Apostrophes inside a name end no quote: 'bird's nest'.
+    """
+    for name in classes:
+        if "'" in (plain := name.translate(_QUOTES)):
+            text = re.sub(re.escape(plain), plain.replace("'", ""), text, flags=re.IGNORECASE)
+    quotes: dict[str, str] = {}
+
+    def keep(match: re.Match[str]) -> str:
+        mark = chr(0xE000 + len(quotes) % 0x1900)
+        quotes[mark] = match["single"] or match["double"]
+        return mark
+
+    text = _QUOTED.sub(keep, text)
+    return re.sub(rf"[*_]{{1,3}}(?={QUOTE})|(?<={QUOTE})[*_]{{1,3}}", "", text), quotes  # bold
+
+
+def _decides(
+    clause: str, word: str, *, alone: bool, others: int, refused: bool, first: bool
+) -> bool:
+    """Return whether the names of a clause, which denies nothing, are what a reply decides for.
+
+    Args:
+        clause: With marks for what is quoted.
+        word: What was asked.
+        alone: Whether it names one class.
+        others: How many things other than the word it quotes.
+        refused: Whether something was denied before.
+        first: Whether nothing is said before.
+    """
+    if clause.rstrip().endswith("?"):
+        return False
+    rest = re.sub(QUOTE, " ", clause)
+    lists = others > 1 and LIST.search(rest) is not None
+    plain = re.sub(rf"{re.escape(word)}|\b(?:and|or)\b", " ", rest, flags=re.IGNORECASE)
+    if re.search(r"\w", plain) is None:
+        return not refused or (alone and "(" not in rest)  # nothing but names
+    if CHOICE.search(rest):
+        return not lists or (alone and not PICKING.search(rest))
+    announced = ANNOUNCES.search(clause)
+    hears = ASSENT.search(clause) is not None or (first and HEADS.match(clause) is not None)
+    if announced and not EXAMPLE.search(announced["before"]):
+        hears = hears or announced["mark"] == "," or not LIST.search(announced["before"])
+    return hears and not (refused or lists)
 
 
 def _written_as_object(text: str, by_key: Mapping[str, str]) -> str | None:
@@ -221,16 +233,12 @@ def _written_as_object(text: str, by_key: Mapping[str, str]) -> str | None:
     for key, value in found.items():
         if spelling_key(key) in _ANSWER:
             values = value if isinstance(value, list) else [value]
-            return " ".join(f"'{one}'" for one in values if isinstance(one, str)) or f"'{VOID}'"
+            return " ".join(f'"{one}"' for one in values if isinstance(one, str)) or f"'{VOID}'"
     if all(_class_of(key, by_key) or spelling_key(key) in _NOTHING for key in found):
         shares = {k: float(v) for k, v in found.items() if isinstance(v, (int, float))}
         best = max(shares, key=lambda key: shares[key], default=VOID)
         return f"'{best if shares.get(best, 0) > 0 else VOID}'"
-    return " ".join(f"'{value}'" for value in found.values() if isinstance(value, str)) or None
-
-
-def _denies(clause: str) -> bool:
-    return _DENIAL.search(_QUOTED.sub(" ", clause)) is not None
+    return " ".join(f'"{value}"' for value in found.values() if isinstance(value, str)) or None
 
 
 def _same(quote: str, word: str) -> bool:
@@ -243,6 +251,8 @@ def class_keys(classes: Sequence[str]) -> dict[str, str]:
     for name in classes:
         for form in spellings(name):
             found.setdefault(spelling_key(form), name)
+    if "person" in found:
+        found.setdefault("people", found["person"])
     return found
 
 
@@ -253,11 +263,7 @@ def _class_of(text: str, by_key: Mapping[str, str]) -> str | None:
 
 
 def _clauses(text: str) -> list[str]:
-    """Cut a text into clauses; nothing is cut inside quotes or parentheses."""
-    masked = re.sub(
-        r"\([^()]*\)|'[^'\n]{1,80}'(?!\w)|\"[^\"\n]{1,80}\"",
-        lambda match: re.sub(r"[.!?;:,\s]", "\0", match.group()),
-        text,
-    )
-    cuts = [0, *(match.end() for match in _CLAUSE.finditer(masked)), len(text)]
+    """Cut a text into clauses; nothing is cut inside parentheses."""
+    masked = re.sub(r"\([^()]*\)", lambda match: re.sub(r"[.!?;:,\s]", "\0", match.group()), text)
+    cuts = [0, *(match.end() for match in CLAUSE.finditer(masked)), len(text)]
     return [text[a:b] for a, b in pairwise(cuts) if text[a:b].strip()]

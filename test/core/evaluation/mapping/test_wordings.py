@@ -1,0 +1,438 @@
+"""More replies of chat models: what a name inside may look like, and in which words they refuse."""
+
+from __future__ import annotations
+
+import pytest
+
+from ovseg_ros.evaluation.mapping.replies import parse_reply
+
+HOME = ("bird's nest", "baker's rack", "car", "dog", "road", "child's seat", "teachers' desk")
+
+STREET = ("road", "car", "traffic light", "person", "tvmonitor", "bird", "bicycle", "aeroplane")
+
+VOC = (
+    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
+    *("train", "tvmonitor"),
+)
+
+APOSTROPHES = [
+    ("'bird's nest'", "bird's nest"),
+    ("The answer is 'bird's nest'.", "bird's nest"),
+    ('"bird\'s nest"', "bird's nest"),
+    ("\u2018bird\u2019s nest\u2019", "bird's nest"),
+    ("`bird's nest`", "bird's nest"),
+    ("**'baker's rack'**", "baker's rack"),
+    ("'birds nest'", "bird's nest"),
+    ("'Baker's Rack.'", "baker's rack"),
+    ("It isn't a 'dog', it's a 'child's seat'.", "child's seat"),
+    ("'bird's nest', because a nest is a bird's nest.", "bird's nest"),
+    ('{"answer": "bird\'s nest"}', "bird's nest"),
+    ("{'answer': \"bird's nest\"}", "bird's nest"),
+    ("'teachers' desk'", "teachers' desk"),
+    ('The class is "teachers\u2019 desk".', "teachers' desk"),
+    ("It isn't a 'teachers' desk', it's a 'dog'.", "dog"),
+]
+
+TAXI_IS_A_CAR = [
+    '"Car."',
+    "'CAR.'",
+    "'car'!",
+    "The word 'taxi' is exclusively most similar to 'car'",
+    "1. 'car' - a taxi is a kind of car\n2. 'road' - taxis drive on roads",
+    "1) 'car'",
+    "(1) 'car'",
+    "- **'car'**: a taxi is a car",
+    "### Answer\n\n'car'",
+    "**Answer**: **'car'**",
+    "*'car'*",
+    '***"car"***',
+    "__'car'__",
+    "\\boxed{'car'}",
+    "\\boxed{\\text{'car'}}",
+    "['car']",
+    '["car"]',
+    '[\n  "car"\n]',
+    '{"answer":"Car"}',
+    '{"result": {"class": "car"}}',
+    '{"answer": "car.", "confidence": "high"}',
+    '```json\n{"class":"car"}\n```\n',
+    '{"class": "car", "not": ["road","bird"]}',
+    '{"word": "taxi", "class": "car"}',
+    '{"word": "road", "class": "car"}',
+    'json {"most_similar_class": "car"}',
+    '[{"word":"taxi","class":"car"}]',
+    '{"reasoning": "A taxi is not a \'road\'", "answer": "car"}',
+    '{"final_answer": "car"}',
+    '{"similar_class": "car"}',
+    '{"class_name": "car"}',
+    '{"predicted_class": "car", "word": "bird"}',
+    "<answer>'car'</answer>",
+    "'car'<|eot_id|>",
+    "'car'</s>",
+    "assistant\n\n'car'",
+    "'car'\n\nNote: I chose 'car' because a taxi is a type of car used for hire.",
+    "Of course! 'car'",
+    "Certainly. I'd say 'car'.",
+    "My answer is: 'car'",
+    "ANSWER: 'CAR'",
+    "'taxi' -> 'car'",
+    "'taxi' = 'car'",
+    "taxi: 'car'",
+    "taxi \u2192 'car'",
+    "The most similar class is 'car' (a taxi is a car for hire).",
+    "'car' (not 'road')",
+    "It would be 'car', not 'bicycle', not 'road'.",
+    "'car', 'bicycle'",
+    "'car' and 'road'",
+    "'car' or 'bicycle'",
+    "'car' / 'bicycle'",
+    "' car '",
+    "''car''",
+    "\xabcar\xbb",
+    "\xb4car\xb4",
+    "'''car'''",
+    '"""car"""',
+    "\\'car\\'",
+    '\\"car\\"',
+    "\"'car'\"",
+    "'\"car\"'",
+    "\u2039car\u203a",
+    "\u201ecar\u201c",
+    "\u201acar\u2018",
+    "The closest class for 'taxi' is 'car', even though 'taxi' isn't in the list.",
+    "While none of the classes is an exact match, 'car' is the closest.",
+    "There is no exact match for 'taxi', but the closest is 'car'",
+    "I cannot find an exact match, so I'll say 'car'.",
+    "If I have to choose, 'car'.",
+    "Although not a perfect match, I'd pick 'car'.",
+    "'car' is the only class that fits; 'void' would be wrong.",
+    "'car'. No other class is similar.",
+    "'car' \n\nNone of 'road', 'bird', 'person' fit.",
+    "No doubt: 'car'.",
+    "Without a doubt, 'car'.",
+    "Nothing but 'car'.",
+    "It's none other than 'car'.",
+    "No problem! The answer is 'car'.",
+    "No explanation needed: 'car'",
+    "I don't have image access, but from the word alone: 'car'.",
+    "As an AI I can't see the picture, but 'taxi' would be a 'car'.",
+    (
+        "Step 1: 'taxi' is a vehicle.\nStep 2: vehicles in the list: 'car', 'bicycle', "
+        "'aeroplane'.\nStep 3: a taxi has four wheels.\nAnswer: 'car'"
+    ),
+    (
+        "Let me think. 'road' is a surface. 'bird' is an animal. 'car' is a vehicle, and "
+        "a taxi is a vehicle. So the answer is 'car'."
+    ),
+    "Let's see: 'road' - no, 'bird' - no, 'car' - yes.",
+    "'road' \u2717, 'car' \u2713",
+    "| class | similar |\n|---|---|\n| 'road' | no |\n| 'car' | yes |",
+    "road: no, bird: no, so 'car'",
+    "~~'road'~~ 'car'",
+    "<s>'car'",
+    "[INST] [/INST] 'car'",
+    "'car'.\n\nUser: what about 'moon'?",
+    "'car'\nQ: 'bus'?\nA: 'road'",
+]
+
+SYNONYMS = [
+    ("'sofa'", "couch", "sofa"),
+    ("Couch is another word for 'sofa'.", "couch", "sofa"),
+    ("A couch is commonly called a 'sofa'.", "couch", "sofa"),
+    ("'couch' can be mapped to 'sofa'", "couch", "sofa"),
+    ("I would classify 'couch' as 'sofa'.", "couch", "sofa"),
+    ("The term 'couch' falls under the class 'sofa'.", "couch", "sofa"),
+    ("'couch' and 'sofa' are synonyms, so 'sofa'.", "couch", "sofa"),
+    ("A 'couch' is a 'sofa'.", "couch", "sofa"),
+    ("Final answer: 'Sofa'", "couch", "sofa"),
+    ("'SOFA'", "couch", "sofa"),
+    (
+        "Based on the given classes, the most similar one to 'stool' would be 'chair'.",
+        "stool",
+        "chair",
+    ),
+    ("Among the listed classes, 'stool' is exclusively most similar to 'chair'.", "stool", "chair"),
+    ("From the list, I would pick 'chair'.", "stool", "chair"),
+    ("After considering all options, 'chair' it is.", "stool", "chair"),
+    ("Looking at the list, 'chair'.", "stool", "chair"),
+    ("Hmm, I think the best choice is 'chair'", "stool", "chair"),
+    ("'chair' seems to be the best match.", "stool", "chair"),
+    ("'chair' is what I would choose.", "stool", "chair"),
+    ("'chair' fits best", "stool", "chair"),
+    ("I'd say: 'chair'.", "stool", "chair"),
+    ("'stool' \u2192 'chair'", "stool", "chair"),
+    ("stool => 'chair'", "stool", "chair"),
+    ("'dining table'", "table", "diningtable"),
+    ("'Dining Table'.", "table", "diningtable"),
+    ("'dining-table'", "table", "diningtable"),
+    ("'diningtables'", "table", "diningtable"),
+    ('"diningtable"', "table", "diningtable"),
+    ('{"class": "diningtable"}', "table", "diningtable"),
+    ("{'answer': 'diningtable'}", "table", "diningtable"),
+    ("```\n'diningtable'\n```", "table", "diningtable"),
+    ("```python\n'diningtable'\n```", "table", "diningtable"),
+    ("answer = 'diningtable'", "table", "diningtable"),
+    ("print('diningtable')", "table", "diningtable"),
+    ("Answer: **`diningtable`**", "table", "diningtable"),
+    ("1. 'diningtable'", "table", "diningtable"),
+    (
+        (
+            "1. **'diningtable'** \u2013 a table at which people eat.\n2. **'chair'** \u2013 "
+            "stands beside it."
+        ),
+        "table",
+        "diningtable",
+    ),
+    ("The top three: 'diningtable', 'chair', 'sofa'", "table", "diningtable"),
+    ("Definitely 'cat'.", "kitten", "cat"),
+    ("It's a 'cat'!", "kitten", "cat"),
+    ("A kitten is a young 'cat'.", "kitten", "cat"),
+    ("'kitten' is a baby 'cat'", "kitten", "cat"),
+    ("kitten = young cat \u2192 'cat'", "kitten", "cat"),
+    ("'cat' \u2014 kittens are young cats.", "kitten", "cat"),
+    ("That would be 'cat'.", "kitten", "cat"),
+    ("You're looking for 'cat'.", "kitten", "cat"),
+    ("Right: 'cat'", "kitten", "cat"),
+    ("The word kitten corresponds most closely to the class label 'cat'.", "kitten", "cat"),
+    ("'cat' (100% confidence)", "kitten", "cat"),
+    ("Answer:\n\n'cat'\n\nExplanation:\nA kitten is not a 'dog'.", "kitten", "cat"),
+    ("El gatito es un 'cat'.", "kitten", "cat"),
+    ("C'est un 'cat'.", "kitten", "cat"),
+    ("Das ist eine 'cat'.", "kitten", "cat"),
+    ("\u7b54\u6848\uff1a'cat'", "kitten", "cat"),
+    ("\u6700\u76f8\u4f3c\u7684\u662f'cat'\u3002", "kitten", "cat"),
+    (
+        "'motorbike' is the correct answer because a moped is a light motorcycle.",
+        "moped",
+        "motorbike",
+    ),
+    ("I don't see 'moped' in the list, so the closest class is 'motorbike'.", "moped", "motorbike"),
+    (
+        "'moped' isn't among the classes. I'd go with 'motorbike' instead of 'bicycle'.",
+        "moped",
+        "motorbike",
+    ),
+    (
+        "Though a moped isn't exactly a 'motorbike', that is the nearest: 'motorbike'.",
+        "moped",
+        "motorbike",
+    ),
+    (
+        "The answer cannot be 'bicycle' because it has an engine. It's 'motorbike'.",
+        "moped",
+        "motorbike",
+    ),
+    ("'bicycle' would be wrong. The right one: 'motorbike'.", "moped", "motorbike"),
+    ('"motorbike" rather than "bicycle", since it has an engine.', "moped", "motorbike"),
+]
+
+NO_MOON = [
+    "None of the listed classes (aeroplane, bicycle) describes a moon",
+    "None of the provided classes match 'moon'.",
+    "I'm afraid none of these categories ('car', 'road') is similar to 'moon'.",
+    "I am unable to determine which of 'car' or 'road' is more similar.",
+    "I can't answer this: 'car', 'road'.",
+    "No class.",
+    "No suitable match among 'aeroplane', 'bicycle', 'bird'.",
+    (
+        "There are no classes in the list that are similar to 'moon'. The classes are "
+        "'car' and 'road'."
+    ),
+    "'moon' does not match any of the classes: 'aeroplane', 'bird'",
+    "'moon' doesn't resemble 'car' or 'bird'.",
+    "The word 'moon' is not similar to any class in the list, so: 'void'",
+    "None",
+    "'none'",
+    "'None of the above'",
+    "'no match'",
+    "'N/A'",
+    "'not applicable'",
+    "'nothing'",
+    "'other'",
+    "'unknown'",
+    '"None."',
+    "'no class'",
+    "'null'",
+    "'undefined'",
+    "'void' because 'moon' is neither 'car' nor 'road'",
+    "The answer is 'void', since 'car' means something else.",
+    "'void' (closest would be 'bird')",
+    "VOID",
+    "**'void'**",
+    '{"answer": "none of the above"}',
+    '{"answer": ""}',
+    '{"answer": []}',
+    '{"answer": false}',
+    '{"class": "void", "alternatives": ["bird"]}',
+    '{"class": null, "candidates": ["bird"]}',
+    '{"match": false, "class": "bird"}',
+    "It is difficult to say whether 'moon' is a 'bird'.",
+    "Sorry, 'moon' has nothing to do with 'bird', 'car' or 'road'.",
+    "'moon' has no relation to 'bird'.",
+    "I'd rather not choose between 'bird' and 'car'.",
+    "I decline to choose 'bird'.",
+    "This request can't be fulfilled: 'person'",
+    "I won't compare 'person' and 'moon'.",
+    "It would be inaccurate to say 'bird'.",
+    "It would be misleading to choose 'bird'.",
+    "Saying 'bird' would be a stretch.",
+    "'bird' is a poor match.",
+    "'bird' is far from a match.",
+    "'bird' bears little resemblance to the moon.",
+    "There's little similarity to 'bird'.",
+    "'bird' has few things in common with the moon.",
+    "I doubt that 'bird' fits.",
+    "It is doubtful that 'bird' fits.",
+    "'bird' is too different.",
+    "'bird' is unlikely.",
+    "It's unlikely to be 'bird'.",
+    "'bird' is a completely separate concept.",
+    "'moon' is distinct from 'bird'.",
+    "'bird' scarcely fits.",
+    "'bird' barely fits",
+    "'bird' isn\u2019t it",
+    "'bird' would be a mistake.",
+    "I reject 'bird'.",
+    "I have ruled 'bird' out.",
+    "I would exclude 'bird'.",
+    "Eliminating 'bird' and 'car', I'm left with none.",
+    "Insufficient information to choose 'bird'.",
+    "More context is needed to choose between 'bird' and 'car'.",
+    "Could you clarify whether you mean 'bird' or 'car'?",
+    "Please provide the image. Classes: 'bird'.",
+    "Which one: 'bird' or 'car'",
+    "e.g., 'bird'",
+    "For example, 'bird' is an animal.",
+    "You asked about 'bird'.",
+    "The given list: 'bird', 'car', 'road'",
+    "Classes: 'bird', 'car'",
+    "Options: 'bird'",
+    "Here is the list again: 'bird', 'car', 'road'.",
+    "The moon isn't listed. You could add it to 'bird', 'car', 'road'.",
+    "I would leave 'moon' unassigned (classes: 'bird', 'car').",
+    "'moon' remains unclassified among 'bird' and 'car'.",
+    "'moon' \u2192 \u2205",
+    "'moon' \u2192 'none'",
+    "'bird' \u2260 'moon'",
+    "'moon' != 'bird'",
+    "\U0001f6ab 'bird'",
+    "'bird' \U0001f44e",
+    "1. 'bird' - no\n2. 'car' - no\n3. 'road' - no",
+    "1. None\n2. 'bird'",
+    "1. 'void'\n2. 'bird'",
+    "- none of 'bird', 'car'",
+    "'bird'? I don't think so.",
+    "'bird'? Not really.",
+    "'bird'? Hardly.",
+    "Is it 'bird'? No. Is it 'car'? No.",
+    "Could be 'bird'? It could not.",
+    "'moon', which is not a class.",
+    "car",
+    "car.",
+    "The class is car",
+    "**bird**",
+    'I think it\'s "something like a bird".',
+    "'the bird of paradise'",
+    "'birdhouse'",
+    "'carpet'",
+    "'road sign'",
+    "'bird bath'",
+    "'car, road'",
+]
+
+NO_MOON_IN_VOC = [
+    "I'm sorry, but I can't help with that. ('person')",
+    "None of these.",
+    "None of the 20 classes means 'moon'.",
+    "There is no class in this list that means 'moon', for instance 'bird' is an animal.",
+    "'moon' is a celestial body. 'bird' is an animal. 'boat' is a vessel.",
+    "No class in ('aeroplane', 'bird') fits.",
+    "The list ('aeroplane', 'bicycle', 'bird') has no moon.",
+    "I could not find a match. Nearest candidates such as 'bird' don't mean the same.",
+    "'moon' - void",
+    "The answer is: void",
+    "It's a 'void' case.",
+    "'void'. The nearest one would have been 'aeroplane'.",
+    "Answer: 'void' ('bird' is only similar in that it's in the sky)",
+    "Choosing 'bird' would be arbitrary.",
+    "Any choice, e.g. 'bird', would be arbitrary.",
+    "One might say 'bird', but this is false.",
+    "One could be tempted to say 'bird', but no.",
+    "'bird'... no wait, 'void'.",
+    "'bird'. Actually, no: 'void'.",
+    "It has no counterpart ('bird', 'boat').",
+    "Nothing here matches: 'bird', 'boat', 'bus'.",
+    "I have no answer.",
+    "My apologies, 'moon' isn't related to 'bird'.",
+    "The classes 'aeroplane' and 'bird' are things that fly; the moon isn't.",
+    "All 20 classes ('aeroplane' ... 'tvmonitor') are unrelated to the moon.",
+    "Out of scope: 'bird'",
+    "Skip 'bird'.",
+    "Ignore 'bird' and 'boat'.",
+    "N/A ('bird')",
+    "n/a",
+    "Not applicable, 'bird' is an animal",
+    "- 'aeroplane'\n- 'bicycle'\n- 'bird'\n- 'boat'",
+    "1. 'aeroplane'\n2. 'bicycle'\n3. 'bird'\n4. 'boat'\n5. 'bottle'",
+    "aeroplane, bicycle, bird",
+    "'aeroplane, bicycle, bird'",
+    "[]",
+    "{}",
+    '{"class": "moon"}',
+    '{"classes": ["aeroplane", "bird", "boat", "bus"]}',
+    '{"answer": "None of the listed classes (aeroplane, bicycle) describes a moon"}',
+    '"None of the listed classes (aeroplane, bicycle) describes a moon"',
+    "'None of the listed classes'",
+    "The question is whether it is a 'bird'.",
+    "I wonder if it is a 'bird'.",
+    "If it flew, it would be a 'bird'.",
+    "It would have to be a 'bird' to fit.",
+    "Only if the moon were a 'bird'.",
+    "The user wants me to choose between 'bird' and 'boat'.",
+    "We need to choose from 'bird', 'boat'.",
+    "You gave me 'bird', 'boat' and 'bus'.",
+    "I have been given 'bird', 'boat' and 'bus'.",
+    "Let me look at the list: 'aeroplane', 'bicycle', 'bird'",
+    (
+        "\u041d\u0438 \u043e\u0434\u0438\u043d \u0438\u0437 "
+        "\u043a\u043b\u0430\u0441\u0441\u043e\u0432 ('bird') \u043d\u0435 "
+        "\u043f\u043e\u0434\u0445\u043e\u0434\u0438\u0442."
+    ),
+    "\u6ca1\u6709\u5408\u9002\u7684\u7c7b\u522b ('bird')",
+]
+
+
+@pytest.mark.parametrize(("reply", "expected"), APOSTROPHES)
+def test_an_apostrophe_inside_a_name_ends_no_quote(reply: str, expected: str) -> None:
+    assert parse_reply(reply, HOME, word="nest") == expected
+
+
+@pytest.mark.parametrize("reply", TAXI_IS_A_CAR)
+def test_what_decides_is_understood(reply: str) -> None:
+    assert parse_reply(reply, STREET, word="taxi") == "car"
+
+
+@pytest.mark.parametrize(("reply", "word", "expected"), SYNONYMS)
+def test_reasons_do_not_hide_the_answer(reply: str, word: str, expected: str) -> None:
+    assert parse_reply(reply, VOC, word=word) == expected
+
+
+@pytest.mark.parametrize("reply", NO_MOON)
+def test_no_wording_of_a_refusal_is_a_class(reply: str) -> None:
+    assert parse_reply(reply, STREET, word="moon") is None
+
+
+@pytest.mark.parametrize("reply", NO_MOON_IN_VOC)
+def test_no_list_of_what_there_is_is_a_class(reply: str) -> None:
+    assert parse_reply(reply, VOC, word="moon") is None
+
+
+@pytest.mark.parametrize("reply", ["'people'", "'People'.", "The answer is 'people'."])
+def test_people_is_the_plural_of_person(reply: str) -> None:
+    assert parse_reply(reply, STREET, word="crowd") == "person"
+
+
+def test_long_replies_are_read_in_no_time() -> None:
+    for part in ("'car', ", "- 'road': no\n", "a", "'", "(", "not 'road' but ", ", : "):
+        parse_reply(part * 4000, STREET, word="taxi")
