@@ -60,46 +60,29 @@ class Result:
         path.write_text(json.dumps(self.data, indent=1) + "\n")
 
 
-Benchmark = Callable[[Job], Result]
-
 SHARED = {
-    "segment": Part(
-        about="a frame by number of names", place="ovseg_ros.bench.timing:bench_segmenter"
-    ),
+    "segment": Part("a frame by number of names", "ovseg_ros.bench.timing:bench_segmenter"),
     "stages": Part(
-        about="every stage of a frame's way through the node",
-        place="ovseg_ros.bench.stages:bench_stages",
+        "every stage of a frame's way through the node", "ovseg_ros.bench.stages:bench_stages"
     ),
-    "discovery": Part(about="one discovery", place="ovseg_ros.discovery.bench:bench_discovery"),
+    "discovery": Part("one discovery", "ovseg_ros.discovery.bench:bench_discovery"),
     "graph": Part(
-        about="the segmentation node fed at 10 and 30 Hz, as isaac_ros_benchmark does",
-        place="ovseg_ros.bench.graph:bench_graph",
+        "the segmentation node fed at 10 and 30 Hz, as isaac_ros_benchmark does",
+        "ovseg_ros.bench.graph:bench_graph",
     ),
-    "all": Part(about="segment, stages and discovery", place="ovseg_ros.bench.jobs:bench_all"),
+    "all": Part("segment, stages and discovery", "ovseg_ros.bench.jobs:bench_all"),
 }
 """What fits any preset."""
 
 
 def benches() -> dict[str, Part]:
     """Return every benchmark by name."""
-    return {**SHARED, **systems.benches()}
+    return {**SHARED, **systems.parts("benches")}
 
 
-def find_bench(name: str) -> Part:
-    """Return a benchmark.
-
-    Raises:
-        ValueError: if there is none of that name; lists those there are.
-    """
-    known = benches()
-    if name not in known:
-        raise ValueError(f"name: expected one of {', '.join(known)}, got {name!r}")
-    return known[name]
-
-
-def run_bench(name: str, job: Job) -> Result:
+def run_bench(part: Part, job: Job) -> Result:
     """Run a benchmark; invented names stay out of the user's cache of class text."""
-    run: Benchmark = find_bench(name).load()
+    run: Callable[[Job], Result] = part.load()
     before = os.environ.get("OVSEG_CACHE")
     with tempfile.TemporaryDirectory() as cache:
         os.environ["OVSEG_CACHE"] = cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from ovseg_ros.bench.jobs import Job, Result
+from ovseg_ros.bench.memory import peak_mib
 from ovseg_ros.config import flatten
 from ovseg_ros.evaluation.protocol import versions
 from ovseg_ros.photographs import read_image
@@ -51,6 +51,11 @@ class Timing:
     def floor_ratio(self) -> float | None:
         """Median by floor; None without arithmetic to speak of."""
         return round(self.median_ms / self.floor_ms, 2) if self.floor_ms else None
+
+
+def invented_words(count: int) -> Vocabulary:
+    """Return a vocabulary of a size."""
+    return Vocabulary.of(*(f"object {number}" for number in range(count)))
 
 
 def measure(
@@ -96,7 +101,7 @@ def timing(
         median_ms=round(float(np.median(counted)), 3),
         p95_ms=round(float(np.percentile(counted, 95)), 3),
         runs=len(counted),
-        peak_mib=round(_peak_mib(device), 1),
+        peak_mib=round(peak_mib(device), 1),
         floor_ms=None if floor_ms is None else round(floor_ms, 4),
     )
 
@@ -112,10 +117,7 @@ def segmenter_timings(job: Job) -> list[Timing]:
     """
     config = job.config
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    words = {
-        count: Vocabulary.of(*(f"object {number}" for number in range(count)))
-        for count in job.counts
-    }
+    words = {count: invented_words(count) for count in job.counts}
     times: dict[int, list[float]] = {count: [] for count in words}
     for block in range(_BLOCKS):
         for count, vocabulary in words.items():
@@ -176,9 +178,3 @@ def report(rows: Sequence[Timing], config: PipelineConfig, image: np.ndarray) ->
         "options": flatten(config),
         "versions": versions(),
     }
-
-
-def _peak_mib(device: str) -> float:
-    if device.startswith("cuda"):
-        return float(torch.cuda.max_memory_allocated(device)) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10  # Linux counts in KiB

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
-from ovseg_ros.bench.jobs import Job, benches, find_bench, run_bench
+from ovseg_ros.bench.jobs import Job, benches, run_bench
 from ovseg_ros.commands.options import DEVICE, PRESET, SET, image_size
 from ovseg_ros.presets import DEFAULT, pipeline_options
+from ovseg_ros.segmenters.systems import pick
 
 _HELP = "; ".join(f"{name}: {part.about}" for name, part in benches().items())
 
@@ -37,7 +38,7 @@ def bench(
     arithmetic alone would take at the device's peak, measured in the same run: at least 1, and
     about 3 for published engines.
     """
-    part = find_bench(name)
+    part = pick("name", benches(), name)
     sizes = [text.strip() for text in vocabulary_sizes.split(",")]
     counts = [int(size) for size in sizes if size.isdecimal()]
     if len(counts) < len(sizes) or min(counts) < 1:
@@ -59,7 +60,7 @@ def bench(
         batch=batch,
         untrained=untrained,
     )
-    result = run_bench(name, job)
+    result = run_bench(part, job)
     for line in result.lines:
         typer.echo(line)
     if json_file is not None:

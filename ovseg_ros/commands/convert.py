@@ -6,9 +6,10 @@ from pathlib import Path
 
 import typer
 
-from ovseg_ros.segmenters.systems import converters
+from ovseg_ros.segmenters.systems import parts, pick
 
-_HELP = "; ".join(f"{name}: {part.about}" for name, part in converters().items())
+_CONVERTERS = parts("converters")
+_HELP = "; ".join(f"{name}: {part.about}" for name, part in _CONVERTERS.items())
 
 
 def convert(
@@ -26,8 +27,6 @@ def convert(
     Every key is accounted for: what is missing or unknown is an error. Afterwards the preset of the
     same name runs.
     """
-    known = converters()
-    if system not in known:
-        raise ValueError(f"system: expected one of {', '.join(known)}, got {system!r}")
-    for line in known[system].load()(checkpoint, out, trust):
+    run = pick("system", _CONVERTERS, system).load()
+    for line in run(checkpoint, out, trust):
         typer.echo(line)

@@ -7,7 +7,8 @@ from pathlib import Path
 import typer
 
 from ovseg_ros.commands.options import SET
-from ovseg_ros.evaluation.table import Request, load_table, tables
+from ovseg_ros.evaluation.table import Request, Table, tables
+from ovseg_ros.segmenters.systems import pick
 
 _TABLE_HELP = "; ".join(f"{name}: {part.about}" for name, part in tables().items())
 
@@ -27,11 +28,11 @@ def table(
     sets: list[str] = SET,
 ) -> None:
     """Print a paper's table: rows measured here beside the published ones."""
-    build = load_table(name)
+    build = pick("table", tables(), name).load()
     request = Request(
         root=root, out=out / name, split=split, limit=limit, device=device, sets=tuple(sets)
     )
-    result = build(request)
+    result: Table = build(request)
     for line in result.lines():
         typer.echo(line)
     if json_file is not None:

@@ -84,33 +84,18 @@ class Table:
         path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
-Builder = Callable[[Request], Table]
-
 SHARED = {
     "autoseg": Part(
-        about="who finds the words: AutoSeg, its ablations and baselines, beside the paper",
-        place="ovseg_ros.discovery.table:table",
+        "who finds the words: AutoSeg, its ablations and baselines, beside the paper",
+        "ovseg_ros.discovery.table:table",
     )
 }
-"""What belongs to no single segmenter."""
+"""What belongs to no single segmenter; functions of a request."""
 
 
 def tables() -> dict[str, Part]:
     """Return every table by name."""
-    return {**SHARED, **systems.tables()}
-
-
-def load_table(name: str) -> Builder:
-    """Return the function that makes a table.
-
-    Raises:
-        ValueError: if there is no such table; lists those there are.
-    """
-    known = tables()
-    if name not in known:
-        raise ValueError(f"table: expected one of {', '.join(known)}, got {name!r}")
-    build: Builder = known[name].load()
-    return build
+    return {**SHARED, **systems.parts("tables")}
 
 
 def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dict[str, Any]:

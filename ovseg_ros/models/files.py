@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,28 @@ def load_state(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None
         reason = " ".join(str(error).split())
         raise ValueError(
             f"weights: {path.parent} does not fit its config.json: {path.name}: {reason[:1000]}"
+        ) from None
+
+
+@contextmanager
+def architecture(path: Path, what: str, *, option: str = "weights") -> Iterator[None]:
+    """Name the file where a model cannot be built from what it says.
+
+    Args:
+        path: The file.
+        what: Whose architecture it should hold: ``a SimZSS``.
+        option: Which option named it, for the error.
+
+    Raises:
+        ValueError: naming the file; what says that a tower or file is missing comes through.
+    """
+    try:
+        yield
+    except Exception as error:  # of a wrong type or size, deep in a library
+        if isinstance(error, FileNotFoundError) or str(error).startswith("tower:"):
+            raise
+        raise ValueError(
+            f"{option}: {path}: expected the architecture of {what}: {first_line(error)}"
         ) from None
 
 

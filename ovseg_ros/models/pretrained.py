@@ -10,7 +10,7 @@ from ovseg_ros.models.files import check_finite, first_damaged, first_line
 from ovseg_ros.models.weights import resolve_folder
 
 # Made anew by transformers where a checkpoint has none, and read by nothing here.
-_SPARE = ("pooler.", "position_ids")
+_SPARE = ("pooler.", "position_ids", "criterion.")
 
 
 def load_pretrained(
@@ -21,6 +21,7 @@ def load_pretrained(
     *,
     device: str,
     dtype: str,
+    option: str = "weights",
     **options: Any,
 ) -> tuple[Any, Any]:
     """Load a model with the tokenizer or processor that belongs to it.
@@ -30,10 +31,11 @@ def load_pretrained(
     Args:
         weights: Folder, ``robot_cell/NAME`` or public name.
         expected: What kind of model that should be, for the error: "a sentence encoder".
-        reader_type: Its tokenizer's or processor's class in transformers.
+        reader_type: Its tokenizer's or processor's class in transformers; None: none is read.
         model_type: The model's class in transformers.
         device: auto, cpu, cuda or cuda:N.
         dtype: auto, float32, bfloat16 or float16.
+        option: Which option named it, for the errors.
         options: What else the model's ``from_pretrained`` takes.
 
     Returns:
@@ -47,19 +49,19 @@ def load_pretrained(
     place, source = resolve_device(device), resolve_folder(weights)
     numbers = resolve_dtype(dtype, place)
     try:
-        reader = reader_type.from_pretrained(source, local_files_only=True)
+        reader = reader_type and reader_type.from_pretrained(source, local_files_only=True)
         model, report = model_type.from_pretrained(
             source, dtype=numbers, local_files_only=True, output_loading_info=True, **options
         )
     except Exception as error:  # whatever a damaged or a foreign file leads its reader to
         reason = first_damaged(Path(source)) or first_line(error)
         raise FileNotFoundError(
-            f"weights: expected {expected}, could not load {weights!r}: {reason}"
+            f"{option}: expected {expected}, could not load {weights!r}: {reason}"
         ) from error
     missing = sorted(k for k in report["missing_keys"] if not any(s in k for s in _SPARE))
     if missing:  # transformers only warns, and fills them with random numbers
         raise FileNotFoundError(
-            f"weights: expected {expected}, {len(missing)} of the tensors are not in {source}: "
+            f"{option}: expected {expected}, {len(missing)} of the tensors are not in {source}: "
             f"{', '.join(missing[:3])}"
         )
     check_finite(model.named_parameters(), source)

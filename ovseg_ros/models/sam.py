@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.files import (
+    architecture,
     check_finite,
     first_line,
     load_state,
@@ -207,12 +208,8 @@ def save_small_sam(model: Any, shape: dict[str, int], out: Path) -> None:
 
 def _read_small(folder: Path) -> Any:
     shape = read_object(folder / _FILE, option="sam")
-    try:
+    with architecture(folder / _FILE, "a small segment-anything", option="sam"):
         model = build_small_sam(**shape)
-    except Exception as error:  # of a wrong type or size, deep in a library
-        raise ValueError(
-            f"sam: {folder / _FILE}: expected shapes of a small model: {first_line(error)}"
-        ) from None
     path = folder / "model.safetensors"
     load_state(model, read_tensors(path, option="sam"), path)
     return model

@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ovseg_ros.bench.graph import Playback
+from ovseg_ros.bench.memory import resident_mib
 from ovseg_ros.config import flatten
 from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS
 from ovseg_ros.nodes.conversions import stamp_from_msg
@@ -145,7 +146,7 @@ class _Player:
             received_s={number: received[number] for number in sent if number in received},
             busy=busy,
             cores=cpu_s / elapsed_s,
-            peak_mib=_peak_mib(self._process.pid),
+            peak_mib=resident_mib("VmHWM", self._process.pid),
         )
 
     def _send(self) -> None:
@@ -191,8 +192,3 @@ def _busy() -> tuple[float, float]:
 def _cpu_s(pid: int) -> float:
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(words[11]) + int(words[12])) / _TICKS
-
-
-def _peak_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM"))) / 1024

@@ -7,10 +7,12 @@ reading a preset or ``ovseg --help`` imports no model's library.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 SYSTEMS: dict[str, str] = {
     "simzss": "ovseg_ros.segmenters.simzss",
@@ -23,13 +25,13 @@ SYSTEMS: dict[str, str] = {
 """Package of every system by name."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Part:
     """Something a command runs, by name.
 
     Attributes:
         about: One line for people.
-        place: Where it is, ``package.module:name``.
+        place: Where it is, ``package.module:name``; in a :class:`System` inside its package.
         preset: Preset it is about where none is given; empty: the default preset.
     """
 
@@ -66,11 +68,11 @@ class System:
     Attributes:
         config: Options of the segmenter; the module imports no model's library.
         segmenter: Class that is built with (config, device=..., dtype=...).
-        recipes: For ``ovseg train``: name to (what it trains, function of the recipe's options).
+        recipes: For ``ovseg train``: functions of the recipe's options.
         installs: Recipes whose result ships in the package.
-        table: For ``ovseg table``: (what it shows, function of a request); empty if there is none.
-        benches: For ``ovseg bench``: name to (what it compares, function of a job, preset).
-        convert: For ``ovseg convert``: (what it reads, function of checkpoint, folder and trust).
+        tables: For ``ovseg table``: functions of a request.
+        benches: For ``ovseg bench``: functions of a job.
+        converters: For ``ovseg convert``: functions of checkpoint, folder and trust.
         protocol: What a data set asks of it in an evaluation: function of the data set's name that
             returns :class:`Rules`; empty: nothing.
         spelling: How its authors write the names of a data set's classes: function of the data
@@ -81,11 +83,11 @@ class System:
 
     config: str
     segmenter: str
-    recipes: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    recipes: Mapping[str, Part] = field(default_factory=dict)
     installs: Mapping[str, Install] = field(default_factory=dict)
-    table: tuple[str, str] | None = None
-    benches: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
-    convert: tuple[str, str] | None = None
+    tables: Mapping[str, Part] = field(default_factory=dict)
+    benches: Mapping[str, Part] = field(default_factory=dict)
+    converters: Mapping[str, Part] = field(default_factory=dict)
     protocol: str = ""
     spelling: str = ""
     templates: Mapping[str, str] = field(default_factory=dict)
@@ -113,9 +115,7 @@ def load_system(name: str) -> System:
     Raises:
         ValueError: if there is no such system; lists those there are.
     """
-    if name not in SYSTEMS:
-        raise ValueError(f"system: expected one of {', '.join(SYSTEMS)}, got {name!r}")
-    system: System = import_module(SYSTEMS[name]).SYSTEM
+    system: System = import_module(pick("system", SYSTEMS, name)).SYSTEM
     return system
 
 
@@ -153,12 +153,12 @@ def spell(system: str, dataset: str, name: str) -> str:
     return spelled
 
 
-def recipes() -> dict[str, Part]:
-    """Return what the systems bring for ``ovseg train``, by name."""
+def parts(kind: Literal["recipes", "tables", "benches", "converters"]) -> dict[str, Part]:
+    """Return what the systems bring for a command, by name."""
     return {
-        recipe: Part(about=about, place=f"{package}.{place}")
-        for name, package in SYSTEMS.items()
-        for recipe, (about, place) in load_system(name).recipes.items()
+        name: replace(part, place=f"{package}.{part.place}")
+        for system, package in SYSTEMS.items()
+        for name, part in getattr(load_system(system), kind).items()
     }
 
 
@@ -167,28 +167,12 @@ def installs() -> dict[str, Install]:
     return {recipe: what for name in SYSTEMS for recipe, what in load_system(name).installs.items()}
 
 
-def tables() -> dict[str, Part]:
-    """Return what the systems bring for ``ovseg table``, by name of the system."""
-    return {
-        name: Part(about=system.table[0], place=f"{package}.{system.table[1]}")
-        for name, package in SYSTEMS.items()
-        if (system := load_system(name)).table
-    }
+def pick(what: str, known: Mapping[str, T], name: str) -> T:
+    """Return the one of that name.
 
-
-def benches() -> dict[str, Part]:
-    """Return what the systems bring for ``ovseg bench``, by name."""
-    return {
-        bench: Part(about=about, place=f"{package}.{place}", preset=preset)
-        for name, package in SYSTEMS.items()
-        for bench, (about, place, preset) in load_system(name).benches.items()
-    }
-
-
-def converters() -> dict[str, Part]:
-    """Return what the systems bring for ``ovseg convert``, by name of the system."""
-    return {
-        name: Part(about=system.convert[0], place=f"{package}.{system.convert[1]}")
-        for name, package in SYSTEMS.items()
-        if (system := load_system(name)).convert
-    }
+    Raises:
+        ValueError: if there is none: it says ``what`` is to be named, and lists those there are.
+    """
+    if name not in known:
+        raise ValueError(f"{what}: expected one of {', '.join(known)}, got {name!r}")
+    return known[name]

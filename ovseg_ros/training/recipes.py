@@ -7,20 +7,19 @@ from typing import Any, get_type_hints
 
 from ovseg_ros.config import Config
 from ovseg_ros.segmenters import systems
-from ovseg_ros.segmenters.systems import Install, Part
+from ovseg_ros.segmenters.systems import Install, Part, pick
 
 SHARED = {
     "tower": Part(
-        about="the tower of the small models: ImageNet's Lite0 with a neck for the robot cell",
-        place="ovseg_ros.training.tower_recipe:train",
+        "the tower of the small models: ImageNet's Lite0 with a neck for the robot cell",
+        "ovseg_ros.training.tower_recipe:train",
     ),
     "pyramid": Part(
-        about="the small visual tower (convolutions), with the simulator's masks",
-        place="ovseg_ros.training.pyramid:train",
+        "the small visual tower (convolutions), with the simulator's masks",
+        "ovseg_ros.training.pyramid:train",
     ),
     "blip": Part(
-        about="a small BLIP captioner on such a tower",
-        place="ovseg_ros.discovery.captioner_recipe:train",
+        "a small BLIP captioner on such a tower", "ovseg_ros.discovery.captioner_recipe:train"
     ),
 }
 """What belongs to no single system."""
@@ -38,15 +37,12 @@ def find_install(recipe: str) -> Install:
     Raises:
         ValueError: if it makes none that ship; lists those that do.
     """
-    known = {**SHARED_INSTALLS, **systems.installs()}
-    if recipe not in known:
-        raise ValueError(f"--install: expected one of {', '.join(known)}, got {recipe!r}")
-    return known[recipe]
+    return pick("--install", {**SHARED_INSTALLS, **systems.installs()}, recipe)
 
 
 def recipes() -> dict[str, Part]:
     """Return every recipe by name."""
-    return {**SHARED, **systems.recipes()}
+    return {**SHARED, **systems.parts("recipes")}
 
 
 def load_recipe(name: str) -> tuple[Config, Callable[[Any], None]]:
@@ -55,8 +51,5 @@ def load_recipe(name: str) -> tuple[Config, Callable[[Any], None]]:
     Raises:
         ValueError: if there is no such recipe; lists those there are.
     """
-    known = recipes()
-    if name not in known:
-        raise ValueError(f"recipe: expected one of {', '.join(known)}, got {name!r}")
-    run = known[name].load()
+    run = pick("recipe", recipes(), name).load()
     return get_type_hints(run)["config"](), run

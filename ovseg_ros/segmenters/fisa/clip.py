@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ovseg_ros.models.files import (
+    architecture,
     check_finite,
     first_damaged,
     first_line,
@@ -190,12 +191,8 @@ def save_small(model: nn.Module, config: dict[str, Any], tokenizer: Tokenizer, o
 def _load_small(folder: Path, config: dict[str, Any]) -> Clip:
     from open_clip import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 
-    try:
+    with architecture(folder / FILE, "a CLIP", option="clip"):
         model = build_small(config)
-    except Exception as error:  # of a wrong type or size, deep in a library
-        raise ValueError(
-            f"clip: {folder / FILE}: expected a CLIP's shapes: {first_line(error)}"
-        ) from None
     path = folder / "model.safetensors"
     load_own_state(model, read_tensors(path, option="clip"), path)
     text: Any = model

@@ -10,15 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovseg_ros.models.files import (
-    check_finite,
-    first_damaged,
-    first_line,
-    read_object,
-    read_tensors,
-)
+from ovseg_ros.models.files import read_object, read_tensors
 from ovseg_ros.models.maps import load_own_state, own_state
-from ovseg_ros.models.pretrained import no_progress_bars
+from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_folder
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
 
@@ -140,24 +134,10 @@ def load_generator(name: str) -> MaskGenerator:
         if config["model_type"] == "eomt"
         else Mask2FormerForUniversalSegmentation
     )
-    no_progress_bars()
-    try:
-        model, report = kind.from_pretrained(
-            folder, local_files_only=True, output_loading_info=True
-        )
-    except Exception as error:  # whatever a damaged or a foreign file leads its reader to
-        reason = first_damaged(folder) or first_line(error)
-        raise FileNotFoundError(f"generator: could not load {name!r}: {reason}") from error
-    # The losses of training keep a weight per class there.
-    missing = sorted(key for key in report["missing_keys"] if not key.startswith("criterion."))
-    if missing:
-        raise FileNotFoundError(
-            f"generator: {len(missing)} of the tensors are not in {folder}: "
-            f"{', '.join(missing[:3])}"
-        )
-    check_finite(model.named_parameters(), folder)
-    seen = _statistics(folder)
-    return MaskGenerator(model, *seen).eval()
+    _, model = load_pretrained(
+        name, "a mask generator", None, kind, device="cpu", dtype="float32", option="generator"
+    )
+    return MaskGenerator(model, *_statistics(folder)).eval()
 
 
 def _statistics(folder: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

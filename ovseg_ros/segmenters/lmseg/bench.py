@@ -9,6 +9,7 @@ import open_clip
 import torch
 
 from ovseg_ros.bench.jobs import Job, Result
+from ovseg_ros.bench.memory import resident_mib
 from ovseg_ros.bench.timing import Timing, measure, result_of
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.sam import SamNeck
@@ -106,19 +107,11 @@ def memory_of(run: Callable[[], object], device: str) -> float:
         return float(torch.cuda.max_memory_allocated(device) - before) / 2**20
     try:
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-        before = _resident("VmRSS")
+        resident = resident_mib("VmRSS")
         run()
-        return (_resident("VmHWM") - before) / 2**10
+        return resident_mib("VmHWM") - resident
     except OSError:
         return float("nan")
-
-
-def _resident(field: str) -> int:
-    """Return a size in KiB that Linux counts of this process."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field):
-            return int(line.split()[1])
-    raise OSError(f"/proc/self/status: expected {field}")
 
 
 def _size(model: torch.nn.Module) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ import numpy as np
 import torch
 
 from ovseg_ros.bench.jobs import Job, Result
+from ovseg_ros.bench.timing import milliseconds
 from ovseg_ros.config import flatten
 from ovseg_ros.evaluation.protocol import versions
 from ovseg_ros.pipeline import PipelineConfig
@@ -112,11 +112,6 @@ def lines(result: dict[str, Any]) -> list[str]:
 
 def _time(run: Callable[[], T], runs: int, device: str) -> tuple[T, float]:
     """Return the last result and the median of the seconds."""
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        found = run()
-        if device.startswith("cuda"):
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return found, float(np.median(times))
+    found: list[T] = []
+    times = milliseconds(lambda: found.append(run()), device, runs)
+    return found[-1], float(np.median(times)) / 1000

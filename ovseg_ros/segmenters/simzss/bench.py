@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import resource
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from ovseg_ros.bench.jobs import Job, Result
-from ovseg_ros.bench.timing import Timing, result_of
+from ovseg_ros.bench.memory import peak_mib
+from ovseg_ros.bench.timing import Timing, milliseconds, result_of, timing
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.simzss.model import load_simzss
@@ -27,35 +25,12 @@ NOUNS = ("mug", "table", "robot arm", "duck", "bottle", "floor", "wall", "ball",
 """Concepts of the made-up captions; their number hardly matters."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class StepCost:
-    """What one step costs.
-
-    Attributes:
-        objective: clip, lit or simzss.
-        device: Where.
-        batch: Pairs per step.
-        median_ms: Median time of a step.
-        p95_ms: 95th percentile.
-        first_ms: The first step.
-        images_per_s: Pairs per second at the median.
-        peak_mib: Most memory of a process that does nothing else, in MiB: of the GPU, or resident.
-    """
-
-    objective: str
-    device: str
-    batch: int
-    median_ms: float
-    p95_ms: float
-    first_ms: float
-    images_per_s: float
-    peak_mib: float
-
-
 def measure_steps(
     weights: Path, *, device: str, batch: int, size: int = 0, runs: int = 10, warmup: int = 2
-) -> list[StepCost]:
+) -> dict[str, Timing]:
     """Time steps of the three objectives in turn, so that a busy machine is unfair to none.
+
+    The memory is that of a process which does nothing else.
 
     Args:
         weights: SimZSS weights, whose towers are trained further on noise.
@@ -63,34 +38,20 @@ def measure_steps(
         batch: Pairs per step.
         size: Side of the square images in pixels; 0 for the weights' own size.
         runs: Measured steps of each.
-        warmup: Steps before, that do not count.
+        warmup: Steps after the first, that do not count.
     """
     where = resolve_device(device)
     steps = {name: _build(name, weights, where, batch, size) for name in OBJECTIVES}
     times: dict[str, list[float]] = {name: [] for name in OBJECTIVES}
-    for _ in range(warmup + runs):
+    for _ in range(1 + warmup + runs):
         for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if where.type == "cuda":
-                torch.cuda.synchronize(where)
-            times[name].append(1000 * (time.perf_counter() - start))
+            times[name] += milliseconds(step, str(where), 1)
     del steps
-    costs = []
+    costs = {}
     for name, found in times.items():
-        median = float(np.median(found[warmup:]))
-        costs.append(
-            StepCost(
-                objective=name,
-                device=str(where),
-                batch=batch,
-                median_ms=round(median, 3),
-                p95_ms=round(float(np.percentile(found[warmup:], 95)), 3),
-                first_ms=round(found[0], 3),
-                images_per_s=round(1000 * batch / median, 2),
-                peak_mib=_alone(name, weights, str(where), batch, size),
-            )
-        )
+        cost = timing(f"{name}, {batch} pairs", str(where), found, warmup=warmup)
+        alone = _alone(name, weights, str(where), batch, size)
+        costs[name] = replace(cost, peak_mib=alone)
     return costs
 
 
@@ -143,22 +104,10 @@ def _alone(objective: str, weights: Path, device: str, batch: int, size: int) ->
 
 
 def _peak_mib_on(objective: str, weights: Path, device: str, batch: int, size: int) -> float:
-    where = torch.device(device)
-    step = _build(objective, weights, where, batch, size)
+    step = _build(objective, weights, torch.device(device), batch, size)
     for _ in range(2):
         step()
-    if where.type == "cuda":
-        return round(torch.cuda.max_memory_allocated(where) / 2**20, 1)
-    return round(_resident_peak_mib(), 1)
-
-
-def _resident_peak_mib() -> float:
-    """Return the most memory this program had resident; rusage would count its parent's too."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "VmHWM":
-            return int(value.split()[0]) / 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return round(peak_mib(device), 1)
 
 
 def bench(job: Job) -> Result:
@@ -172,15 +121,7 @@ def bench(job: Job) -> Result:
         warmup=job.warmup,
     )
     rows = [
-        Timing(
-            stage=f"{c.objective}, {c.batch} pairs, {c.images_per_s:.1f}/s",
-            device=c.device,
-            first_ms=c.first_ms,
-            median_ms=c.median_ms,
-            p95_ms=c.p95_ms,
-            runs=job.runs,
-            peak_mib=c.peak_mib,
-        )
-        for c in costs
+        replace(cost, stage=f"{cost.stage}, {1000 * job.batch / cost.median_ms:.1f}/s")
+        for cost in costs.values()
     ]
     return result_of(rows, job)

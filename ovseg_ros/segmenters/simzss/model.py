@@ -18,7 +18,7 @@ from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.models.files import first_line, load_state, read_object, read_tensors
+from ovseg_ros.models.files import architecture, load_state, read_object, read_tensors
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.tower import WordTower, named_tower
@@ -196,14 +196,8 @@ def load_simzss(directory: Path) -> tuple[SimZSS, Tokenizer]:
     raw = read_object(path)
     raw.update({key: tuple(value) for key, value in raw.items() if isinstance(value, list)})
     tensors = read_tensors(directory / "model.safetensors")
-    try:
+    with architecture(path, "a SimZSS"):
         model = SimZSS(Architecture(**raw))
-    except Exception as error:  # of a wrong type or size, deep in a library
-        if isinstance(error, FileNotFoundError) or str(error).startswith("tower:"):
-            raise
-        raise ValueError(
-            f"weights: {path}: expected a SimZSS's architecture: {first_line(error)}"
-        ) from None
     if isinstance(model.visual, WordTower):
         own = model.visual.state_dict(prefix="visual.")
         tensors = {**own, **tensors}

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ovseg_ros.models.checkpoints import read_checkpoint
-from ovseg_ros.models.files import first_line, read_object, read_tensors
+from ovseg_ros.models.files import architecture, read_object, read_tensors
 from ovseg_ros.models.maps import fuse_towers, own_state, with_towers
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
@@ -226,15 +226,8 @@ def load_xdecoder(path: Path) -> tuple[XDecoder, Tokenizer]:
         return load_official(path)[0], ClipTokenizer()
     raw = read_object(path / "config.json")
     state = read_tensors(path / "model.safetensors")
-    try:
+    with architecture(path / "config.json", "an X-Decoder"):
         model = XDecoder(Architecture.from_json(raw))
-    except Exception as error:  # of a wrong type or size, deep in a library
-        if isinstance(error, FileNotFoundError) or str(error).startswith("tower:"):
-            raise
-        raise ValueError(
-            f"weights: {path / 'config.json'}: expected an X-Decoder's architecture: "
-            f"{first_line(error)}"
-        ) from None
     state = with_towers(model, state)
     report = fit(model, Converted(state, [], {key: key for key in state}))
     report.check(str(path))

@@ -13,15 +13,15 @@ from ovseg_ros.segmenters.systems import SYSTEMS, load_part, load_system
 
 PACKAGE = {
     "__init__.py": """
-from ovseg_ros.segmenters.systems import System
+from ovseg_ros.segmenters.systems import Part, System
 
 SYSTEM = System(
     config="config:DummyConfig",
     segmenter="segmenter:Dummy",
-    recipes={"dummy-recipe": ("trains nothing", "parts:train")},
-    table=("shows nothing", "parts:table"),
-    benches={"dummy-bench": ("times nothing", "parts:bench", "PRESET")},
-    convert=("any file", "parts:convert"),
+    recipes={"dummy-recipe": Part("trains nothing", "parts:train")},
+    tables={"dummy": Part("shows nothing", "parts:table")},
+    benches={"dummy-bench": Part("times nothing", "parts:bench", "PRESET")},
+    converters={"dummy": Part("any file", "parts:convert")},
     templates={"dummy": "parts:TEMPLATES"},
 )
 """,
@@ -156,10 +156,9 @@ def _png() -> bytes:
 @pytest.mark.parametrize("name", list(SYSTEMS))
 def test_every_part_that_a_system_names_is_there(name: str):
     system = load_system(name)
-    places = [system.config, system.segmenter, *(place for _, place in system.recipes.values())]
-    places += [part[1] for part in (system.table, system.convert) if part]
-    places += [place for _, place, _ in system.benches.values()]
-    for place in places:
+    kinds = (system.recipes, system.tables, system.benches, system.converters)
+    places = [part.place for parts in kinds for part in parts.values()]
+    for place in (system.config, system.segmenter, *places):
         assert callable(load_part(name, place))
     for template in system.templates:
         assert all(text.count("{}") == 1 for text in templates(template))

@@ -35,11 +35,10 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_objective_is_timed_alike(weights: Path):
     costs = measure_steps(weights, device="cpu", batch=4, runs=3, warmup=1)
-    assert [cost.objective for cost in costs] == ["clip", "lit", "simzss"]
-    for cost in costs:
-        assert (cost.batch, cost.device) == (4, "cpu")
+    assert list(costs) == ["clip", "lit", "simzss"]
+    for name, cost in costs.items():
+        assert (cost.stage, cost.device, cost.runs) == (f"{name}, 4 pairs", "cpu", 3)
         assert 0 < cost.median_ms <= cost.p95_ms
-        assert cost.images_per_s == pytest.approx(4000 / cost.median_ms, rel=0.01)
         assert cost.peak_mib > 10
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovseg_ros.bench.jobs import Job, run_bench
+from ovseg_ros.bench.jobs import Job, benches, run_bench
 from ovseg_ros.config import override
 from ovseg_ros.presets import load_preset
 
@@ -21,7 +21,7 @@ def test_it_times_both_ways_and_new_words(weights: Path):
         runs=1,
         warmup=0,
     )
-    found = run_bench("tipsv2", job)
+    found = run_bench(benches()["tipsv2"], job)
     stages = [row["stage"] for row in found.data["stages"]]
     assert stages == [
         "whole image, 1 names",
@@ -43,4 +43,4 @@ def test_sizes_without_weights_are_named():
         untrained="huge",
     )
     with pytest.raises(ValueError, match="untrained: expected one of base, large"):
-        run_bench("tipsv2", job)
+        run_bench(benches()["tipsv2"], job)
