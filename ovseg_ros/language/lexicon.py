@@ -39,12 +39,17 @@ STOP_WORDS = _words(
 """Nouns of place, measure and picture: true of every image, categories of none."""
 
 EXTRA_LEXICON = _words(
-    "ax backsplash barista barstool biker bodyboarder canoer cd cobot cooktop dehumidifier "
-    "e-bike e-scooter earbud fryer gamepad gamer gripper hoodie hoverboard "
-    "humidifier kayaker kettlebell kitesurfer lawnmower longboard microcontroller "
-    "multimeter nightstand o-ring onesie ox paddleboard paddleboarder paraglider parasailer "
-    "quadcopter ramen sharpener skatepark smartphone smartwatch snorkeler stovetop "
-    "touchpad touchscreen trackpad tuk-tuk tv wakeboarder whiteboard windsurfer"
+    "airpod arduino ax backsplash barista barstool biker blogger boba bodyboarder bralette "
+    "canoer cd chromebook churro cobot cooktop croc dashcam dehumidifier e-bike e-cigarette "
+    "e-scooter earbud emoji emoticon fitbit fryer gamepad gamer gelato goldendoodle gopro "
+    "gripper hoodie hoverboard humidifier influencer ipad iphone kayaker kettlebell "
+    "kimchi kindle kitesurf kitesurfer koi labradoodle lawnmower leatherman lidar longboard "
+    "macaron macbook microcontroller multimeter nacho nightstand o-ring onesie ox paddleboard "
+    "paddleboarder paraglider parasailer pho pitbull playstation quadcopter quinoa ramen "
+    "rollercoaster scrunchie selfie sharpener shawarma skatepark smartphone smartwatch "
+    "snorkeler stovetop stuntman superglue touchpad touchscreen trackpad tracksuit tuk-tuk "
+    "tupperware tv ukulele usb vape vlogger wakeboarder weedwhacker whiteboard wii windsurfer "
+    "xbox zipline ziploc"
 )
 """Single words that WordNet lacks."""
 
@@ -59,11 +64,11 @@ def everyday_compounds() -> frozenset[str]:
 NO_SINGULAR = frozenset(
     _words(
         "barracks bellows binoculars bloomers boxers breeches briefs calipers capris chinos "
-        "clothes corduroys crossroads data dungarees earphones eyeglasses fatigues forceps fries "
-        "gallows glasses goggles graffiti handcuffs headphones headquarters jeans jodhpurs khakis "
-        "knickers leftovers leggings media overalls pajamas pants pliers pyjamas scissors shears "
-        "shorts slacks snips spectacles stairs sunglasses suspenders sweatpants tights tongs "
-        "trousers tweezers underpants waders"
+        "clothes corduroys crossroads data dungarees earphones eyeglasses fatigues forceps "
+        "fries gallows glasses goggles graffiti handcuffs headphones headquarters jeans "
+        "jeggings jodhpurs khakis knickers leftovers leggings media overalls pajamas pants "
+        "pliers pyjamas scissors shears shorts slacks snips spectacles stairs sunglasses "
+        "suspenders sweatpants tights tongs trousers tweezers underpants waders"
     )
 )
 """Plurals that are the name of one thing."""

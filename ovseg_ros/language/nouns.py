@@ -17,7 +17,7 @@ from ovseg_ros.language.lexicon import (
     VAGUE,
     everyday_compounds,
 )
-from ovseg_ros.language.tagging import is_noun, nominal, singular_form, tagger
+from ovseg_ros.language.tagging import governed, is_noun, joined, nominal, singular_form, tagger
 from ovseg_ros.types import MAX_NAME_LENGTH, Proposal
 
 _LONGEST = 4
@@ -126,6 +126,7 @@ def nouns(caption: str, config: NounConfig) -> frozenset[str]:
 def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
     written = re.findall(r"[a-z][a-z'-]*|[.,;:!?]", caption.lower())
     written = [word for word in written if word.removesuffix("'s").strip("'-")]
+    written = [part for word in written for part in _parts(word, config)]
     words = [word.removesuffix("'s").strip("'-") for word in written]
     if not words:
         return frozenset()
@@ -145,6 +146,16 @@ def _nouns(caption: str, config: NounConfig) -> frozenset[str]:
             found.add(compound)
         index += length
     return frozenset(found)
+
+
+def _parts(word: str, config: NounConfig) -> list[str]:
+    """Return the words of a hyphenated compound that is listed without hyphens."""
+    if "-" not in word or wordnet.base_form(word) or word in config.extra_lexicon:
+        return [word]
+    parts = word.split("-")
+    *first, last = parts
+    apart = " ".join([*first, wordnet.base_form(last) or last])
+    return parts if _listed(apart) or apart in everyday_compounds() else [word]
 
 
 @dataclass(frozen=True)
@@ -259,10 +270,12 @@ def _single(
     following = at + 1 < len(words) and nominal(words[at + 1], tags[at + 1])
     if name in config.extra_lexicon:
         return name
-    if len(name) <= 2 or not wordnet.base_form(name) or not is_noun(words, tags, at):
+    known = wordnet.base_form(name) or (tags[at].startswith("NN") and joined(name))
+    if len(name) <= 2 or not known or not is_noun(words, tags, at):
         return ""
     if name in COLOURS:
         counted = at > 0 and (tags[at - 1][:2] in ("AT", "CR", "AJ") or _portion(words, at))
+        counted = counted or (at == 0 and len(words) > 1 and governed(words, tags, at))
         plain = name in THINGS_TOO and (word != name or (counted and not following))
         return name if plain else ""
     if following and not config.modifiers and words[at + 1] != word:

@@ -8,7 +8,9 @@ from typing import Any
 from ovseg_ros.language import wordnet
 from ovseg_ros.language.lexicon import COLOURS, COUNTED, NO_SINGULAR, PARTICIPLES, VAGUE
 
-_MANY = frozenset({"all", "both", "few", "many", "several", "some", "these", "those"})
+_OPENERS = frozenset(
+    {"a", "an", "the", "all", "both", "few", "many", "several", "some", "these", "those"}
+)
 """What opens a phrase, whatever the tagger takes it for."""
 
 _PLURAL_ENDINGS = ("men", "oxen", "teeth", "feet", "geese", "lice", "mice", "fungi", "elves")
@@ -16,6 +18,10 @@ _PLURAL_ENDINGS = ("men", "oxen", "teeth", "feet", "geese", "lice", "mice", "fun
 
 _AGENT_ENDINGS = ("er", "or", "ist")
 """What no plural ends in, whatever the tagger says."""
+
+
+_PREFIXES = ("auto", "electro", "micro", "mini", "motor", "multi", "super", "ultra")
+"""What stands before nouns and is none itself."""
 
 
 @cache
@@ -37,6 +43,8 @@ def is_noun(words: list[str], tags: list[str], at: int) -> bool:
         return False
     if tag.startswith("NN"):
         return True
+    if _stands_alone(words, tags, at):
+        return True
     opened = _opened_by(words, tags, at)
     heads = opened != "" and word not in VAGUE and not _more_follows(words, tags, at)
     if tag.startswith("NP"):  # captions are lower case: a name only if it is a place or a person
@@ -54,11 +62,54 @@ def is_noun(words: list[str], tags: list[str], at: int) -> bool:
     return tag.startswith("UN")
 
 
+def governed(words: list[str], tags: list[str], at: int) -> bool:
+    """Return whether a word without an article is a phrase of its own, by its neighbours.
+
+    "drill on a table", "a bowl of macaroni": captions give no orders, so that what begins one and
+    has a place is a thing, and so is what a preposition governs, whatever the tagger takes it for.
+    """
+    if at > 0 and not (tags[at - 1].startswith(("PRP", "PRF")) and words[at - 1] != "to"):
+        return False
+    after = at + 1
+    return (
+        after == len(words)
+        or tags[after].startswith(("PRP", "CJC"))
+        or words[after] in ("next", ",", ".")
+    )
+
+
+def _stands_alone(words: list[str], tags: list[str], at: int) -> bool:
+    """Return whether a governed word is something that one can see."""
+    word, tag = words[at], tags[at]
+    if not governed(words, tags, at):
+        return False
+    if tag.startswith("AV") and not word.endswith(_AGENT_ENDINGS):
+        return False  # "inside of a room"
+    if tag.startswith("NP") and wordnet.is_a(word, "location", senses=1):
+        return False
+    fits = tag.startswith(("AJ", "AV", "NP", "VV")) and tag not in ("VVN", "VVD")
+    return fits and word not in VAGUE and _seen(wordnet.base_form(word) or word)
+
+
+def joined(word: str) -> bool:
+    """Return whether a word that WordNet lacks is made of its nouns, and something one can see.
+
+    "tracksuit" (track, suit), "multitool" (tool), "vlogger" is not ("vlog" is unknown, too).
+    """
+    for prefix in _PREFIXES:
+        if word.startswith(prefix) and _seen(word.removeprefix(prefix)):
+            return True
+    return any(
+        wordnet.known(word[:cut]) and wordnet.known(word[cut:]) and _seen(word[cut:])
+        for cut in range(3, len(word) - 2)
+    )
+
+
 def _opened_by(words: list[str], tags: list[str], at: int) -> str:
     """Return the article, number or the like that opens the phrase of a word, ``""`` for none."""
     for before in range(at - 1, -1, -1):
         word, tag = words[before], tags[before]
-        if tag[:2] in ("AT", "CR", "DP", "DT") or word in _MANY:
+        if tag[:2] in ("AT", "CR", "DP", "DT") or word in _OPENERS:
             return word
         if word in COLOURS and not tag.startswith("AJ"):
             return word  # "yellow duck" at the beginning of a caption
@@ -121,7 +172,7 @@ def singular_form(tagged: list[tuple[str, str, str]], at: int) -> str:
         counted = at > 0 and tagged[at - 1][2].startswith("CR")
         of = at + 1 < len(tagged) and tagged[at + 1][0] == "of"
         return lemma if word in COUNTED and (counted or of) and wordnet.known(lemma) else word
-    plural = tag == "NN2" or word.endswith(_PLURAL_ENDINGS)
+    plural = tag in ("NN2", "VVZ") or word.endswith(_PLURAL_ENDINGS)
     if wordnet.known(word):
         words, tags = [word for word, _, _ in tagged], [tag for _, _, tag in tagged]
         if _opened_by(words, tags, at) in ("a", "an"):
