@@ -117,14 +117,14 @@ COMPOUNDS = (
 
 
 MORE = (
-    "waiter bartender plumber welder soldier photographer carpenter cashier archer golfer referee "
-    "tailor tourist shaver trimmer sander drill wrench plunger whisk ladle spatula corkscrew "
-    "crowbar soldering-iron:soldering_iron thermometer compressor inverter fuse resistor transformer "
-    "modem radiator harvester thresher forklift winch hoist pulley crane propeller bumper spoiler "
-    "clutch mustard macaroni asphalt steel nylon denim wool jewelry cutlery machinery bedding scaffolding "
-    "moped tracksuit stuntman multitool selfie keychain drillbit iris hibiscus hippopotamus "
-    "minibus air-conditioner:air_conditioner duct-tape:duct_tape convertible hatchback wheelbarrow "
-    "banister"
+    "waiter bartender plumber welder soldier photographer carpenter cashier archer golfer "
+    "referee tailor tourist shaver trimmer sander drill wrench plunger whisk ladle spatula "
+    "corkscrew crowbar soldering-iron:soldering_iron thermometer compressor inverter fuse "
+    "resistor transformer modem radiator harvester thresher forklift winch hoist pulley crane "
+    "propeller bumper spoiler clutch mustard macaroni asphalt steel nylon denim wool jewelry "
+    "cutlery machinery bedding scaffolding moped tracksuit stuntman multitool selfie keychain "
+    "drillbit iris hibiscus hippopotamus minibus air-conditioner:air_conditioner "
+    "duct-tape:duct_tape convertible hatchback wheelbarrow banister"
 )
 """None of these was at hand when the rules were written; words without an article come below."""
 
