@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -76,6 +77,15 @@ def read_image(path: Path, *, oriented: bool = True, max_pixels: int = MAX_PIXEL
         raise ValueError(f"{path}: not an image, or a damaged one") from None
     except Exception as error:  # struct.error, zlib.error, SyntaxError, MemoryError, a bomb, ...
         raise ValueError(f"{path}: not an image, or a damaged one ({error})") from None
+
+
+def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
+    """Return an image (H, W, 3) uint8 whose longer side is at most ``max_side`` pixels."""
+    scale = max_side / max(image.shape[:2])
+    if scale >= 1:
+        return image
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _upright(image: Image.Image) -> Image.Image:

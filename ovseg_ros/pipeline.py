@@ -13,7 +13,14 @@ from ovseg_ros.discovery.build import build_discoverer
 from ovseg_ros.discovery.config import DiscoveryConfig
 from ovseg_ros.segmenters.base import Segmenter, TextEmbedding
 from ovseg_ros.segmenters.build import SegmenterConfig, build_segmenter
-from ovseg_ros.types import MAX_MONO8_ID, Discovery, Segmentation, Vocabulary, check_images
+from ovseg_ros.types import (
+    Discovery,
+    Segmentation,
+    Vocabulary,
+    box_xywh,
+    check_images,
+    label_dtype,
+)
 from ovseg_ros.vocabulary.config import VocabularyConfig, distinct
 from ovseg_ros.vocabulary.living import LivingVocabulary
 
@@ -118,12 +125,13 @@ class Pipeline:
         ]
         images = check_images(np.asarray(image)[None])
         result = self.segmenter.segment(images, Vocabulary.of(*asked, *rivals))
-        kind = np.uint8 if len(asked) <= MAX_MONO8_ID else np.uint16
-        labels = np.where(result.labels <= len(asked), result.labels, 0).astype(kind)
+        words = Vocabulary.of(*asked)
+        labels = np.where(result.labels <= len(asked), result.labels, 0)
+        labels = labels.astype(label_dtype(words.ids))
         found = Segmentation(
             labels=labels,
             confidence=np.where(labels > 0, result.confidence, 0).astype(np.uint8),
-            vocabulary=Vocabulary.of(*asked),
+            vocabulary=words,
             left_out_of=tuple(
                 tuple(label for label in own if label <= len(asked)) for own in result.left_out_of
             ),
@@ -160,8 +168,7 @@ def _answers(
     for label, (name, box) in enumerate(zip(asked, boxes, strict=True), start=1):
         count, xywh, score = int(pixels[label]), (0, 0, 0, 0), 0.0
         if box is not None:
-            y, x = box
-            xywh = (x.start, y.start, x.stop - x.start, y.stop - y.start)
+            xywh = box_xywh(box)
             score = float(sums[label]) / count / 255
         answers.append(
             QueryAnswer(

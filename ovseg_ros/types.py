@@ -316,6 +316,12 @@ def _check_score(score: float) -> None:
         raise ValueError(f"score: expected 0..1, got {score}")
 
 
+def box_xywh(box: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """Return a box of rows and columns, as ``scipy.ndimage.find_objects`` gives it, in pixels."""
+    y, x = box
+    return x.start, y.start, x.stop - x.start, y.stop - y.start
+
+
 def label_dtype(ids: np.ndarray) -> type[np.uint8] | type[np.uint16]:
     """Return the numbers of a label mask: bytes if every category id fits."""
     return np.uint8 if ids.max(initial=0) <= MAX_MONO8_ID else np.uint16

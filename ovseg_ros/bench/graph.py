@@ -107,7 +107,7 @@ def bench_graph(job: Job) -> Result:
     data = {
         "machine": {
             "platform": platform.platform(),
-            "processor": _processor(),
+            "processor": processor(),
             "cores": len(os.sched_getaffinity(0)),
             "python": platform.python_version(),
         },
@@ -154,7 +154,8 @@ def plot(runs: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> N
     figure.savefig(path)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

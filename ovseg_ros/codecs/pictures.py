@@ -1,7 +1,8 @@
-"""Decode what a camera sends: JPEG, PNG, TIFF, WebP or BMP, never more than its header allows."""
+"""Pictures of every kind a camera sends, decoded no further than their header allows; and JPEGs."""
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import zlib
@@ -38,6 +39,17 @@ def decode(data: bytes) -> np.ndarray:
         return _decode_other(data)
     except (cv2.error, MemoryError) as error:
         raise ValueError(f"data: could not decode the picture ({error})") from None
+
+
+def encode(image: np.ndarray, suffix: str = ".jpg", *, quality: int = 90) -> bytes:
+    """Return an RGB image, (H, W, 3) uint8, as a file; ``quality`` in 1..100 is that of a JPEG."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if suffix == ".jpg" else []
+    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)[1].tobytes()
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Return an RGB image, (H, W, 3) uint8, as the text of an HTML ``src``."""
+    return "data:image/jpeg;base64," + base64.b64encode(encode(image)).decode()
 
 
 def _decode_png(data: bytes) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, PRESET, SET
+from ovseg_ros.commands.options import DEVICE, PRESET, SET, with_commas
 from ovseg_ros.presets import pipeline_options
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def segment(
 
 
 def _words(names: str) -> list[str]:
-    words = [word.strip() for word in names.split(",") if word.strip()]
+    words = with_commas(names)
     if names and not words:
         raise ValueError(f"--names: expected words with commas between them, got {names!r}")
     return words

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from ovseg_ros.commands.options import with_commas
+
 
 def layout(
     kind: str = typer.Argument(..., help="rviz or foxglove.", show_default=False),
@@ -18,7 +20,7 @@ def layout(
     """Write the layout for RViz (rviz2 -d FILE) or Foxglove (Import layout)."""
     from ovseg_ros.layouts import layout as text_of
 
-    topics = [topic.strip() for topic in image_topics.split(",") if topic.strip()]
+    topics = with_commas(image_topics)
     text = text_of(kind, namespace=namespace, image=image, image_topics=topics, frame=frame)
     if out is None:
         typer.echo(text, nl=False)

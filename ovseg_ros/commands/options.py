@@ -13,6 +13,11 @@ SET = typer.Option(
 DEVICE = typer.Option("", help="auto, cpu, cuda or cuda:N; the preset's by default.")
 
 
+def with_commas(text: str) -> list[str]:
+    """Return what stands between commas, blanks left out."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def image_size(text: str) -> tuple[int, int]:
     """Read ``WIDTHxHEIGHT`` in pixels."""
     width, by, height = text.lower().partition("x")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from ovseg_ros.commands.results import PICTURES, file_digest
 from ovseg_ros.drawing import overlay, with_legend
-from ovseg_ros.photographs import read_image
+from ovseg_ros.photographs import read_image, shrink
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import Vocabulary
 from ovseg_ros.whole_files import write_whole
@@ -90,17 +90,12 @@ def segment_photograph(
         captions = found.captions
         scores = {proposal.name: proposal.score for proposal in found.proposals}
     vocabulary = Vocabulary.of(*scores)
-    height, width = image.shape[:2]
-    scale = min(1.0, max_side / max(height, width))
-    small = image
-    if scale < 1:
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    result = pipeline.segmenter.segment(small[None], vocabulary)
+    result = pipeline.segmenter.segment(shrink(image, max_side)[None], vocabulary)
     labels, confidence = result.labels[0], result.confidence[0]
-    if scale < 1:
-        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
+    if labels.shape != image.shape[:2]:
+        size = image.shape[1::-1]
+        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        confidence = cv2.resize(confidence, size, interpolation=cv2.INTER_LINEAR)
     categories: list[dict[str, Any]] = []
     counts = np.bincount(labels.ravel(), minlength=len(scores) + 1)
     sums = np.bincount(labels.ravel(), confidence.ravel(), minlength=len(scores) + 1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from ovseg_ros.commands.options import DEVICE, SET
+from ovseg_ros.commands.options import DEVICE, SET, with_commas
 from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.pnp_ovss import CLIP
@@ -71,7 +71,7 @@ def tune(
     config = pipeline_options(preset, sets, device=device, segmenter__name="pnp_ovss")
     fixed = {"trials": trials, "seed": seed, "crf": crf, "odds": odds, "template": template}
     search_config = override(SearchConfig(), [], fixed)
-    words = distinct([name for name in names.split(",") if name.strip()])
+    words = distinct(with_commas(names))
     if len(words) < 2:
         raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
     files = find_images(images)[:limit]

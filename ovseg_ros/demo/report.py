@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import platform
 import time
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
+from ovseg_ros.bench.graph import processor
+from ovseg_ros.codecs.pictures import data_uri, encode
 from ovseg_ros.demo import charts as demo_charts
 from ovseg_ros.demo import pictures as demo_pictures
 from ovseg_ros.demo.figures import missing, plain
 from ovseg_ros.demo.log import DemoLog
+from ovseg_ros.evaluation.protocol import versions
 
-_PACKAGES = (
-    *("ovseg_ros", "torch", "transformers", "open_clip_torch", "numpy", "opencv-python-headless"),
-    *("rclpy", "ros-rclpy"),
-)
+_PACKAGES = ("open_clip_torch", "opencv-python-headless", "rclpy", "ros-rclpy")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -48,11 +44,12 @@ def write(
     best, sheet = demo_pictures.best_automatic(log), demo_pictures.moments(log)
     picture = demo_pictures.picture(best, log) if best else None
     if picture is not None:
-        (out / "overlay.png").write_bytes(_encoded(picture, ".png"))
+        (out / "overlay.png").write_bytes(encode(picture, ".png"))
     if demo_pictures.pairs(log):
         _write_video(out / "overlay.mp4", log, report, console)
-    report = {**report, "wall_s": time.monotonic() - began, "versions": versions()}
-    report |= {"hardware": hardware(), "missing": missing(report)}
+    report = {**report, "wall_s": time.monotonic() - began, "versions": versions(*_PACKAGES)}
+    hardware = {"cpu": processor(), "cores": os.cpu_count()}
+    report |= {"hardware": hardware, "missing": missing(report)}
     text = json.dumps(plain(report), indent=2, allow_nan=False)
     (out / "report.json").write_text(text + "\n")
     (out / "report.html").write_text(page(log, report, picture, sheet))
@@ -92,27 +89,6 @@ def rows(report: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         ),
         ("Names", str(len(words)), ", ".join(words)),
     ]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what took part."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> dict[str, Any]:
-    """Return the processor's name and number of cores."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
-    return {"cpu": model or platform.machine(), "cores": os.cpu_count()}
 
 
 def page(
@@ -160,11 +136,5 @@ def _table(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _encoded(image: np.ndarray, suffix: str) -> bytes:
-    return cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
 def _inline(image: np.ndarray | None) -> str:
-    if image is None:
-        return ""
-    return "data:image/jpeg;base64," + base64.b64encode(_encoded(image, ".jpg")).decode()
+    return "" if image is None else data_uri(image)

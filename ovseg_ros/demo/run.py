@@ -7,17 +7,14 @@ of their own; this process is their operator.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import rclpy
 from lifecycle_msgs.msg import Transition
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.signals import SignalHandlerOptions
+from rclpy.executors import SingleThreadedExecutor
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -26,6 +23,7 @@ from ovseg_ros.demo.children import ChildError, Children
 from ovseg_ros.demo.figures import figures, missing, query_candidates, rate_hz
 from ovseg_ros.demo.log import DemoLog, Phase
 from ovseg_ros.demo.operator import EVALUATION, Operator
+from ovseg_ros.nodes.executor import own_context, spun
 from ovseg_ros.nodes.session import ros_domain, signals_ignored, signals_interrupt
 from ovseg_ros.nodes.up import node_commands
 from ovseg_ros.presets import DEFAULT
@@ -263,24 +261,7 @@ def _words(log: DemoLog) -> str:
 @contextmanager
 def _operator(log: DemoLog, domain: int) -> Iterator[Operator]:
     """Give an operator that is spun in a thread."""
-    context = rclpy.Context()
-    rclpy.init(
-        args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
-    )
-    executor = SingleThreadedExecutor(context=context)
-    operator = Operator(log, context=context)
-    executor.add_node(operator)
-
-    def spin() -> None:
-        with suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, name="operator", daemon=True)
-    thread.start()
-    try:
-        yield operator
-    finally:
-        context.try_shutdown()
-        thread.join(5.0)
-        executor.shutdown(timeout_sec=2.0)
-        operator.destroy_node()
+    with own_context(domain) as context:
+        operator = Operator(log, context=context)
+        with spun(operator, SingleThreadedExecutor(context=context)):
+            yield operator

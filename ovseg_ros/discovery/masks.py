@@ -9,6 +9,7 @@ import numpy as np
 
 from ovseg_ros.discovery.config import ColorConfig, SamConfig
 from ovseg_ros.models.sam import load_sam_model
+from ovseg_ros.photographs import shrink
 
 _MOST = 256
 """Colour regions at most, the largest: noise has one for every pixel."""
@@ -68,19 +69,16 @@ class ColorMasks:
 
     def masks(self, image: np.ndarray) -> list[np.ndarray]:
         """Return the regions of an image, which do not overlap; see ``MaskGenerator.masks``."""
-        height, width = image.shape[:2]
-        scale = min(1.0, self._config.max_side / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        flat = small
-        if min(size) > 1:  # OpenCV refuses a single row
+        config = self._config
+        flat = np.ascontiguousarray(shrink(image, config.max_side))
+        if min(flat.shape[:2]) > 1:  # OpenCV refuses a single row
             flat = cv2.pyrMeanShiftFiltering(  # at one level: a pyramid blurs the borders
-                small, self._config.reach_px, self._config.tolerance, maxLevel=0
+                flat, config.reach_px, config.tolerance, maxLevel=0
             )
-        labels = _flood(flat, self._config.tolerance / 4)
+        labels = _flood(flat, config.tolerance / 4)
         sizes = np.bincount(labels.ravel())[1:]
         largest = 1 + np.argsort(-sizes, kind="stable")[:_MOST]
-        labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return [labels == label for label in largest.tolist()]
 
 

@@ -145,10 +145,10 @@ def fingerprint(weights: str) -> str:
     return f"{weights} sha256:{total.hexdigest()[:16]}"
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of what computes the numbers."""
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of what computes the numbers; of more packages if they are named."""
     found = {"python": platform.python_version()}
-    for package in ("ovseg_ros", "torch", "transformers", "numpy"):
+    for package in ("ovseg_ros", "torch", "transformers", "numpy", *packages):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
-from PIL import Image
 
+from ovseg_ros.codecs.pictures import data_uri
 from ovseg_ros.drawing import contact_sheet, overlay, with_legend
 from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.evaluation.predict import Prediction, Predictor
@@ -150,10 +148,3 @@ def _pictures(
         )
         for record in records
     ]
-
-
-def data_uri(picture: np.ndarray, *, quality: int = 85) -> str:
-    """Return a picture, RGB (H, W, 3) uint8, as the text of an HTML ``src``."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

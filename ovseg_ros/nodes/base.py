@@ -13,6 +13,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException, ParameterException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -97,8 +98,9 @@ class BaseNode(LifecycleNode):
     def create_timer(  # type: ignore[override]
         self, period_s: float, callback: Any, **options: Any
     ) -> Any:
-        """Make a timer whose failures are logged."""
+        """Make a timer of the steady clock, also under simulated time; its failures are logged."""
         guarded = guard(callback, "a timer", self._complain)
+        options.setdefault("clock", Clock(clock_type=ClockType.STEADY_TIME))
         return super().create_timer(period_s, guarded, **options)
 
     def _complain(self, text: str) -> None:

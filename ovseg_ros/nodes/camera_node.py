@@ -5,22 +5,21 @@ Run: ``ros2 run ovseg_ros camera_node --ros-args -p source:=replay:/path/to/fold
 
 from __future__ import annotations
 
-import array
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
+from ovseg_ros.codecs.pictures import encode
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
 from ovseg_ros.nodes.config import CameraNodeConfig
 from ovseg_ros.nodes.conversions import vocabulary_to_msg
 from ovseg_ros.nodes.guard import brief
-from ovseg_ros.nodes.images import compressed_to_msg, image_to_msg
+from ovseg_ros.nodes.images import image_to_msg, jpeg_to_msg
 from ovseg_ros.nodes.spin import spin
 from ovseg_ros.types import Category, Mode, Vocabulary
 from ovseg_ros.types import Source as Origin
@@ -66,9 +65,8 @@ class CameraNode(BaseNode):
         """Start to publish."""
         assert self._source is not None
         rate_hz = self.config.rate_hz or self._source.rate_hz
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
         if self._timer is None:
-            self._timer = self.create_timer(1 / rate_hz, self._on_timer, clock=steady)
+            self._timer = self.create_timer(1 / rate_hz, self._on_timer)
         self._timer.timer_period_ns = round(1e9 / rate_hz)
         self._timer.reset()
 
@@ -109,12 +107,8 @@ class CameraNode(BaseNode):
         if self._image.get_subscription_count():
             self._image.publish(image_to_msg(shot.image, "rgb8", header))
         if self._jpeg.get_subscription_count():
-            self._jpeg.publish(self._compressed(shot, header))
-
-    def _compressed(self, shot: Shot, header: Header) -> CompressedImage:
-        if shot.jpeg is None:
-            return compressed_to_msg(shot.image, header, quality=self.config.jpeg_quality)
-        return CompressedImage(header=header, format="jpeg", data=array.array("B", shot.jpeg))
+            jpeg = shot.jpeg or encode(shot.image, quality=self.config.jpeg_quality)
+            self._jpeg.publish(jpeg_to_msg(jpeg, header))
 
 
 def camera_info_to_msg(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ovseg_ros.types import Segment
+from ovseg_ros.types import Segment, Segmentation, box_xywh
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,19 @@ class Masks:
     confidence: np.ndarray
     segment_ids: np.ndarray | None = None
     segments: tuple[Segment, ...] = ()
+
+    @classmethod
+    def of(cls, found: Segmentation, index: int, stamp_s: float) -> Masks:
+        """Return what was found in one image of a batch."""
+        ids = found.segment_ids
+        return cls(
+            stamp_s,
+            found.vocabulary.version,
+            found.labels[index],
+            found.confidence[index],
+            None if ids is None else ids[index],
+            () if ids is None else found.segments[index],
+        )
 
     def resized(self, size_hw: tuple[int, int]) -> Masks:
         """Return the masks at another size, each pixel one of these: nothing is mixed."""
@@ -113,9 +126,8 @@ def _measured(segments: tuple[Segment, ...], ids: np.ndarray) -> tuple[Segment, 
     for segment in segments:
         box = boxes[segment.id - 1] if segment.id <= len(boxes) else None
         if box is not None:
-            y, x = box
-            xywh = (x.start, y.start, x.stop - x.start, y.stop - y.start)
-            measured.append(replace(segment, area=int(areas[segment.id]), box_xywh=xywh))
+            area = int(areas[segment.id])
+            measured.append(replace(segment, area=area, box_xywh=box_xywh(box)))
     return tuple(measured)
 
 

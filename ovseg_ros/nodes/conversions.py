@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -206,13 +206,11 @@ def proposals_from_msg(message: VocabularyMsg) -> tuple[Proposal, ...]:
     )
 
 
-def label_info_to_msg(vocabulary: Vocabulary, stamp: Time) -> Any:
-    """Return the names of a vocabulary for ``~/label_info``, or None without vision_msgs."""
-    if LabelInfo is None:
-        return None
+def label_info_to_msg(names: Mapping[str, int], stamp: Time) -> Any:
+    """Return what the values of a mask are called, by name, as ``vision_msgs/LabelInfo``."""
     return LabelInfo(
         header=Header(stamp=stamp),
-        class_map=[VisionClass(class_id=c.id, class_name=c.name) for c in vocabulary.categories],
+        class_map=[VisionClass(class_id=i, class_name=name) for name, i in names.items()],
     )
 
 
@@ -234,16 +232,6 @@ def groups_to_msg(groups: GroupTable, vocabulary: Vocabulary, stamp: Time) -> Vo
             )
             for group, i in groups.ids.items()
         ],
-    )
-
-
-def group_info_to_msg(groups: GroupTable, stamp: Time) -> Any:
-    """Return the names of group masks for ``~/groups/label_info``, or None without vision_msgs."""
-    if LabelInfo is None:
-        return None
-    return LabelInfo(
-        header=Header(stamp=stamp),
-        class_map=[VisionClass(class_id=i, class_name=group) for group, i in groups.ids.items()],
     )
 
 

@@ -6,12 +6,11 @@ import os
 import time
 from collections.abc import Iterator
 
-import rclpy
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
-from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.doctor import ERROR, OK, WARN, Finding
+from ovseg_ros.nodes.executor import own_context
 from ovseg_ros.nodes.vision_msgs_probe import vision_msgs_or_reason
 
 _IMAGES = {"sensor_msgs/msg/Image": "raw", "sensor_msgs/msg/CompressedImage": "compressed"}
@@ -38,16 +37,12 @@ def examine_graph(image: str, *, wait_s: float = 2.0) -> Iterator[Finding]:
             f"{reason}: no ~/label_info for Nav2's layer, no ~/detections",
             f"sudo apt install ros-{os.environ.get('ROS_DISTRO', '$ROS_DISTRO')}-vision-msgs",
         )
-    context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("ovseg_doctor", context=context)
-    try:
+    with own_context() as context:
+        node = Node("ovseg_doctor", context=context)
         time.sleep(wait_s)
         yield from _cameras(node, image)
         yield from _nodes(node)
-    finally:
         node.destroy_node()
-        context.try_shutdown()
 
 
 def _cameras(node: Node, image: str) -> Iterator[Finding]:

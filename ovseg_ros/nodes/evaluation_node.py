@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
@@ -57,8 +56,7 @@ class EvaluationNode(BaseNode):
         self._subscribed: set[str] = set()
         self._heard: set[str] = set()  # topics of this configuration, none while inactive
         self._group = MutuallyExclusiveCallbackGroup()
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self.create_timer(1.0, self._on_timer, callback_group=self._group, clock=steady)
+        self.create_timer(1.0, self._on_timer, callback_group=self._group)
         self._reset()
 
     def _reset(self) -> None:

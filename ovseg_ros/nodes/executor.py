@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import rclpy
+from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import Executor, ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
 from rclpy.service import Service
+from rclpy.signals import SignalHandlerOptions
 
 from ovseg_ros.nodes.guard import last_traceback
 from ovseg_ros.nodes.pace import Pace
@@ -105,3 +111,32 @@ def spin_through(
         except Exception:
             complain(f"the executor goes on after:\n{last_traceback()}")
             time.sleep(0.05)
+
+
+@contextmanager
+def own_context(domain: int | None = None) -> Iterator[Context]:
+    """Give a ROS context in which signals are the program's own; it is shut down after the body."""
+    context = Context()
+    rclpy.init(
+        args=[], context=context, domain_id=domain, signal_handler_options=SignalHandlerOptions.NO
+    )
+    try:
+        yield context
+    finally:
+        context.try_shutdown()
+
+
+@contextmanager
+def spun(node: Node, executor: Executor | None = None) -> Iterator[None]:
+    """Spin a node in a thread within the body, then shut its context down and destroy it."""
+    executor = executor or PatientExecutor(num_threads=2, context=node.context)
+    executor.add_node(node)
+    thread = threading.Thread(target=spin_through, args=(executor,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        node.context.try_shutdown()
+        thread.join(5.0)  # Python cannot end while a thread is inside rcl
+        executor.shutdown(timeout_sec=2.0)
+        node.destroy_node()

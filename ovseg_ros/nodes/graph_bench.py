@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rclpy
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -24,7 +22,7 @@ from ovseg_ros.bench.memory import resident_mib
 from ovseg_ros.config import flatten
 from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS
 from ovseg_ros.nodes.conversions import stamp_from_msg
-from ovseg_ros.nodes.executor import PatientExecutor, spin_through
+from ovseg_ros.nodes.executor import own_context, spun
 from ovseg_ros.nodes.images import image_to_msg
 from ovseg_ros.nodes.session import ros_domain
 from ovseg_ros.nodes.up import parameter_text, running_graph
@@ -61,10 +59,13 @@ def play(
         try:
             with (
                 running_graph({"segmentation_node": command}, env=environment) as processes,
-                _Player(image, processes["segmentation_node"]) as player,
+                own_context() as context,
             ):
-                player.wait_for_masks()
-                return {rate: player.play(rate, seconds) for rate in rates_hz}
+                node = Node("bench", context=context)
+                player = _Player(image, processes["segmentation_node"], node)
+                with spun(node):
+                    player.wait_for_masks()
+                    return {rate: player.play(rate, seconds) for rate in rates_hz}
         finally:  # a killed one may still give back its memory, and would disturb what comes next
             for process in processes.values():
                 process.wait()
@@ -93,31 +94,13 @@ def _command(config: PipelineConfig, names: int) -> Iterator[str]:
 class _Player:
     """Sends images with rising stamps and notes when each mask comes."""
 
-    def __init__(self, image: np.ndarray, process: subprocess.Popen[Any]) -> None:
+    def __init__(self, image: np.ndarray, process: subprocess.Popen[Any], node: Node) -> None:
         self._message = image_to_msg(image, "rgb8", Header(frame_id="camera"))
-        self._process = process
+        self._process, self._node = process, node
         self._sent: dict[int, float] = {}
         self._received: dict[int, float] = {}
-
-    def __enter__(self) -> _Player:
-        self._context = rclpy.Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = Node("bench", context=self._context)
-        self._publisher = self._node.create_publisher(Image, "/image", OUTPUT_QOS)
-        self._node.create_subscription(
-            Image, "/segmentation_node/label_mask", self._on_mask, SENSOR_QOS
-        )
-        self._executor = PatientExecutor(num_threads=2, context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=spin_through, args=(self._executor,), daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._context.try_shutdown()
-        self._thread.join(5.0)
-        self._executor.shutdown(timeout_sec=5.0)
-        self._node.destroy_node()
+        self._publisher = node.create_publisher(Image, "/image", OUTPUT_QOS)
+        node.create_subscription(Image, "/segmentation_node/label_mask", self._on_mask, SENSOR_QOS)
 
     def wait_for_masks(self) -> None:
         """Send images until the node has loaded and answers three of them."""

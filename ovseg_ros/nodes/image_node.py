@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
-from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException
 from rclpy.qos import QoSProfile
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -78,12 +77,7 @@ class ImageNode(BaseNode):
         self._subscribed: dict[tuple[type, str], Any] = {}
         self._heard: dict[type, str] = {}  # topics of this configuration
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", OUTPUT_QOS)
-        self.create_timer(
-            1.0,
-            self._on_diagnostics,
-            callback_group=self.service_group,
-            clock=Clock(clock_type=ClockType.STEADY_TIME),
-        )
+        self.create_timer(1.0, self._on_diagnostics, callback_group=self.service_group)
         self.create_service(SetBool, "~/enable", self._on_enable, callback_group=self.service_group)
 
     def below(self, given: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import array
 from typing import Any
 
-import cv2
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
@@ -160,12 +159,9 @@ def image_to_msg(pixels: np.ndarray, encoding: str, header: Header) -> Image:
     )
 
 
-def compressed_to_msg(image: np.ndarray, header: Header, *, quality: int = 90) -> CompressedImage:
-    """Return an RGB image, (H, W, 3) uint8, as a JPEG message; ``quality`` in 1..100."""
-    _, jpeg = cv2.imencode(
-        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
-    return CompressedImage(header=header, format="jpeg", data=_bytes(jpeg))
+def jpeg_to_msg(jpeg: bytes, header: Header) -> CompressedImage:
+    """Return a JPEG as a message."""
+    return CompressedImage(header=header, format="jpeg", data=array.array("B", jpeg))
 
 
 def labels_to_msg(labels: np.ndarray, encoding: str, header: Header) -> Image:

@@ -11,15 +11,16 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from ovseg_ros.bench.timing import Timing, measure
+from ovseg_ros.codecs.pictures import encode
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes.base import OUTPUT_QOS
 from ovseg_ros.nodes.conversions import frame_categories_to_msg
-from ovseg_ros.nodes.images import compressed_to_msg, image_from_msg, image_to_msg, labels_to_msg
+from ovseg_ros.nodes.executor import own_context
+from ovseg_ros.nodes.images import image_from_msg, image_to_msg, jpeg_to_msg, labels_to_msg
 from ovseg_ros.nodes.session import ros_domain
 from ovseg_ros.types import Segmentation
 
@@ -30,7 +31,7 @@ def time_decoding(image: np.ndarray, *, runs: int, warmup: int) -> list[Timing]:
     messages = {
         "rgb8": image_to_msg(image, "rgb8", header),
         "bgr8": image_to_msg(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), "bgr8", header),
-        "jpeg": compressed_to_msg(image, header),
+        "jpeg": jpeg_to_msg(encode(image), header),
     }
     return [
         measure(
@@ -70,10 +71,7 @@ def time_publishing(found: Segmentation, *, runs: int, warmup: int) -> list[Timi
 def _publishers() -> Iterator[list[Any]]:
     """Give publishers of a frame's messages that have a subscriber each."""
     kinds = {"categories": FrameCategories, "confidence": Image, "label_mask": Image}
-    with ros_domain() as (domain, _):
-        context = rclpy.Context()
-        handlers = SignalHandlerOptions.NO
-        rclpy.init(args=[], context=context, domain_id=domain, signal_handler_options=handlers)
+    with ros_domain() as (domain, _), own_context(domain) as context:
         node = rclpy.create_node("bench", context=context)
         listener = rclpy.create_node("listener", context=context)
         try:
@@ -86,4 +84,3 @@ def _publishers() -> Iterator[list[Any]]:
         finally:
             node.destroy_node()
             listener.destroy_node()
-            context.try_shutdown()

@@ -180,13 +180,7 @@ class _Recording:
         self._discover(topic, picture)
         found = self._pipeline.segment(picture.image[None])
         self._words.announce(found.vocabulary)
-        masks = Masks(
-            stamp_from_msg(picture.header.stamp) / 1e9,
-            found.vocabulary.version,
-            found.labels[0],
-            found.confidence[0],
-            *((found.segment_ids[0], found.segments[0]) if found.segment_ids is not None else ()),
-        )
+        masks = Masks.of(found, 0, stamp_from_msg(picture.header.stamp) / 1e9)
         self._masks[topic].publish(picture, masks, found.vocabulary)
         self._tally.frames += 1
 

@@ -148,17 +148,7 @@ class SegmentationNode(ImageNode):
             self.words.announce(found.vocabulary)
             for index, picture in enumerate(batch):
                 self._note_left_out(picture.camera, found.names_left_out(index))
-                masks = Masks(
-                    stamp_from_msg(picture.header.stamp) / 1e9,
-                    found.vocabulary.version,
-                    found.labels[index],
-                    found.confidence[index],
-                    *(
-                        (found.segment_ids[index], found.segments[index])
-                        if found.segment_ids is not None
-                        else ()
-                    ),
-                )
+                masks = Masks.of(found, index, stamp_from_msg(picture.header.stamp) / 1e9)
                 if self._key_frames is not None:
                     self._key_frames.keep(picture.camera, masks, now_s=time.monotonic())
                 self._publish(picture, masks, found.vocabulary)

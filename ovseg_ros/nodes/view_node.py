@@ -5,19 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes.base import SENSOR_QOS
-from ovseg_ros.nodes.executor import PatientExecutor, spin_through
+from ovseg_ros.nodes.executor import own_context, spun
 from ovseg_ros.nodes.images import image_from_msg, labels_from_msg
 from ovseg_ros.nodes.session import signals_interrupt
 from ovseg_ros.srv import QuerySegmentation
@@ -110,26 +109,12 @@ def run_view(segmentation: str, *, camera: str, namespace: str, host: str, port:
     Raises:
         OSError: if the address cannot be listened on.
     """
-    server = listen(host, port)
-    context = rclpy.Context()
-    rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    node = Node("ovseg_view", context=context, namespace=namespace)
-    executor = PatientExecutor(num_threads=2, context=context)
-    spinner = threading.Thread(target=spin_through, args=(executor,), daemon=True)
-    try:
+    with closing(listen(host, port)) as server, own_context() as context:
+        node = Node("ovseg_view", context=context, namespace=namespace)
         viewer = Viewer(node, segmentation, camera)
-        executor.add_node(node)
-        spinner.start()
         host, port = server.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"{viewer.live.about} at http://{shown}:{port}/ (Ctrl-C ends)", flush=True)
-        with signals_interrupt():
+        with spun(node), signals_interrupt():
             serve(viewer.live, server)
-    finally:
-        context.try_shutdown()
-        if spinner.is_alive():
-            spinner.join(5.0)  # Python cannot end while a thread is inside rcl
-        executor.shutdown(timeout_sec=2.0)
-        node.destroy_node()
-        server.close()
     return 0

@@ -9,7 +9,6 @@ from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.base import LATCHED_QOS
 from ovseg_ros.nodes.conversions import (
     LabelInfo,
-    group_info_to_msg,
     groups_to_msg,
     label_info_to_msg,
     vocabulary_to_msg,
@@ -49,10 +48,11 @@ class VocabularyPublisher:
         self._outlet, self._now = outlet, now
         self._vocabulary = outlet.publisher(VocabularyMsg, "~/vocabulary", LATCHED_QOS)
         self._groups = outlet.publisher(VocabularyMsg, "~/groups/vocabulary", LATCHED_QOS)
-        self._label_info, self._group_info = (
-            outlet.publisher(LabelInfo, f"~/{name}", LATCHED_QOS) if LabelInfo else None
-            for name in ("label_info", "groups/label_info")
-        )
+        if LabelInfo:
+            self._label_info, self._group_info = (
+                outlet.publisher(LabelInfo, f"~/{name}", LATCHED_QOS)
+                for name in ("label_info", "groups/label_info")
+            )
         self._announced: VocabularyMsg | None = None
 
     def forget(self) -> None:
@@ -67,9 +67,10 @@ class VocabularyPublisher:
         self._announced, stamp = message, message.header.stamp
         self._vocabulary.publish(message)
         self._groups.publish(groups_to_msg(self._outlet.groups, words, stamp))
-        if self._label_info is not None and self._group_info is not None:
-            self._label_info.publish(label_info_to_msg(words, stamp))
-            self._group_info.publish(group_info_to_msg(self._outlet.groups, stamp))
+        if LabelInfo:
+            names = {category.name: category.id for category in words.categories}
+            self._label_info.publish(label_info_to_msg(names, stamp))
+            self._group_info.publish(label_info_to_msg(self._outlet.groups.ids, stamp))
 
     def message(self, words: Vocabulary) -> VocabularyMsg:
         """Return a vocabulary as it is or will be announced."""

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
+from ovseg_ros.codecs.pictures import encode
 from ovseg_ros.drawing import palette
 
 _PAST_S = 60.0
@@ -139,12 +139,6 @@ class Live:
             ]
             for name in names
         }
-
-
-def encode(image: np.ndarray) -> bytes:
-    """Return an RGB image (H, W, 3) uint8 as a JPEG."""
-    _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
-    return jpeg.tobytes()
 
 
 def highlighted(image: np.ndarray, mask: np.ndarray) -> np.ndarray:

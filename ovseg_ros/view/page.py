@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import socket
 import time
 from contextlib import suppress
@@ -11,7 +10,8 @@ import uvicorn
 from fastapi import FastAPI, Response
 from nicegui import run, ui
 
-from ovseg_ros.view.live import Live, encode, highlighted
+from ovseg_ros.codecs.pictures import data_uri
+from ovseg_ros.view.live import Live, highlighted
 from ovseg_ros.vocabulary.config import distinct
 
 _FRAME_S, _CHART_S = 0.1, 1.0
@@ -151,8 +151,7 @@ def _query(live: Live) -> None:
             answer.text = found.text
             image = live.overlay()
             if found.mask is not None and image is not None and image.shape[:2] == found.mask.shape:
-                jpeg = base64.b64encode(encode(highlighted(image, found.mask))).decode()
-                where.set_source(f"data:image/jpeg;base64,{jpeg}")
+                where.set_source(data_uri(highlighted(image, found.mask)))
                 where.visible = True
         except Exception as error:  # the page says it, and goes on
             answer.text = str(error) or type(error).__name__

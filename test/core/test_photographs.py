@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ovseg_ros.photographs import find_images, read_image
+from ovseg_ros.photographs import find_images, read_image, shrink
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (12, 16, 3), np.uint8)
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
@@ -98,3 +98,9 @@ def test_folders_of_that_name_are_no_images(tmp_path: Path):
     (tmp_path / "a.jpg").mkdir()
     (tmp_path / "b.png").write_bytes(encoded("PNG"))
     assert find_images([tmp_path]) == [tmp_path / "b.png"]
+
+
+def test_large_images_are_shrunk_to_the_longer_side():
+    image = np.zeros((4, 6, 3), np.uint8)
+    assert shrink(image, 6) is image
+    assert shrink(image, 3).shape == (2, 3, 3)

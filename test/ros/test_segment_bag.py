@@ -16,10 +16,11 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
+from ovseg_ros.codecs.pictures import encode
 from ovseg_ros.msg import FrameCategories, Vocabulary
 from ovseg_ros.nodes.camera_sources import build_source
 from ovseg_ros.nodes.conversions import stamp_to_msg
-from ovseg_ros.nodes.images import compressed_to_msg, image_to_msg, labels_from_msg
+from ovseg_ros.nodes.images import image_to_msg, jpeg_to_msg, labels_from_msg
 from ovseg_ros.nodes.segment_bag import segment_bag
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.vocabulary.living import LivingVocabulary
@@ -58,7 +59,7 @@ def depth(stamp):
 
 
 def jpeg(stamp):
-    return compressed_to_msg(STRIPES, Header(stamp=stamp))
+    return jpeg_to_msg(encode(STRIPES), Header(stamp=stamp))
 
 
 def text(stamp):

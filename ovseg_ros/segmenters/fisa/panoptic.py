@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import find_objects
 from torch import Tensor
 
-from ovseg_ros.types import Segment
+from ovseg_ros.types import Segment, box_xywh
 
 CHUNK_PIXELS = 2**25
 """Mask pixels that are brought to image size at a time; bounds the memory, not the result."""
@@ -129,19 +129,13 @@ def list_segments(
     boxes = find_objects(ids.astype(np.int32), max_label=len(found))
     segments = []
     for number, ((name, score), box) in enumerate(zip(found, boxes, strict=True), start=1):
-        rows, columns = box
         segments.append(
             Segment(
                 id=number,
                 category_id=int(categories[name]),
                 score=min(1.0, max(0.0, float(score))),
                 area=int(areas[number]),
-                box_xywh=(
-                    columns.start,
-                    rows.start,
-                    columns.stop - columns.start,
-                    rows.stop - rows.start,
-                ),
+                box_xywh=box_xywh(box),
             )
         )
     return tuple(segments)

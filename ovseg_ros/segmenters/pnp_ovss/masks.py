@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from scipy.ndimage import gaussian_filter1d
 
 from ovseg_ros.models.crf import dense_crf
+from ovseg_ros.photographs import shrink
 from ovseg_ros.segmenters.pnp_ovss.config import MaskConfig
 
 _LEAST = 1e-5  # probabilities below it do not count in the CRF
@@ -31,10 +32,7 @@ def label(
         probability of the label, (H, W) float32.
     """
     size_hw = image.shape[:2]
-    scale = config.max_side / max(size_hw)
-    if scale < 1:
-        width, height = (max(1, round(side * scale)) for side in size_hw[::-1])
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    image = shrink(image, config.max_side)
     evidence = channels(salience, image.shape[:2], config)  # (1 + K, h, w), background first
     used = [0] if evidence[0].any() else []
     used += [k for k in range(1, len(evidence)) if evidence[k].any()]
@@ -47,7 +45,7 @@ def label(
     labels, confidence = np.array(used)[winner], odds.max(0)
     if not config.crf:  # nothing says what is there, and no neighbour was asked
         labels[~evidence.any(0)] = 0
-    if scale < 1:
+    if image.shape[:2] != size_hw:
         full = (size_hw[1], size_hw[0])
         labels = cv2.resize(
             labels.astype(np.int32), full, interpolation=cv2.INTER_NEAREST_EXACT

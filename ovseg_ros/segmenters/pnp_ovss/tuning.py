@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.photographs import shrink
 from ovseg_ros.segmenters.pnp_ovss.config import PnpOvssConfig
 from ovseg_ros.segmenters.pnp_ovss.masks import label
 from ovseg_ros.segmenters.pnp_ovss.saliency import salience_maps
@@ -252,15 +252,6 @@ def _trial(line: bytes, place: str) -> Trial:
             f"log: {place} is damaged: expected a trial ({error}); without that line it is tried "
             "again"
         ) from None
-
-
-def shrink(image: np.ndarray, max_side: int) -> np.ndarray:
-    """Return an image whose longer side is at most ``max_side`` pixels."""
-    scale = max_side / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _reward(masks: Masks, judge: Judge, setting: Setting) -> float:

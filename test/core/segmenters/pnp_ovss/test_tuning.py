@@ -34,7 +34,6 @@ from ovseg_ros.segmenters.pnp_ovss.tuning import (
     draw_settings,
     read_trials,
     search,
-    shrink,
     with_setting,
 )
 from ovseg_ros.types import Vocabulary
@@ -154,11 +153,6 @@ def test_the_landscape_is_drawn(tmp_path: Path):
     settings = draw_settings(2, 3, SearchConfig(trials=12))
     draw_landscape([Trial(s, i / 12) for i, s in enumerate(settings)], tmp_path / "a" / "l.png")
     assert cv2.imread(str(tmp_path / "a" / "l.png")).std() > 10
-
-
-def test_shrink():
-    assert shrink(IMAGE, 6) is IMAGE
-    assert shrink(IMAGE, 3).shape == (2, 3, 3)
 
 
 @pytest.fixture
