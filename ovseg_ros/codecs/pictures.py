@@ -52,6 +52,11 @@ def data_uri(image: np.ndarray) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(encode(image)).decode()
 
 
+def millimetres(depth_m: np.ndarray) -> np.ndarray:
+    """Return depths in metres as 16-bit pictures keep them, in whole millimetres."""
+    return np.clip(depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
+
+
 def _decode_png(data: bytes) -> np.ndarray:
     data = data[: png_end(data)]
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)

@@ -12,7 +12,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
-from ovseg_ros.codecs.pictures import encode
+from ovseg_ros.codecs.pictures import encode, millimetres
 from ovseg_ros.msg import Vocabulary as VocabularyMsg
 from ovseg_ros.nodes.base import LATCHED_QOS, OUTPUT_QOS, BaseNode
 from ovseg_ros.nodes.camera_sources import Shot, Source, build_source
@@ -102,8 +102,7 @@ class CameraNode(BaseNode):
         if shot.intrinsics is not None:
             self._info.publish(camera_info_to_msg(shot.intrinsics, shot.image.shape[:2], header))
         if shot.depth_m is not None and self._depth.get_subscription_count():
-            millimetres = np.clip(shot.depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
-            self._depth.publish(image_to_msg(millimetres, "16UC1", header))
+            self._depth.publish(image_to_msg(millimetres(shot.depth_m), "16UC1", header))
         if self._image.get_subscription_count():
             self._image.publish(image_to_msg(shot.image, "rgb8", header))
         if self._jpeg.get_subscription_count():

@@ -18,7 +18,6 @@ from ovseg_ros.robot_cell.objects import BY_NAME
 from ovseg_ros.robot_cell.textures import build_texture
 
 ARM_JOINTS = tuple(range(7))
-Triple = tuple[float, float, float]
 _ARMS = {"kuka": "kuka_iiwa/model.urdf", "panda": "franka_panda/panda.urdf"}
 # Links that carry the paint of a toy; the rest keeps the maker's colours.
 _PAINTED_LINKS = {"toy robot": (-1, 14), "race car": (0,), "bicycle": (-1, 0)}
@@ -28,16 +27,15 @@ _DARK = (0.16, 0.12, 0.08)
 class Bodies:
     """Makes the bodies of one simulation; call `forget` when the simulation is reset."""
 
-    def __init__(self, bullet: Any, client: int, data: str, folder: str) -> None:
+    def __init__(self, bullet: Any, data: str, folder: str) -> None:
         """Bind to a simulation.
 
         Args:
-            bullet: the module pybullet.
-            client: its client id.
+            bullet: its functions of PyBullet.
             data: folder of pybullet_data.
             folder: where generated textures may be written.
         """
-        self._p, self._client, self._data, self._folder = bullet, client, data, Path(folder)
+        self._p, self._data, self._folder = bullet, data, Path(folder)
         self._textures: dict[str, int] = {}
 
     def forget(self) -> None:
@@ -49,14 +47,17 @@ class Bodies:
             path = self._folder / f"{name}.png"
             if not path.exists():
                 cv2.imwrite(str(path), build_texture(name))
-            self._textures[name] = self._p.loadTexture(str(path), physicsClientId=self._client)
+            self._textures[name] = self._p.loadTexture(str(path))
         return self._textures[name]
 
     def _body(self, shape: int, position: Any = (0, 0, 0), turn: Any = (0, 0, 0, 1)) -> int:
-        return self._p.createMultiBody(0, -1, shape, position, turn, physicsClientId=self._client)
+        return self._p.createMultiBody(0, -1, shape, position, turn)
+
+    def _shape(self, kind: int, rgb: Any, **form: Any) -> int:
+        return self._p.createVisualShape(kind, rgbaColor=(*rgb, 1.0), **form)
 
     def _paint(self, body: int, link: int, rgb: tuple[float, float, float]) -> None:
-        self._p.changeVisualShape(body, link, rgbaColor=(*rgb, 1.0), physicsClientId=self._client)
+        self._p.changeVisualShape(body, link, rgbaColor=(*rgb, 1.0))
 
     def _quad(self, corners: np.ndarray, repeat: tuple[float, float], look: Surface) -> int:
         """A textured rectangle; corners float (4, 3) counter-clockwise seen from its front."""
@@ -67,14 +68,13 @@ class Bodies:
         """A flat textured body of corners (N, 3), the first three counter-clockwise."""
         normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
         normal /= np.linalg.norm(normal)
-        shape = self._p.createVisualShape(
+        shape = self._shape(
             self._p.GEOM_MESH,
+            look.rgb,
             vertices=corners.tolist(),
             indices=faces,
             uvs=uvs,
             normals=[normal.tolist()] * len(corners),
-            rgbaColor=(*look.rgb, 1.0),
-            physicsClientId=self._client,
         )
         body = self._body(shape)
         if look.texture != "plain":
@@ -111,7 +111,7 @@ class Bodies:
         x, y = length / 2, width / 2
         edge = tuple(0.85 * c for c in scene.table.rgb)
         drop = -scene.floor_z_m - thick
-        boxes: list[tuple[Triple, Triple]] = []
+        boxes: list[tuple[Any, Any]] = []  # half extents, centre
         if scene.table_corners:
             bodies = self._rounded_top(scene, edge)
         else:
@@ -124,13 +124,7 @@ class Bodies:
             for sy in (-1, 1)
         ]
         for half, center in boxes:
-            shape = self._p.createVisualShape(
-                self._p.GEOM_BOX,
-                halfExtents=half,
-                rgbaColor=(*edge, 1.0),
-                physicsClientId=self._client,
-            )
-            bodies.append(self._body(shape, center))
+            bodies.append(self._body(self._shape(self._p.GEOM_BOX, edge, halfExtents=half), center))
         return bodies
 
     def _rounded_top(self, scene: Scene, edge: Any) -> list[int]:
@@ -170,12 +164,11 @@ class Bodies:
             self._p.getQuaternionFromEuler([0, 0, arm.yaw]),
             useFixedBase=True,
             globalScaling=arm.scale,
-            physicsClientId=self._client,
         )
         for joint, angle in zip(ARM_JOINTS, arm.joints, strict=True):
-            self._p.resetJointState(body, joint, angle, physicsClientId=self._client)
+            self._p.resetJointState(body, joint, angle)
         if arm.rgb is not None:
-            for link in range(-1, self._p.getNumJoints(body, physicsClientId=self._client)):
+            for link in range(-1, self._p.getNumJoints(body)):
                 self._paint(body, link, arm.rgb)
         return [body]
 
@@ -208,24 +201,15 @@ class Bodies:
         return [self._link(at + s * side, at + s * side + down, thick, rgb, False) for s in (-1, 1)]
 
     def _ball(self, at: np.ndarray, radius: float, rgb: np.ndarray) -> int:
-        shape = self._p.createVisualShape(
-            self._p.GEOM_SPHERE,
-            radius=radius,
-            rgbaColor=(*rgb, 1.0),
-            physicsClientId=self._client,
-        )
-        return self._body(shape, at.tolist())
+        return self._body(self._shape(self._p.GEOM_SPHERE, rgb, radius=radius), at.tolist())
 
     def _link(self, a: np.ndarray, b: np.ndarray, r: float, rgb: np.ndarray, round_: bool) -> int:
         """A cylinder or a box of half width r from a to b."""
         way, length = b - a, max(1e-3, float(np.linalg.norm(b - a)))
-        size = (
-            {"shapeType": self._p.GEOM_CYLINDER, "radius": r, "length": length}
+        shape = (
+            self._shape(self._p.GEOM_CYLINDER, rgb, radius=r, length=length)
             if round_
-            else {"shapeType": self._p.GEOM_BOX, "halfExtents": (r, 0.8 * r, length / 2)}
-        )
-        shape = self._p.createVisualShape(
-            **size, rgbaColor=(*rgb, 1.0), physicsClientId=self._client
+            else self._shape(self._p.GEOM_BOX, rgb, halfExtents=(r, 0.8 * r, length / 2))
         )
         pitch = math.acos(float(np.clip(way[2] / length, -1, 1)))
         turn = self._p.getQuaternionFromEuler([0, pitch, math.atan2(way[1], way[0])])
@@ -238,19 +222,17 @@ class Bodies:
             -1,
             textureUniqueId=self._texture(texture),
             rgbaColor=(*rgb, 1.0),
-            physicsClientId=self._client,
         )
 
     def _mesh_shape(self, corners: np.ndarray, normals: np.ndarray, rgb: Any) -> int:
-        return self._p.createVisualShape(
+        return self._shape(
             self._p.GEOM_MESH,
+            rgb,
             vertices=corners.tolist(),
             indices=list(range(len(corners))),
             uvs=_wrap(corners).tolist(),
             normals=normals.tolist(),
-            rgbaColor=(*rgb, 1.0),
             specularColor=(0.3, 0.3, 0.3),
-            physicsClientId=self._client,
         )
 
     def thing(self, item: Placed, support_z_m: float) -> list[int]:
@@ -280,12 +262,11 @@ class Bodies:
             support_z_m - low[2] + 0.001,
         )
         if item.textured:
-            shape = self._p.createVisualShape(
+            shape = self._shape(
                 self._p.GEOM_MESH,
+                item.rgb,
                 fileName=str(Path(self._data) / kind.source.split(":")[1]),
                 meshScale=scale.tolist(),
-                rgbaColor=(*item.rgb, 1.0),
-                physicsClientId=self._client,
             )
             return [self._body(shape, position, quaternion)]
         extra = _DARK if kind.name == "banana" else _band_color(item)
@@ -326,26 +307,20 @@ class Bodies:
             self._p.getQuaternionFromEuler([0, 0, item.yaw]),
             useFixedBase=True,
             globalScaling=item.size_m / kind.native_m,
-            physicsClientId=self._client,
         )
         boxes = np.array(
-            [
-                self._p.getAABB(body, link, physicsClientId=self._client)
-                for link in range(-1, self._p.getNumJoints(body, physicsClientId=self._client))
-            ]
+            [self._p.getAABB(body, link) for link in range(-1, self._p.getNumJoints(body))]
         )  # (links, low|high, xyz)
         low, high = boxes[:, 0].min(axis=0), boxes[:, 1].max(axis=0)
-        base, turn = self._p.getBasePositionAndOrientation(body, physicsClientId=self._client)
+        base, turn = self._p.getBasePositionAndOrientation(body)
         shift = (
             item.xy_m[0] - (low[0] + high[0]) / 2,
             item.xy_m[1] - (low[1] + high[1]) / 2,
             support_z_m - low[2],
         )
-        self._p.resetBasePositionAndOrientation(
-            body, np.add(base, shift), turn, physicsClientId=self._client
-        )
+        self._p.resetBasePositionAndOrientation(body, np.add(base, shift), turn)
         if item.category == "bicycle":
-            for link in range(self._p.getNumJoints(body, physicsClientId=self._client)):
+            for link in range(self._p.getNumJoints(body)):
                 self._paint(body, link, _DARK)
         for link in _PAINTED_LINKS[item.category]:
             self._paint(body, link, item.rgb)

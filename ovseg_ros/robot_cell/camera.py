@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +15,18 @@ def intrinsics(fov_y_deg: float, size: tuple[int, int]) -> np.ndarray:
     width, height = size
     focal = 0.5 * height / math.tan(math.radians(fov_y_deg) / 2)
     return np.array([[focal, 0, width / 2 - 0.5], [0, focal, height / 2 - 0.5], [0, 0, 1]])
+
+
+def around(
+    target: Sequence[float], distance: float, azimuth: float, elevation: float
+) -> tuple[float, float, float]:
+    """Return the point at a distance from another, in the direction of two angles in radians."""
+    x, y, z = target
+    return (
+        float(x + distance * math.cos(azimuth) * math.cos(elevation)),
+        float(y + distance * math.sin(azimuth) * math.cos(elevation)),
+        float(z + distance * math.sin(elevation)),
+    )
 
 
 def camera_to_world(view: View) -> np.ndarray:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from ovseg_ros.robot_cell.world import Member
+from scipy.ndimage import find_objects
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One visible instance.
+class Member:
+    """One instance of a scene.
 
     Attributes:
         id: its value in the instance mask, 1..255.
@@ -22,8 +20,6 @@ class Instance:
         color: colour word, or None for a look that no single word fits.
         material: "wooden" or None; stands in for the colour.
         in_tray: whether it stands in the tray.
-        pixels: visible area in pixels.
-        bbox_xyxy: box around the visible pixels, (x0, y0, x1, y1), x1 and y1 exclusive.
     """
 
     id: int
@@ -31,6 +27,17 @@ class Instance:
     color: str | None
     material: str | None
     in_tray: bool
+
+
+@dataclass(frozen=True)
+class Instance(Member):
+    """One visible instance.
+
+    Attributes:
+        pixels: visible area in pixels.
+        bbox_xyxy: box around the visible pixels, (x0, y0, x1, y1), x1 and y1 exclusive.
+    """
+
     pixels: int
     bbox_xyxy: tuple[int, int, int, int]
 
@@ -56,22 +63,11 @@ def visible_instances(members: Iterable[Member], mask: np.ndarray) -> tuple[Inst
         members: the world's instances.
         mask: uint8 (H, W), instance ids.
     """
+    boxes, areas = find_objects(mask), np.bincount(mask.ravel())
     found = []
     for member in members:
-        where = mask == member.id
-        columns, rows = np.flatnonzero(where.any(axis=0)), np.flatnonzero(where.any(axis=1))
-        if len(columns) == 0:
-            continue
-        box = (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
-        found.append(
-            Instance(
-                member.id,
-                member.category,
-                member.color,
-                member.material,
-                member.in_tray,
-                int(where.sum()),
-                box,
-            )
-        )
+        if member.id <= len(boxes) and (box := boxes[member.id - 1]):
+            y, x = box
+            xyxy = (x.start, y.start, x.stop, y.stop)
+            found.append(Instance(**asdict(member), pixels=int(areas[member.id]), bbox_xyxy=xyxy))
     return tuple(found)

@@ -149,7 +149,7 @@ def superellipse(x: float, y: float, power: float, corners: int = 48) -> np.ndar
     """Make an outline (corners, 2): an ellipse at power 2, nearly a rectangle at high ones."""
     angle = np.linspace(0, 2 * np.pi, corners, endpoint=False)
     unit = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return unit / (np.abs(unit) ** power).sum(1, keepdims=True) ** (1 / power) * [x, y]
+    return unit / np.linalg.norm(unit, power, axis=1, keepdims=True) * [x, y]
 
 
 def prism(outline: np.ndarray, low: float, high: float) -> Mesh:

@@ -9,7 +9,7 @@ what it knows of a renderer. Needs numpy and OpenCV only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,8 +18,18 @@ import numpy as np
 
 from ovseg_ros.robot_cell.camera import camera_to_world, intrinsics
 from ovseg_ros.robot_cell.description import Arm, Placed, Scene, View
-from ovseg_ros.robot_cell.shapes import DEFAULT_RGB, SHAPES, Distance, Paint, capsule, plain, sphere
-from ovseg_ros.robot_cell.world import Member, Shot
+from ovseg_ros.robot_cell.instances import Member
+from ovseg_ros.robot_cell.shapes import (
+    DEFAULT_RGB,
+    SHAPES,
+    Distance,
+    Paint,
+    capsule,
+    join,
+    plain,
+    sphere,
+)
+from ovseg_ros.robot_cell.world import Shot
 
 _STEPS = 48
 _FAR_M = 12.0
@@ -290,17 +300,12 @@ def _arm(arm: Arm, member: int, rng: np.random.Generator) -> _Solid:
         points[-1][2] = max(points[-1][2], 0.12)
         lean += bend
     thick = rng.uniform(0.035, 0.06) * scale
-    parts: list[Callable[[np.ndarray], np.ndarray]] = [
-        capsule(a, b, thick * (1 - 0.2 * k)) for k, (a, b) in enumerate(pairwise(points))
-    ]
+    parts = [capsule(a, b, thick * (1 - 0.2 * k)) for k, (a, b) in enumerate(pairwise(points))]
     parts += [sphere(p, 1.5 * thick) for p in points[1:]]
     for side in (-1, 1):
         root = points[-1] + np.array([0, side * 1.4 * thick, 0])
         parts.append(capsule(root, root - np.array([0, 0, 0.09 * scale]), 0.45 * thick))
     paint, joint = rng.uniform(0.05, 0.95, (2, 3))
-
-    def distance(p: np.ndarray) -> np.ndarray:
-        return np.asarray(np.min([part(p) for part in parts], axis=0))
 
     def color(p: np.ndarray) -> np.ndarray:
         apart = np.min([np.linalg.norm(p - q, axis=1) for q in points], axis=0)
@@ -310,4 +315,4 @@ def _arm(arm: Arm, member: int, rng: np.random.Generator) -> _Solid:
     turn = _turn(arm.yaw + arm.joints[0])
     middle = at + turn @ np.mean(points, axis=0)
     radius = max(float(np.linalg.norm(at + turn @ p - middle)) for p in points) + 0.2 * scale
-    return _Solid(member, distance, middle, radius, at, turn, color)
+    return _Solid(member, join(*parts), middle, radius, at, turn, color)

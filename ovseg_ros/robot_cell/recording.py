@@ -6,15 +6,16 @@ import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
+from ovseg_ros.codecs.pictures import millimetres
 from ovseg_ros.robot_cell.objects import category_id, category_names
 
+_SHIPPED = Path(__file__).parent / "assets" / "sequence.zip"
 DEPTH_STEP = 4  # a recording keeps every fourth depth pixel of every fourth row
 VERSION = 2
 MAX_BYTES = 1 << 30  # a recording is kept in memory; the one that ships has 20 MB
@@ -85,8 +86,7 @@ def record(
             add(f"instances/{name}", ".png", frame.instance_mask, cv2.IMWRITE_PNG_COMPRESSION, 9)
             half = DEPTH_STEP // 2
             depth = frame.depth_m[half::DEPTH_STEP, half::DEPTH_STEP]
-            millimetres = np.clip(depth * 1000 + 0.5, 0, 65535).astype(np.uint16)
-            add(f"depth/{name}", ".png", millimetres, cv2.IMWRITE_PNG_COMPRESSION, 9)
+            add(f"depth/{name}", ".png", millimetres(depth), cv2.IMWRITE_PNG_COMPRESSION, 9)
             entries.append(
                 {
                     "stamp_s": round(frame.stamp_s, 6),
@@ -199,10 +199,7 @@ def label_lookup(instance_categories: dict[int, str]) -> np.ndarray:
 
 
 def _load(path: str | Path | None) -> dict[str, bytes]:
-    if path is None:
-        with as_file(files("ovseg_ros.robot_cell") / "assets" / "sequence.zip") as shipped:
-            return _load(shipped)
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(path or _SHIPPED) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:
             raise ValueError(f"expected at most {MAX_BYTES} bytes of content, got {size}")

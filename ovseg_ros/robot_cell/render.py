@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ovseg_ros.codecs.pictures import millimetres
 from ovseg_ros.robot_cell.camera import camera_to_world, intrinsics
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.dataset import read_records
@@ -220,5 +221,4 @@ def _write(
     if depth_m is not None:
         if depth_m.shape != (size[1], size[0]):
             depth_m = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
-        millimetres = np.clip(depth_m * 1000 + 0.5, 0, 65535).astype(np.uint16)
-        cv2.imwrite(str(folder / "depth" / f"{name}.png"), millimetres)
+        cv2.imwrite(str(folder / "depth" / f"{name}.png"), millimetres(depth_m))

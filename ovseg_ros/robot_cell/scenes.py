@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ovseg_ros.robot_cell.camera import around
 from ovseg_ros.robot_cell.colors import COLORS, sample_rgb, sample_wood
 from ovseg_ros.robot_cell.description import (
     RGB,
@@ -140,8 +141,7 @@ def _sample_arm(rng: np.random.Generator, table_m: tuple[float, float, float], i
     model = ("kuka", "panda")[index % 2]
     color = None if rng.random() < 0.5 else str(rng.choice(ARM_COLORS))
     if color is None and model == "panda":
-        color = "white"
-        rgb = None
+        color, rgb = "white", None
     else:
         rgb = sample_rgb(color, rng) if color else None
     y = float(rng.uniform(-0.22, 0.22))
@@ -178,15 +178,10 @@ def sample_joints(model: str, rng: np.random.Generator) -> tuple[float, ...]:
 
 def _sample_light(rng: np.random.Generator) -> Light:
     azimuth, height = rng.uniform(0, 2 * math.pi), math.radians(rng.uniform(40, 80))
-    direction = (
-        math.cos(azimuth) * math.cos(height),
-        math.sin(azimuth) * math.cos(height),
-        math.sin(height),
-    )
     ambient = float(rng.uniform(0.50, 0.68))
     color = 1 + rng.uniform(-0.06, 0.06, size=3)
     return Light(
-        direction=direction,
+        direction=around((0, 0, 0), 1, azimuth, height),
         color=_floats(color),
         ambient=ambient,
         diffuse=float(rng.uniform(0.9, 1.1)) - ambient,
@@ -204,13 +199,8 @@ def _sample_view(rng: np.random.Generator) -> View:
         float(rng.uniform(-0.15, 0.15)),
         float(rng.uniform(0.0, 0.15)),
     )
-    eye = (
-        target[0] + distance * math.cos(azimuth) * math.cos(elevation),
-        target[1] + distance * math.sin(azimuth) * math.cos(elevation),
-        target[2] + distance * math.sin(elevation),
-    )
     return View(
-        eye=_floats(eye),
+        eye=around(target, distance, azimuth, elevation),
         target=target,
         fov_y_deg=float(rng.uniform(38, 56)),
         sensor_seed=int(rng.integers(2**31)),

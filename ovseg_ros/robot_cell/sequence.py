@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from ovseg_ros.robot_cell.camera import camera_to_world, intrinsics
+from ovseg_ros.robot_cell.camera import around, camera_to_world, intrinsics
 from ovseg_ros.robot_cell.description import Scene, View
 from ovseg_ros.robot_cell.recording import SequenceFrame, label_lookup, record
 from ovseg_ros.robot_cell.scenes import sample_joints, sample_scene, scene_rng
@@ -47,11 +47,7 @@ class Motion:
         azimuth = self.orbit[0] + self.orbit[1] * math.sin(turn)
         elevation = self.height[0] + self.height[1] * math.sin(2 * turn + 0.6)
         distance = self.distance_m[0] + self.distance_m[1] * math.cos(turn)
-        eye = (
-            self.target[0] + distance * math.cos(azimuth) * math.cos(elevation),
-            self.target[1] + distance * math.sin(azimuth) * math.cos(elevation),
-            self.target[2] + distance * math.sin(elevation),
-        )
+        eye = around(self.target, distance, azimuth, elevation)
         return View(eye, self.target, self.fov_y_deg, sensor_seed)
 
     def arm(self, phase: float) -> tuple[float, ...]:

@@ -110,7 +110,7 @@ def soft_box(half: object, power: float, cells: int = 6) -> Mesh:
             points = np.stack([np.full(u.size, sign), u.ravel(), v.ravel()], 1)
             sides.append(Mesh(np.roll(points, axis, axis=1), faces if sign > 0 else faces[:, ::-1]))
     mesh = merge(sides)
-    norm = (np.abs(mesh.vertices) ** power).sum(1, keepdims=True) ** (1 / power)
+    norm = np.linalg.norm(mesh.vertices, power, axis=1, keepdims=True)
     return Mesh(mesh.vertices / norm * np.asarray(half, float), mesh.faces)
 
 
@@ -121,7 +121,7 @@ def squared(mesh: Mesh, power: float) -> Mesh:
     xy = mesh.vertices[:, :2]
     length = np.linalg.norm(xy, axis=1, keepdims=True)
     unit = xy / np.maximum(length, 1e-9)
-    norm = (np.abs(unit) ** power).sum(1, keepdims=True) ** (1 / power)
+    norm = np.linalg.norm(unit, power, axis=1, keepdims=True)
     return Mesh(np.hstack([xy / norm, mesh.vertices[:, 2:]]), mesh.faces)
 
 

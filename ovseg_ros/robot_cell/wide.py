@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ovseg_ros.robot_cell.camera import around
 from ovseg_ros.robot_cell.colors import COLORS, sample_rgb, sample_wood
 from ovseg_ros.robot_cell.description import RGB, Arm, Light, Placed, Scene, Surface, View
 from ovseg_ros.robot_cell.makes import MAKES, made
@@ -127,11 +128,7 @@ def _light(rng: np.random.Generator) -> Light:
     ambient = float(rng.uniform(0.35, 0.85))
     red, green, blue = (float(value) for value in 1 + rng.uniform(-0.18, 0.18, size=3))
     return Light(
-        direction=(
-            math.cos(azimuth) * math.cos(height),
-            math.sin(azimuth) * math.cos(height),
-            math.sin(height),
-        ),
+        direction=around((0, 0, 0), 1, azimuth, height),
         color=(red, green, blue),
         ambient=ambient,
         diffuse=max(0.05, float(rng.uniform(0.75, 1.2)) - ambient),
@@ -149,10 +146,5 @@ def _view(view: View, rng: np.random.Generator, *, far: bool) -> View:
     distance = min(max(wanted * float(rng.uniform(0.55, 1.5)), 0.32), 3.5 if far else 1.5)
     azimuth = math.atan2(away[1], away[0]) + float(rng.uniform(-0.6, 0.6))
     elevation = math.radians(float(rng.uniform(10, 78)))
-    x, y, z = view.target
-    eye = (
-        x + distance * math.cos(azimuth) * math.cos(elevation),
-        y + distance * math.sin(azimuth) * math.cos(elevation),
-        max(0.12, z + distance * math.sin(elevation)),
-    )
-    return replace(view, eye=eye, fov_y_deg=fov)
+    x, y, z = around(view.target, distance, azimuth, elevation)
+    return replace(view, eye=(x, y, max(0.12, z)), fov_y_deg=fov)

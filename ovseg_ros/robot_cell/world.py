@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -11,20 +12,10 @@ import numpy as np
 
 from ovseg_ros.robot_cell.bodies import ARM_JOINTS, Bodies
 from ovseg_ros.robot_cell.description import Scene, View
+from ovseg_ros.robot_cell.instances import Member
 from ovseg_ros.robot_cell.textures import backdrop
 
 NEAR_M, FAR_M = 0.05, 12.0
-
-
-@dataclass(frozen=True)
-class Member:
-    """One instance of the built scene, as the instance mask numbers it (1..)."""
-
-    id: int
-    category: str
-    color: str | None
-    material: str | None
-    in_tray: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +33,19 @@ class Shot:
     instances: np.ndarray
 
 
-def _import_pybullet() -> tuple[Any, str]:
+class _Client:
+    """PyBullet's functions, for one simulation; pybullet_utils' client writes to stdout."""
+
+    def __init__(self, bullet: Any) -> None:
+        self._bullet, self._id = bullet, bullet.connect(bullet.DIRECT)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._bullet, name)
+        return partial(found, physicsClientId=self._id) if callable(found) else found
+
+
+def _connect() -> tuple[_Client, str]:
+    """Start PyBullet without a window; return it and the folder of pybullet_data."""
     try:
         import pybullet
         import pybullet_data
@@ -50,7 +53,7 @@ def _import_pybullet() -> tuple[Any, str]:
         raise ImportError(
             "Rendering the robot cell needs pybullet: pip install pybullet"
         ) from error
-    return pybullet, pybullet_data.getDataPath()
+    return _Client(pybullet), pybullet_data.getDataPath()
 
 
 class World:
@@ -62,11 +65,11 @@ class World:
         Raises:
             ImportError: if pybullet is missing; the message says how to install it.
         """
-        self._p, data = _import_pybullet()
-        self._client = self._p.connect(self._p.DIRECT)
-        self._p.setAdditionalSearchPath(data, physicsClientId=self._client)
+        self._p, data = _connect()
+        self._closed = False
+        self._p.setAdditionalSearchPath(data)
         self._folder = tempfile.TemporaryDirectory(prefix="ovseg_cell_")
-        self._make = Bodies(self._p, self._client, data, self._folder.name)
+        self._make = Bodies(self._p, data, self._folder.name)
         self._owner = np.zeros(1, np.uint8)  # body id -> instance id
         self._arm_body: int | None = None
         self.scene: Scene | None = None
@@ -87,10 +90,10 @@ class World:
 
     def close(self) -> None:
         """Stop PyBullet and delete the temporary textures."""
-        if self._client >= 0:
-            self._p.disconnect(self._client)
+        if not self._closed:
+            self._p.disconnect()
             self._folder.cleanup()
-            self._client = -1
+            self._closed = True
 
     def build(self, scene: Scene) -> tuple[Member, ...]:
         """Replace whatever stands in the world by a scene.
@@ -98,7 +101,7 @@ class World:
         Returns:
             The instances; `Shot.instances` holds their ids.
         """
-        self._p.resetSimulation(physicsClientId=self._client)
+        self._p.resetSimulation()
         self._make.forget()
         self._arm_body = None
         self.scene = scene
@@ -137,7 +140,7 @@ class World:
         if self._arm_body is None:
             return
         for joint, angle in zip(ARM_JOINTS, joints, strict=True):
-            self._p.resetJointState(self._arm_body, joint, angle, physicsClientId=self._client)
+            self._p.resetJointState(self._arm_body, joint, angle)
 
     def render(self, view: View, size: tuple[int, int] = (640, 480)) -> Shot:
         """Render the scene.
@@ -170,7 +173,6 @@ class World:
             lightSpecularCoeff=light.specular,
             renderer=self._p.ER_TINY_RENDERER,
             flags=self._p.ER_SEGMENTATION_MASK_OBJECT_AND_LINKINDEX,
-            physicsClientId=self._client,
         )
         rgb = np.reshape(np.asarray(rgba, np.uint8), (height, width, 4))[..., :3].copy()
         buffer = np.reshape(np.asarray(buffer, np.float32), (height, width))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ovseg_ros.robot_cell.dataset import RobotCell, read_records
-from ovseg_ros.robot_cell.instances import Instance, visible_instances
+from ovseg_ros.robot_cell.instances import Instance, Member, visible_instances
 from ovseg_ros.robot_cell.objects import category_id
 
 
@@ -44,8 +44,8 @@ def test_a_missing_split_or_image_is_named(mini_root: Path) -> None:
 def test_instances_survive_json_and_boxes_are_exclusive_at_the_end() -> None:
     mask = np.zeros((6, 8), np.uint8)
     mask[2:4, 3:6] = 7
-    member = Instance(7, "mug", "red", None, False, 0, (0, 0, 0, 0))
-    hidden = Instance(8, "duck", None, None, False, 0, (0, 0, 0, 0))
+    member = Member(7, "mug", "red", None, False)
+    hidden = Member(8, "duck", None, None, False)
     (seen,) = visible_instances([member, hidden], mask)
     assert seen.pixels == 6 and seen.bbox_xyxy == (3, 2, 6, 4)
     assert Instance.from_json(seen.to_json()) == seen
