@@ -14,7 +14,7 @@ from ovseg_ros.photographs import SUFFIXES
 logger = logging.getLogger(__name__)
 
 VOID_VALUE = 255
-"""What masks commonly hold where there is no class; nobody is warned of it."""
+"""What masks commonly hold where there is no class, as 0; nobody is warned of it."""
 
 _LOOKED_AT = 300
 """Masks that are read when a folder is opened."""
@@ -25,8 +25,8 @@ class FolderDataset(MaskDataset):
 
     A mask is a PNG with the stem of its image, 8 or 16 bit. What ``classes.txt`` says, see
     :func:`~ovseg_ros.evaluation.datasets.classes.parse_classes`: lines count from 1 unless they say
-    their value. Values without a line are void; where a class never occurs besides, the list and
-    the masks may count differently, and a warning says so.
+    their value. Values without a line are void, and a warning names them (but 0 and 255); where a
+    class never occurs besides, the list and the masks may count differently, and it says so.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -51,7 +51,7 @@ class FolderDataset(MaskDataset):
         self._compare(root)
 
     def _compare(self, root: Path) -> None:
-        """Warn where masks hold a value without a class while a class has no value in them."""
+        """Warn of values without a class, more so while a class has no value in the masks."""
         step = -(-len(self._pairs) // _LOOKED_AT)
         held: set[int] = set()
         for pair in self._pairs[::step]:
@@ -70,6 +70,10 @@ class FolderDataset(MaskDataset):
                 _listed([str(value) for value in strange]),
                 _listed(absent),
                 self.classes[0],
+            )
+        elif rest := [str(value) for value in strange if value]:
+            logger.warning(
+                "%s: masks hold %s without a class in classes.txt: void", root, _listed(rest)
             )
 
 

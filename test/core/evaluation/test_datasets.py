@@ -67,6 +67,16 @@ def test_lists_that_count_otherwise_than_the_masks_are_noticed(
         assert "never occurs" in caplog.text
 
 
+def test_values_that_no_line_names_are_named(toy_folder, caplog):
+    (toy_folder / "classes.txt").write_text("floor\nmug\n")
+    cv2.imwrite(
+        str(toy_folder / "masks" / "image0.png"), np.array([[0, 1, 2, 9, 255] * 6] * 20, np.uint8)
+    )
+    with caplog.at_level("WARNING"):
+        assert (FolderDataset(toy_folder)[0].labels[:, 3] == 0).all()
+    assert "9, 1000, 65535 without a class in classes.txt: void" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
