@@ -58,7 +58,8 @@ class Windows:
             stride: Their stride.
         """
         self._size = height, width = tuple(pixels.shape[2:])
-        side = side or max(height, width)
+        if side == 0:
+            side = stride = max(height, width)
         self._parts: list[tuple[slice, slice, tuple[int, int], Tensor]] = []
         for top, bottom in windows(height, side, stride):
             for left, right in windows(width, side, stride):

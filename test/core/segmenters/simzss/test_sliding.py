@@ -110,6 +110,18 @@ def test_a_segmenter_has_both_protocols(make_segmenter):
     np.testing.assert_array_equal(alone.labels[0], published.labels[1])
 
 
+def test_without_a_window_the_whole_image_is_one(make_segmenter):
+    images = np.random.default_rng(1).integers(0, 256, (1, 48, 80, 3), dtype=np.uint8)
+    whole, one = (
+        make_segmenter(dense="pixels", short_side=48, long_side=80, window=side).segment(
+            images, Vocabulary.of(*NAMES)
+        )
+        for side in (0, 80)
+    )
+    np.testing.assert_array_equal(whole.labels, one.labels)
+    np.testing.assert_array_equal(whole.confidence, one.confidence)
+
+
 @pytest.mark.parametrize("size_hw", [(1, 1), (3, 200), (1, 400)])
 def test_slivers(make_segmenter, size_hw):
     segmenter = make_segmenter(dense="pixels", short_side=16, long_side=64, window=16, stride=8)
