@@ -44,6 +44,11 @@ class Mode(str, Enum):
     EXTEND = "extend"
 
 
+def spelling_key(phrase: str) -> str:
+    """Return a phrase without case, spaces and hyphens: "race car", "race-car" and "racecar"."""
+    return "".join(character for character in phrase.casefold() if character.isalnum())
+
+
 def normalise_name(name: str) -> str:
     """Return a category name in its one written form: lower case, single spaces, NFC.
 

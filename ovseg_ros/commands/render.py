@@ -25,7 +25,7 @@ def render(
 
     One that was begun is completed.
     """
-    from ovseg_ros.evaluation.datasets import robot_cell_root
+    from ovseg_ros.folders import data_folder
     from ovseg_ros.robot_cell.render import render_split
 
     if dataset != "robot_cell":
@@ -36,7 +36,7 @@ def render(
     except ImportError:
         raise ImportError("rendering needs pybullet: pip install pybullet") from None
     folder = render_split(
-        root or robot_cell_root(),
+        root or data_folder("robot_cell"),
         split,
         count,
         pixels,

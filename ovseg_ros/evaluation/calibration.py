@@ -70,11 +70,17 @@ def measure(segmenter: Segmenter, dataset: Dataset, indices: Sequence[int]) -> R
     for index in indices:
         sample = dataset[index]
         result = segmenter.segment(sample.image[None], vocabulary)
-        known = sample.labels > 0
-        known[1::2] = known[:, 1::2] = False
+        known = _counted(sample.labels)
         confidences.append(result.confidence[0][known] / 255)
         rights.append(result.labels[0][known] == sample.labels[known])
     return reliability(np.concatenate(confidences), np.concatenate(rights))
+
+
+def _counted(labels: np.ndarray) -> np.ndarray:
+    """Return every fourth pixel that has a label, (H, W) bool."""
+    counted = labels > 0
+    counted[1::2] = counted[:, 1::2] = False
+    return counted
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,7 @@ def measure_strangers(
         sample = dataset[index]
         result = segmenter.segment(sample.image[None], vocabulary)
         confidence = np.where(result.labels[0] > 0, result.confidence[0] / 255, 0.0)
-        counted = sample.labels > 0
-        counted[1::2] = counted[:, 1::2] = False
+        counted = _counted(sample.labels)
         named = given[sample.labels]
         known.append(confidence[counted & named])
         unknown.append(confidence[counted & ~named])

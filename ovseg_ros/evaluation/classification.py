@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ovseg_ros.evaluation.datasets.base import VOID, Dataset
 from ovseg_ros.photographs import SUFFIXES, read_image
+from ovseg_ros.segmenters.base import ImageClassifier
 from ovseg_ros.types import normalise_name
 
 SUBJECT_SHARE = 0.003
@@ -26,14 +27,6 @@ SUBJECT_SHARE = 0.003
 
 VISIBLE_SHARE = 0.01
 """A class is visible if it covers this share of a crop."""
-
-
-class Classifier(Protocol):
-    """Compares whole images with names."""
-
-    def classify(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Return similarities (B, K) of RGB images (B, H, W, 3) uint8 and K names."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,7 +111,7 @@ def folder_pictures(pictures: Sequence[tuple[Path, int]], *, side: int = 224) ->
 
 
 def evaluate_classification(
-    classifier: Classifier,
+    classifier: ImageClassifier,
     pictures: Iterator[Picture],
     classes: Sequence[str],
     *,

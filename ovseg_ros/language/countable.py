@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ovseg_ros.language.wordnet import base_form, parents, synsets
+from ovseg_ros.language.wordnet import base_form, synsets, upwards
 
 STUFF = frozenset(
     {
@@ -80,13 +80,11 @@ def _head(name: str) -> str | None:
 def _nearest(synset: int) -> bool | None:
     """Return what the closest marked synset above one says, itself included; None for neither."""
     things, stuff = _marked(True), _marked(False)
-    level = {synset}
-    while level:
-        if level & stuff:
+    for level in upwards(synset):
+        if not stuff.isdisjoint(level):
             return False
-        if level & things:
+        if not things.isdisjoint(level):
             return True
-        level = {parent for one in level for parent in parents(one)}
     return None
 
 

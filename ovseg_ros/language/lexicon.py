@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+
+from ovseg_ros.folders import read_words
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -57,8 +58,7 @@ EXTRA_LEXICON = _words(
 @cache
 def everyday_compounds() -> frozenset[str]:
     """Return what captions say for one thing, and WordNet does not ("hole punch"), singular."""
-    lines = (Path(__file__).parents[1] / "data" / "compounds.txt").read_text().splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))
+    return read_words("compounds.txt")
 
 
 NO_SINGULAR = frozenset(

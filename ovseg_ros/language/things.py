@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from functools import cache, lru_cache
-from pathlib import Path
+from itertools import chain
 
+from ovseg_ros.folders import read_words
 from ovseg_ros.language import wordnet
 
 LARGEST = 250
@@ -47,9 +48,7 @@ def kinds() -> dict[int, tuple[int, ...]]:
 @cache
 def basic_words() -> frozenset[str]:
     """Return the words of the level at which people name things."""
-    path = Path(__file__).parents[1] / "data" / "basic_level.txt"
-    lines = path.read_text().splitlines()
-    return frozenset(line.strip() for line in lines if line and not line.startswith("#"))
+    return read_words("basic_level.txt")
 
 
 @cache
@@ -59,14 +58,10 @@ def basic_name(number: int) -> str:
     Args:
         number: The class, 0 to 999.
     """
-    level, seen = [classes()[number]], set()
-    while level:
-        for synset in level:
-            for lemma in wordnet.lemmas(synset):
-                if lemma in basic_words():
-                    return lemma
-        seen.update(level)
-        level = [p for s in level for p in wordnet.parents(s) if p not in seen]
+    for synset in chain.from_iterable(wordnet.upwards(classes()[number])):
+        for lemma in wordnet.lemmas(synset):
+            if lemma in basic_words():
+                return lemma
     return class_names()[number]
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import gzip
 from bisect import bisect_left
+from collections.abc import Iterator
 from functools import cache, lru_cache
-from pathlib import Path
+from itertools import chain
 from typing import NamedTuple
+
+from ovseg_ros.folders import LISTS
 
 _ENDINGS = (
     ("s", ""),
@@ -35,7 +38,7 @@ class _Tables(NamedTuple):
 
 @cache
 def _tables() -> _Tables:
-    packed = (Path(__file__).parents[1] / "data" / "wordnet_nouns.txt.gz").read_bytes()
+    packed = (LISTS / "wordnet_nouns.txt.gz").read_bytes()
     synsets, words, plurals = gzip.decompress(packed).split(b"\n\n")
     by_text = sorted(synsets.split(b"\n"))
     return _Tables(by_text, words.split(b"\n"), plurals.rstrip(b"\n").split(b"\n"))
@@ -140,16 +143,20 @@ def _synset(synset: int) -> tuple[tuple[str, ...], tuple[int, ...]]:
     return tuple(names.split("|")), tuple(int(parent) for parent in parents.split())
 
 
+def upwards(*synsets: int) -> Iterator[tuple[int, ...]]:
+    """Yield synsets, then those directly above them, and so on; each where it is the nearest."""
+    seen: set[int] = set()
+    level = dict.fromkeys(synsets)
+    while level:
+        yield tuple(level)
+        seen.update(level)
+        level = dict.fromkeys(p for s in level for p in parents(s) if p not in seen)
+
+
 def ancestors(start: tuple[int, ...]) -> frozenset[int]:
     """Return all synsets above some synsets, without these unless one is above another."""
-    seen: set[int] = set()
-    todo = [parent for synset in start for parent in _synset(synset)[1]]
-    while todo:
-        synset = todo.pop()
-        if synset not in seen:
-            seen.add(synset)
-            todo.extend(_synset(synset)[1])
-    return frozenset(seen)
+    above = (parent for synset in start for parent in parents(synset))
+    return frozenset(chain.from_iterable(upwards(*above)))
 
 
 def every_synset() -> tuple[int, ...]:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ovseg_ros.models.text_cache import TextCache, cache_directory
+from ovseg_ros.folders import cache_folder
+from ovseg_ros.models.text_cache import TextCache
 
 _REMEMBERED = 65_536
 """Phrases kept in memory, the last used; more than a vocabulary can hold."""
@@ -67,12 +68,12 @@ class ClassText:
             encode: Text encoder, prompts -> (N, D) float32, not necessarily normalised.
             model: Identity of the encoder's weights, e.g. a digest of the file.
             templates: Prompt templates with one ``{}`` each.
-            directory: Where embeddings persist; ``cache_directory()`` by default.
+            directory: Where embeddings persist; ``cache_folder("text")`` by default.
         """
         self._encode = encode
         self._templates = tuple(templates)
         key = "\n".join((_FORMAT, model, *self._templates))
-        self._disk = TextCache(directory or cache_directory(), key)
+        self._disk = TextCache(directory or cache_folder("text"), key)
         self._memory: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
         self.encoded = 0

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -26,18 +25,6 @@ _SUFFIX = ".vectors"
 _OURS = (_SUFFIX, UNFINISHED, ".tmp", ".npy")  # the last by earlier versions
 _CHECKSUM_BYTES = 32
 _ABANDONED_S = 3600.0
-
-
-def cache_directory() -> Path:
-    """Return the directory of the text cache: ``$OVSEG_CACHE`` or the user's cache folder."""
-    root = os.environ.get("OVSEG_CACHE")
-    if root:
-        return Path(root).expanduser() / "text"
-    home = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(home or Path.home() / ".cache") / "ovseg_ros" / "text"
-    except RuntimeError:  # a container's user without a home; the folder is not another user's
-        return Path(tempfile.gettempdir()) / f"ovseg_ros-{os.getuid()}" / "text"
 
 
 class TextCache:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from ovseg_ros.folders import data_folder
 
 ASSETS = Path(__file__).parents[1] / "robot_cell" / "assets"
 """Folder of the small weights that ship with the package."""
@@ -34,7 +35,7 @@ def resolve_weights(name: str) -> str:
             )
         return str(folder)
     if name.startswith("trained/"):
-        folder = converted_root() / name.removeprefix("trained/")
+        folder = data_folder("weights") / name.removeprefix("trained/")
         if not folder.exists():
             raise FileNotFoundError(
                 f"weights: {folder} is not there; nobody publishes such weights: train them (see "
@@ -42,7 +43,7 @@ def resolve_weights(name: str) -> str:
             )
         return str(folder)
     if name.startswith("converted/"):
-        folder = converted_root() / name.removeprefix("converted/")
+        folder = data_folder("weights") / name.removeprefix("converted/")
         if not folder.exists():
             system = folder.name.partition("_")[0]
             raise FileNotFoundError(
@@ -51,14 +52,6 @@ def resolve_weights(name: str) -> str:
             )
         return str(folder)
     return name
-
-
-def converted_root() -> Path:
-    """Return ``$OVSEG_DATA/weights``, or its place in the user's cache."""
-    if os.environ.get("OVSEG_DATA"):
-        return Path(os.environ["OVSEG_DATA"]).expanduser() / "weights"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ovseg_ros" / "weights"
 
 
 def split_file(name: str) -> tuple[str, str] | None:

@@ -22,7 +22,8 @@ from ovseg_ros.config import option
 from ovseg_ros.evaluation.datasets import Dataset, FolderDataset, Sample, open_dataset
 from ovseg_ros.evaluation.datasets.base import Segment, Segments
 from ovseg_ros.evaluation.datasets.opening import PUBLIC
-from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset, robot_cell_root
+from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset
+from ovseg_ros.folders import data_folder
 from ovseg_ros.robot_cell.captions import frame_captions
 from ovseg_ros.robot_cell.colors import COLORS
 from ovseg_ros.robot_cell.dataset import RobotCell
@@ -245,7 +246,7 @@ def open_source(data: str | Path, split: str) -> Source:
     """
     name, place = _locate(data, split)
     if name == CELL:
-        return CellSource(place or robot_cell_root(), split)
+        return CellSource(place or data_folder("robot_cell"), split)
     if name:
         return DatasetSource(open_dataset(name, split=split, root=place), f"{name}, split {split}")
     assert place is not None
@@ -263,7 +264,7 @@ def open_regions(data: str | Path, split: str) -> Dataset:
     """
     name, place = _locate(data, split)
     if name == CELL:
-        return RobotCellDataset(place or robot_cell_root(), split)
+        return RobotCellDataset(place or data_folder("robot_cell"), split)
     if name:
         return _Regions(open_dataset(name, split=split, root=place))
     assert place is not None

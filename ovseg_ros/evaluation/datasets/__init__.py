@@ -7,7 +7,7 @@ Every data set numbers its classes 1..K in the order of ``classes``, the ids tha
 from ovseg_ros.evaluation.datasets.base import VOID, Dataset, Sample, Segment, Segments
 from ovseg_ros.evaluation.datasets.folder import FolderDataset
 from ovseg_ros.evaluation.datasets.opening import open_dataset
-from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset, robot_cell_root
+from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset
 
 __all__ = [
     "VOID",
@@ -18,5 +18,4 @@ __all__ = [
     "Segment",
     "Segments",
     "open_dataset",
-    "robot_cell_root",
 ]

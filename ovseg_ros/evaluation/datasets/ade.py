@@ -9,43 +9,36 @@ from typing import Any
 
 import numpy as np
 
-from ovseg_ros.evaluation.datasets.base import Segments
 from ovseg_ros.evaluation.datasets.classes import bundled_classes
-from ovseg_ros.evaluation.datasets.masks import MaskDataset, Pair, list_files, read_colors
-from ovseg_ros.evaluation.datasets.panoptic import PanopticAnnotations
-
-_FOLDERS = {"val": "validation", "train": "training"}
+from ovseg_ros.evaluation.datasets.masks import (
+    LONG_NAMES,
+    MaskDataset,
+    Pair,
+    list_files,
+    read_colors,
+)
+from ovseg_ros.evaluation.datasets.panoptic import open_masks
 
 
 def ade150(root: Path, split: str) -> MaskDataset:
     """ADE20K's challenge: masks 1..150, 0 is void; PQ where ``ade20k_panoptic_*`` lies beside."""
-    base, folder = root / "ADEChallengeData2016", _FOLDERS.get(split, split)
+    base, folder = root / "ADEChallengeData2016", LONG_NAMES.get(split, split)
     images = list_files(base / "images" / folder, "*.jpg")
     masks = base / "annotations" / folder
     classes = bundled_classes("ade150")
-    panoptic = base / f"ade20k_panoptic_{split}"
-    things: list[str] = []
-    segments = None
-    if panoptic.with_suffix(".json").exists():
-        annotations = PanopticAnnotations(panoptic.with_suffix(".json"), panoptic)
-        labels = {label - 1: label for label in classes.values}  # the JSON counts from 0
-        things = [classes.names[i] for i in sorted(annotations.things) if i < len(classes.names)]
-
-        def segments(pair: Pair) -> Segments:
-            return annotations.read(pair.mask.name, labels)
-
-    return MaskDataset(
+    return open_masks(
         f"ade150/{split}",
         [Pair(path.stem, path, masks / f"{path.stem}.png") for path in images],
         classes,
-        segments=segments,
-        things=things,
+        file=base / f"ade20k_panoptic_{split}.json",
+        folder=base / f"ade20k_panoptic_{split}",
+        labels={label - 1: label for label in classes.values},  # the JSON counts from 0
     )
 
 
 def ade847(root: Path, split: str) -> MaskDataset:
     """ADE20K 2021_17_01: the class of a pixel is ``(R // 10) * 256 + G`` of ``*_seg.png``."""
-    base, folder = root / "ADE20K_2021_17_01", _FOLDERS.get(split, split)
+    base, folder = root / "ADE20K_2021_17_01", LONG_NAMES.get(split, split)
     pairs = []
     for image in _indexed_images(root, base / "index_ade20k.pkl", folder):
         pairs.append(Pair(image.stem, image, image.with_name(f"{image.stem}_seg.png")))

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ovseg_ros.folders import LISTS
 from ovseg_ros.types import normalise_name
 
-CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
+CLASS_LISTS = LISTS / "classes"
 """Folder of the bundled class lists."""
 
 _UNMARKED = re.compile(r"\d+[\s,;]+\D")

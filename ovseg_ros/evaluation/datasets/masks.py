@@ -13,6 +13,9 @@ from ovseg_ros.evaluation.datasets.base import Sample, Segments
 from ovseg_ros.evaluation.datasets.classes import ClassList
 from ovseg_ros.photographs import read_image
 
+LONG_NAMES = {"val": "validation", "train": "training"}
+"""How some data sets name the folders of their splits."""
+
 
 class Pair(NamedTuple):
     """Where one sample lies."""

@@ -100,6 +100,37 @@ def classes_of(categories: Sequence[Mapping[str, Any]]) -> ClassList:
     return ClassList(names=tuple(synonyms), values=values, synonyms=synonyms)
 
 
+def open_masks(
+    name: str,
+    pairs: Sequence[Pair],
+    classes: ClassList,
+    *,
+    file: Path,
+    folder: Path,
+    labels: Mapping[int, int],
+) -> MaskDataset:
+    """Return images with masks, and with segments where panoptic annotations lie beside them.
+
+    Args:
+        name: Name in reports.
+        pairs: Where the samples lie.
+        classes: Class of every mask value.
+        file: The JSON of the annotations, if there are any.
+        folder: Where their PNGs lie.
+        labels: Label 1..K by the JSON's category ids.
+    """
+    if not file.exists():
+        return MaskDataset(name, pairs, classes)
+    annotations = PanopticAnnotations(file, folder)
+    return MaskDataset(
+        name,
+        pairs,
+        classes,
+        segments=lambda pair: annotations.read(pair.mask.name, labels),
+        things=[classes.names[labels[i] - 1] for i in sorted(annotations.things) if i in labels],
+    )
+
+
 class PanopticDataset(MaskDataset):
     """Images whose labels come from panoptic annotations alone."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ovseg_ros.evaluation.datasets.base import Dataset, Sample, Segment, Segments
+from ovseg_ros.folders import data_folder
 from ovseg_ros.robot_cell.dataset import RobotCell
 from ovseg_ros.robot_cell.objects import CATALOGUE
 from ovseg_ros.robot_cell.recording import RecordedSequence
@@ -70,28 +71,20 @@ def open_robot_cell(root: Path | None, split: str) -> RobotCellDataset:
     """Open a split; one that is not there is rendered, if this machine can.
 
     Args:
-        root: Folder of the splits; :func:`robot_cell_root` by default.
+        root: Folder of the splits; ``data_folder("robot_cell")`` by default.
         split: val, test, novel, train or sequence.
 
     Raises:
         FileNotFoundError: if the split is not there and cannot be rendered, saying how to get it.
         ValueError: if there is no such split.
     """
-    root = root or robot_cell_root()
+    root = root or data_folder("robot_cell")
     index = root / split / "frames.jsonl"
     if split != "sequence" and not (index.is_file() and index.stat().st_size):
         _render(root, split)
     dataset = RobotCellDataset(root, split)
     _note_missing_frames(dataset, root, split)
     return dataset
-
-
-def robot_cell_root() -> Path:
-    """Return ``$OVSEG_DATA/robot_cell``, or its place in the user's cache."""
-    if os.environ.get("OVSEG_DATA"):
-        return Path(os.environ["OVSEG_DATA"]).expanduser() / "robot_cell"
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "ovseg_ros" / "robot_cell"
 
 
 def _render(root: Path, split: str) -> None:

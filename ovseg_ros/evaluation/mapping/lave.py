@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.evaluation.mapping.lexical import Match, spelling_key, spellings
-from ovseg_ros.evaluation.mapping.replies import class_keys, parse_reply
+from ovseg_ros.evaluation.mapping.lexical import Match
+from ovseg_ros.evaluation.mapping.replies import class_keys, class_of, parse_reply
+from ovseg_ros.folders import cache_folder
 from ovseg_ros.language import wordnet
 from ovseg_ros.models.chat import Chat
 from ovseg_ros.models.chat_config import ChatConfig
-from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.types import normalise_name
 from ovseg_ros.whole_files import write_whole
 
@@ -94,7 +94,7 @@ class Lave:
             self._opening = LISTED.format(classes=listed)
         text = json.dumps([chat.name, PROMPT, self._opening, self.classes])
         digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        self.path = (folder or cache_directory().parent / "lave") / f"{digest}.json"
+        self.path = (folder or cache_folder("lave")) / f"{digest}.json"
         self._replies = self._load()
 
     def match(self, name: str) -> Match:
@@ -105,7 +105,7 @@ class Lave:
             ConnectionError: if the model cannot be reached.
         """
         word = normalise_name(name)
-        own = self._class_of(word)
+        own = class_of(word, self._by_key)
         if own is not None:
             return Match(own, "exact")
         if word not in self._replies:
@@ -122,16 +122,6 @@ class Lave:
         """Return the class "person" for a word for people, if there is that class."""
         human = wordnet.is_a(wordnet.base_form(word) or word, "person", senses=1)
         return self._by_key.get("person") if human or word == "people" else None
-
-    def _class_of(self, text: str) -> str | None:
-        return next(
-            (
-                self._by_key[spelling_key(form)]
-                for form in spellings(text)
-                if spelling_key(form) in self._by_key
-            ),
-            None,
-        )
 
     def _load(self) -> dict[str, str]:
         try:

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from ovseg_ros.language import wordnet
-from ovseg_ros.types import normalise_name
+from ovseg_ros.types import normalise_name, spelling_key
 
 RULE = (
     "exact > given synonym > WordNet synonym > nearest hypernym > everyday word > unique hyponym; "
@@ -235,11 +236,6 @@ def spellings(phrase: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(forms))
 
 
-def spelling_key(phrase: str) -> str:
-    """Return a phrase without case, spaces and hyphens: "race car", "race-car" and "racecar"."""
-    return "".join(character for character in phrase.casefold() if character.isalnum())
-
-
 @lru_cache(maxsize=16384)
 def _visible(noun: str) -> tuple[int, ...]:
     """Return up to ``_SENSES`` synsets of a noun that a camera may see, the likeliest first."""
@@ -272,9 +268,4 @@ def _landmarks() -> tuple[int, int, int]:
 @lru_cache(maxsize=16384)
 def _ancestors(synset: int) -> tuple[int, ...]:
     """Return everything above a synset, the nearest first."""
-    order: dict[int, None] = {}
-    level = [synset]
-    while level:
-        level = [p for s in level for p in wordnet.parents(s) if p not in order]
-        order.update(dict.fromkeys(level))
-    return tuple(order)
+    return tuple(chain.from_iterable(wordnet.upwards(synset)))[1:]

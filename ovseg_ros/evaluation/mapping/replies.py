@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from ovseg_ros.evaluation.mapping.lexical import spelling_key, spellings
+from ovseg_ros.evaluation.mapping.lexical import spellings
 from ovseg_ros.evaluation.mapping.wordings import (
     ANNOUNCES,
     ASSENT,
@@ -35,6 +35,7 @@ from ovseg_ros.evaluation.mapping.wordings import (
     SURELY,
     WHOLESALE,
 )
+from ovseg_ros.types import spelling_key
 
 VOID = "void"
 """What the model answers where no class fits."""
@@ -119,7 +120,7 @@ def parse_reply(
     text = _spoken(reply)[-_LONGEST:]
     text = (_written_as_object(text, by_key) or text).translate(_QUOTES)
     text = re.sub(rf"~~.*?~~|</?\w+>|\\(?=['\"])|{QUOTE}", " ", text)  # struck out, tags, escapes
-    if bare and (name := _class_of(text.strip().strip("*_ \n"), by_key)):
+    if bare and (name := class_of(text.strip().strip("*_ \n"), by_key)):
         return name
     text, quotes = _set_aside(text, classes)
     text = SURELY.sub("surely", _ITEM.sub("", text))
@@ -129,7 +130,7 @@ def parse_reply(
     refused = False
     for number, clause in enumerate(_clauses(text)):
         quoted = [quotes[mark] for mark in re.findall(QUOTE, clause)]
-        named = [_class_of(quote, by_key) for quote in quoted]
+        named = [class_of(quote, by_key) for quote in quoted]
         nothing = [
             n is None and spelling_key(q) in _NOTHING for q, n in zip(quoted, named, strict=True)
         ]
@@ -234,7 +235,7 @@ def _written_as_object(text: str, by_key: Mapping[str, str]) -> str | None:
         if spelling_key(key) in _ANSWER:
             values = value if isinstance(value, list) else [value]
             return " ".join(f'"{one}"' for one in values if isinstance(one, str)) or f"'{VOID}'"
-    if all(_class_of(key, by_key) or spelling_key(key) in _NOTHING for key in found):
+    if all(class_of(key, by_key) or spelling_key(key) in _NOTHING for key in found):
         shares = {k: float(v) for k, v in found.items() if isinstance(v, (int, float))}
         best = max(shares, key=lambda key: shares[key], default=VOID)
         return f"'{best if shares.get(best, 0) > 0 else VOID}'"
@@ -256,7 +257,8 @@ def class_keys(classes: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _class_of(text: str, by_key: Mapping[str, str]) -> str | None:
+def class_of(text: str, by_key: Mapping[str, str]) -> str | None:
+    """Return the class that a text spells, None if it spells none."""
     clean = " ".join(text.lower().split()).strip(" .,;:!?'\"")
     forms = spellings(clean) if clean else ()
     return next((by_key[spelling_key(f)] for f in forms if spelling_key(f) in by_key), None)

@@ -16,10 +16,10 @@ from typing import Any
 
 from ovseg_ros.config import flatten, override
 from ovseg_ros.evaluation.datasets import open_dataset
-from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
 from ovseg_ros.evaluation.table import Request, Table, Value, kept, split_rows, train_once
+from ovseg_ros.folders import data_folder
 from ovseg_ros.pipeline import build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.build import build_segmenter
@@ -102,7 +102,7 @@ def table(request: Request) -> Table:
     Raises:
         ValueError: if there is no such row.
     """
-    root = request.root or robot_cell_root()
+    root = request.root or data_folder("robot_cell")
     chosen, sets = split_rows(request, [*ROWS, *ORACLES])
     fixed: dict[str, Any] = {"data": str(root), "loop.device": request.device}
     recipe = override(RECIPE, sets, fixed)

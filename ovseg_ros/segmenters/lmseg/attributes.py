@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ovseg_ros.models.text_cache import cache_directory
+from ovseg_ros.folders import LISTS, cache_folder
 
 VERSION = 2
 """Of the question and its examples; rises when one of them changes."""
@@ -23,7 +23,7 @@ _LONGEST = 80
 _LONGEST_REPLY = 4000
 """Repairs take time that grows with its square."""
 
-SHIPPED = Path(__file__).parents[2] / "data" / "attributes"
+SHIPPED = LISTS / "attributes"
 """What language models wrote about the names of known data sets."""
 
 _KEYS = {
@@ -133,7 +133,7 @@ class AttributeStore:
             each: Whether it was asked about the groups one by one.
             directory: Where it is kept; beside the text cache by default.
         """
-        folder = directory or cache_directory().parent / "attributes"
+        folder = directory or cache_folder("attributes")
         digest = hashlib.sha256(model.encode(errors="surrogatepass")).hexdigest()[:12]
         safe = re.sub(r"[^\w.-]+", "_", model)[-60:] + f"-{digest}"  # names that look alike differ
         self._path = folder / f"{safe}-{VERSION}{'-each' * each}.jsonl"

@@ -9,12 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import NamedTuple
 
-from ovseg_ros.types import normalise_name
-
-_CLASS_LISTS = Path(__file__).parents[2] / "data" / "classes"
+from ovseg_ros.folders import LISTS
+from ovseg_ros.types import normalise_name, spelling_key
 
 SURE = 70
 """Per cent above which the authors believe GPT-4o."""
@@ -39,7 +37,7 @@ class Listed(NamedTuple):
 
     def find(self, vocabulary: Sequence[str]) -> list[int]:
         """Return the indices of a vocabulary's names that are listed, ascending."""
-        keys = {_key(name): index for index, name in reversed(list(enumerate(vocabulary)))}
+        keys = {spelling_key(name): index for index, name in reversed(list(enumerate(vocabulary)))}
         lines = _lines(frozenset(keys))
         found = set()
         for names in self.names:
@@ -88,14 +86,9 @@ def _alternatives(parts: list[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*first, *parts]))
 
 
-def _key(name: str) -> str:
-    """Return a name without case, spaces and hyphens: "tvmonitor" is "TV monitor"."""
-    return "".join(character for character in name.casefold() if character.isalnum())
-
-
 def _said(names: Sequence[str], lines: Sequence[tuple[str, ...]]) -> list[str]:
     """Return the keys of names, then those of what class lists call the same."""
-    keys = [_key(name) for name in names]
+    keys = [spelling_key(name) for name in names]
     others = [other for key in keys for line in lines if key in line for other in line]
     return [*keys, *others]
 
@@ -109,8 +102,8 @@ def _lines(vocabulary: frozenset[str]) -> tuple[tuple[str, ...], ...]:
     """
     lists = [
         [
-            tuple(_key(name) for name in line.partition(":")[2].split(","))
-            for line in (_CLASS_LISTS / f"{name}.txt").read_text().splitlines()
+            tuple(spelling_key(name) for name in line.partition(":")[2].split(","))
+            for line in (LISTS / "classes" / f"{name}.txt").read_text().splitlines()
         ]
         for name in ("voc", "context59", "ade150", "coco_stuff")
     ]

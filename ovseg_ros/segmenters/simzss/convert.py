@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ovseg_ros.folders import data_folder
 from ovseg_ros.models.checkpoints import read_checkpoint
 from ovseg_ros.models.tokenizer import ClipTokenizer
-from ovseg_ros.models.weights import converted_root
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
 
 HEAD = 64
@@ -169,7 +169,7 @@ def convert_file(checkpoint: Path, out: Path | None, trust: bool) -> list[str]:
     width = infer_architecture(state).visual["embed_dim"]
     if out is None and width not in NAMES:
         raise ValueError(f"--out: no preset runs a tower of width {width}, so name a folder")
-    report = convert(state, out or converted_root() / NAMES[width])
+    report = convert(state, out or data_folder("weights") / NAMES[width])
     visual = report.architecture.visual
     return [
         f"{report.used} tensors of {checkpoint.name} are in {report.directory}, in float32",

@@ -11,10 +11,10 @@ from typing import Any
 from ovseg_ros.config import flatten, override
 from ovseg_ros.evaluation.classification import crops, evaluate_classification
 from ovseg_ros.evaluation.datasets import open_dataset
-from ovseg_ros.evaluation.datasets.robot_cell import robot_cell_root
 from ovseg_ros.evaluation.evaluate import evaluate
 from ovseg_ros.evaluation.protocol import EvaluationConfig, fingerprint
 from ovseg_ros.evaluation.table import Request, Table, Value, kept, train_once
+from ovseg_ros.folders import data_folder
 from ovseg_ros.pipeline import build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.robot_cell.render import render_split
@@ -44,7 +44,7 @@ def table(request: Request) -> Table:
 
     Weights of the same options that lie in ``request.out`` already are not trained again.
     """
-    root = request.root or robot_cell_root()
+    root = request.root or data_folder("robot_cell")
     if not (root / "train" / "frames.jsonl").is_file():
         render_split(root, "train", count=FRAMES, workers=os.cpu_count() or 1)
     fixed: dict[str, Any] = {"data": str(root), "loop.device": request.device}

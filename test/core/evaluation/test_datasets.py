@@ -15,7 +15,6 @@ from ovseg_ros.evaluation.datasets import (
     Segment,
     Segments,
     open_dataset,
-    robot_cell_root,
 )
 from ovseg_ros.robot_cell.objects import category_names
 
@@ -181,14 +180,6 @@ def test_robot_cell_that_cannot_be_rendered_says_what_to_do(tmp_path, monkeypatc
         open_dataset("robot_cell", split="val", root=tmp_path)
     with pytest.raises(ValueError, match="split: expected one of train, val, test, novel"):
         open_dataset("robot_cell", split="tset", root=tmp_path)
-
-
-def test_robot_cell_is_looked_for_where_the_environment_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("OVSEG_DATA", str(tmp_path))
-    assert robot_cell_root() == tmp_path / "robot_cell"
-    monkeypatch.delenv("OVSEG_DATA")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert robot_cell_root() == tmp_path / "ovseg_ros" / "robot_cell"
 
 
 def test_samples_are_checked():

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,6 @@ import numpy as np
 import pytest
 
 from ovseg_ros.models.class_text import ClassText, Prompt
-from ovseg_ros.models.text_cache import cache_directory
 from ovseg_ros.segmenters.prompts import TEMPLATES, templates
 
 
@@ -222,25 +219,3 @@ def test_threads_and_instances_share_a_directory(tmp_path: Path):
     assert not wrong
     files = {path.suffix for path in (tmp_path / "shared").rglob("*") if path.is_file()}
     assert files == {".vectors"}
-
-
-def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    for name in ("OVSEG_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_directory() == tmp_path / ".cache" / "ovseg_ros" / "text"
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    assert cache_directory() == tmp_path / "x" / "ovseg_ros" / "text"
-    monkeypatch.setenv("OVSEG_CACHE", "~/mine")
-    assert cache_directory() == tmp_path / "mine" / "text"
-
-
-def test_a_user_without_a_home_has_a_cache_too(monkeypatch: pytest.MonkeyPatch):
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    for name in ("OVSEG_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
-    assert cache_directory().is_relative_to(tempfile.gettempdir())
-    assert os.access(tempfile.gettempdir(), os.W_OK)
