@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.config import Config, option
-from ovseg_ros.evaluation.mapping.lexical import Match
+from ovseg_ros.evaluation.mapping.lexical import Match, NameMapper
 from ovseg_ros.evaluation.mapping.replies import class_keys, class_of, parse_reply
 from ovseg_ros.folders import cache_folder
 from ovseg_ros.language import wordnet
@@ -47,6 +47,30 @@ class LaveConfig(Config):
     unquoted: bool = option(
         False, "take a reply that is nothing but a class, too, without the quotes it was asked for"
     )
+
+
+_PEOPLE = frozenset(
+    {"adult", "guy", "human", "human being", "jockey", "passerby", "pilot", "queen", "somebody"}
+    | {"spectator", "twin"}
+)
+"""Whom WordNet's first senses do not show."""
+
+
+def is_somebody(name: str) -> bool:
+    """Return whether a name means people: "girl", "tennis player", "fireman"; no "printer"."""
+    found = _PERSON.match(name)
+    if found.category is not None and not found.rule.endswith("hyponym"):
+        return True
+    noun = wordnet.base_form(name) or name
+    last = name.split()[-1]
+    head = f"{last[:-2]}an" if last.endswith("men") else wordnet.base_form(last) or last
+    called = head.endswith(("man", "person"))
+    called = called and (wordnet.is_a(head, "person") or not wordnet.known(head))
+    made = wordnet.known(head.removesuffix("man").removesuffix("wo"))  # an ottoman is no "otto"
+    return noun in _PEOPLE or head in _PEOPLE or (called and made)
+
+
+_PERSON = NameMapper(("person",))
 
 
 class Lave:
@@ -120,8 +144,7 @@ class Lave:
 
     def _person(self, word: str) -> str | None:
         """Return the class "person" for a word for people, if there is that class."""
-        human = wordnet.is_a(wordnet.base_form(word) or word, "person", senses=1)
-        return self._by_key.get("person") if human or word == "people" else None
+        return self._by_key.get("person") if is_somebody(word) else None
 
     def _load(self) -> dict[str, str]:
         try:

@@ -67,6 +67,15 @@ _EVERYDAY = {
 """Words for which WordNet's tree and everybody's judgement differ."""
 
 
+_NOBODY = frozenset({"coaster"})
+"""Things that WordNet takes for people first."""
+
+_PLAYED = frozenset(
+    {"audio", "blu-ray", "cassette", "cd", "dvd", "media", "mp3", "music", "record"}
+)
+"""What is played by a "player" that is nobody."""
+
+
 class Match(NamedTuple):
     """The class a name means, or None, and the rule that said so."""
 
@@ -208,6 +217,8 @@ def _heads(phrase: str) -> list[str]:
     Where WordNet knows the phrase, only the rests that it places above the phrase are returned.
     """
     words = phrase.split()
+    if words[-1] in ("player", "players") and _PLAYED.intersection(words):
+        return []
     rests = [" ".join(words[start:]) for start in range(1, len(words))]
     noun = _singular(phrase)
     if wordnet.known(noun):
@@ -250,7 +261,7 @@ def _visible(noun: str) -> tuple[int, ...]:
     people = sum(person in above for above in kinds.values())
     things = sum(physical in above for above in kinds.values())
     somebody = bool(senses) and senses[0] != person and person in kinds[senses[0]]
-    if somebody and 2 * people <= things:
+    if somebody and (2 * people <= things or noun in _NOBODY):
         senses.pop(0)  # a "monitor" or a "tiger" is rarely somebody
     usual = [s for i, s in enumerate(senses) if i == 0 or wordnet.lemmas(s)[0] == noun]
     return tuple(usual[:_SENSES])

@@ -55,6 +55,23 @@ def test_people_are_persons_where_a_model_refuses_to_choose(tmp_path):
     assert nobody.match("woman").category is None
 
 
+PEOPLE = (
+    "girls;little boy;old man;man in hat;fireman;firemen;businessmen;stuntman;policewoman;driver;"
+    "tennis player;soccer players;human being;adult;pilot;spectator;"
+    "street performer;construction worker"
+)
+
+NOBODY = (
+    "printer;toaster;router;stroller;monitor;mannequin;coaster;hanger;cutter;crane;tiger;setter;"
+    "snowman;ottoman;talisman;gingerbread men;dvd player;music player;mug;boat;statue;toy soldier"
+)
+
+
+def test_people_are_known_from_tools():
+    assert [name for name in PEOPLE.split(";") if not lave.is_somebody(name)] == []
+    assert [name for name in NOBODY.split(";") if lave.is_somebody(name)] == []
+
+
 @pytest.mark.parametrize("dataset", ["ade847/val", "pc459/val"])
 def test_long_lists_are_named_and_not_listed(dataset, tmp_path):
     chat = Scripted(taxi="'car'")
