@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 UNFINISHED = ".part"
 """Ending of files that are being written, or were when their program was killed."""
@@ -32,6 +35,44 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Any, *, lasting: bool = False) -> None:
+    """Write plain data as JSON, as a whole or not at all; its folder is made if need be.
+
+    Args:
+        path: The file; what is a pipe or a device stays one.
+        data: Numbers that are not finite, which JSON does not know, are written as null.
+        lasting: See :func:`write_whole`.
+    """
+    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file():
+        path.write_text(text)
+    else:
+        write_whole(path, lambda unfinished: unfinished.write_text(text), lasting=lasting)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def whole_lines(path: Path, *, mend: bool = False) -> list[bytes]:
+    """Return the lines of a file that grows by lines; the last may be cut off, and is left out.
+
+    Args:
+        path: The file.
+        mend: Take a line that is cut off away, so that what is added begins a line.
+    """
+    lines = path.read_bytes().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith(b"\n")]
+    if mend and len(whole) < len(lines):
+        path.write_bytes(b"".join(whole))
+    return whole
 
 
 def read_bounded(path: Path, most: int) -> bytes:

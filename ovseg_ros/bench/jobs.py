@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ovseg_ros.segmenters import systems
 from ovseg_ros.segmenters.systems import Part
+from ovseg_ros.whole_files import write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,8 +56,7 @@ class Result:
 
     def write(self, path: Path) -> None:
         """Write ``data`` as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(self.data, indent=1) + "\n")
+        write_json(path, self.data)
 
 
 SHARED = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
 from ovseg_ros.commands.options import DEVICE, PRESET, SET
 from ovseg_ros.presets import pipeline_options
+from ovseg_ros.whole_files import write_json
 
 
 def evaluate_classification(
@@ -58,5 +58,4 @@ def evaluate_classification(
         f"visible {result['visible_accuracy']}, {result['pictures']} pictures"
     )
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(json_file, result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.programs import need
 from ovseg_ros.segmenters.systems import dataset_rules
+from ovseg_ros.whole_files import write_json
 
 
 def evaluate(
@@ -133,8 +133,7 @@ def evaluate(
     for line in table(summary):
         typer.echo(line)
     if json_file is not None:
-        json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(summary, indent=1, allow_nan=False) + "\n")
+        write_json(json_file, summary)
     if html_file is not None:
         from ovseg_ros.evaluation.report import write_html
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +17,7 @@ from ovseg_ros.drawing import overlay, with_legend
 from ovseg_ros.photographs import read_image, shrink
 from ovseg_ros.pipeline import Pipeline
 from ovseg_ros.types import Vocabulary
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import write_json, write_whole
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -62,8 +61,7 @@ class Segmented:
             "sha256": file_digest(self.path),
             "settings": settings,
         }
-        text = json.dumps(data, indent=1) + "\n"
-        write_whole(folder / f"{stem}.json", lambda path: path.write_text(text))
+        write_json(folder / f"{stem}.json", data)
 
 
 def segment_photograph(

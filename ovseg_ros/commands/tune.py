@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from ovseg_ros.commands.options import DEVICE, SET, with_commas
 from ovseg_ros.config import override
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.pnp_ovss import CLIP
+from ovseg_ros.whole_files import write_json
 
 if TYPE_CHECKING:
     from ovseg_ros.segmenters.pnp_ovss.tuning import Trial
@@ -111,9 +111,7 @@ def tune(
         "segmenter.pnp_ovss.masks.threshold": setting.threshold,
         "segmenter.pnp_ovss.masks.sigma": setting.sigma,
     }
-    (out / "best.json").write_text(
-        json.dumps({"reward": top_trial.reward, "options": chosen}, indent=1) + "\n"
-    )
+    write_json(out / "best.json", {"reward": top_trial.reward, "options": chosen})
     typer.echo(f"best reward {top_trial.reward:.4f} of {len(found)} trials, {len(files)} images")
     typer.echo(" ".join(f"--set {key}={value}" for key, value in chosen.items()))
     typer.echo(f"{out / 'landscape.png'}  {log}")

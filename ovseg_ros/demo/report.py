@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from ovseg_ros.demo import pictures as demo_pictures
 from ovseg_ros.demo.figures import missing, plain
 from ovseg_ros.demo.log import DemoLog
 from ovseg_ros.evaluation.protocol import versions
+from ovseg_ros.whole_files import write_json
 
 _PACKAGES = ("open_clip_torch", "opencv-python-headless", "rclpy", "ros-rclpy")
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -50,8 +50,7 @@ def write(
     report = {**report, "wall_s": time.monotonic() - began, "versions": versions(*_PACKAGES)}
     hardware = {"cpu": processor(), "cores": os.cpu_count()}
     report |= {"hardware": hardware, "missing": missing(report)}
-    text = json.dumps(plain(report), indent=2, allow_nan=False)
-    (out / "report.json").write_text(text + "\n")
+    write_json(out / "report.json", plain(report))
     (out / "report.html").write_text(page(log, report, picture, sheet))
     console.print(_table(report))
     for path in sorted(out.glob("*.*")):

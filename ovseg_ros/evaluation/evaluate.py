@@ -20,6 +20,7 @@ from ovseg_ros.evaluation.protocol import EvaluationConfig, describe, digest
 from ovseg_ros.evaluation.records import Evaluation, ImageRecord, Skipped, cells
 from ovseg_ros.evaluation.shards import Shard
 from ovseg_ros.models.device import resolve_device, resolve_dtype
+from ovseg_ros.whole_files import whole_lines
 
 if TYPE_CHECKING:
     from ovseg_ros.pipeline import Pipeline
@@ -180,11 +181,8 @@ class _Cache:
         part = f".{shard.rank}-{shard.count}" if shard.count > 1 else ""
         self._own = folder / f"{name}{part}.jsonl"
         for path in sorted(folder.glob(f"{name}*.jsonl")):
-            lines = path.read_bytes().splitlines(keepends=True)
-            whole = [line for line in lines if line.endswith(b"\n")]  # the last may be cut off
-            if path == self._own and len(whole) < len(lines):
-                path.write_bytes(b"".join(whole))
-            for number, line in enumerate(whole, start=1):
+            lines = whole_lines(path, mend=path == self._own)
+            for number, line in enumerate(lines, start=1):
                 try:
                     record = ImageRecord.from_json(line.decode())
                 except ValueError as error:

@@ -11,7 +11,7 @@ from typing import Any
 from ovseg_ros.config import describe
 from ovseg_ros.segmenters import systems
 from ovseg_ros.segmenters.systems import Part
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import write_json
 
 Value = str | float | int | None
 """A cell; None is a number nobody has measured."""
@@ -78,10 +78,8 @@ class Table:
 
     def write(self, path: Path) -> None:
         """Write the table as JSON."""
-        path.parent.mkdir(parents=True, exist_ok=True)
         rows = [{column: row.get(column) for column in self.columns} for row in self.rows]
-        data = {"title": self.title, "rows": rows, "notes": dict(self.notes)}
-        path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n")
+        write_json(path, {"title": self.title, "rows": rows, "notes": self.notes})
 
 
 SHARED = {
@@ -119,9 +117,7 @@ def kept(path: Path, make: Callable[[], dict[str, Any]], **protocol: Any) -> dic
         if known == asked:
             return result
     result = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"protocol": asked, "result": result}, indent=1) + "\n"
-    write_whole(path, lambda unfinished: unfinished.write_text(text))
+    write_json(path, {"protocol": asked, "result": result})
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +82,14 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path | str) -> Non
             raise ValueError(
                 f"weights: {path}: expected finite numbers, {name} holds NaN or infinity"
             )
+
+
+def halves(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return tensors as files of weights keep them: floats in float16, on the CPU."""
+    return {
+        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
+        for key, value in tensors.items()
+    }
 
 
 def load_state(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor, nn
 
-from ovseg_ros.models.files import load_state
+from ovseg_ros.models.files import halves, load_state
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tower import CHANNELS, named_tower
 
@@ -111,11 +111,8 @@ def own_state(model: nn.Module) -> dict[str, Tensor]:
         f"{name}." for name, part in model.named_modules()
         if isinstance(part, TowerMaps) and part.named
     )  # fmt: skip
-    return {
-        key: (value.half() if value.is_floating_point() else value).detach().cpu().contiguous()
-        for key, value in model.state_dict().items()
-        if not (named and key.startswith(named))
-    }
+    state = model.state_dict().items()
+    return halves({key: t for key, t in state if not (named and key.startswith(named))})
 
 
 def with_towers(model: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from functools import partial
 from pathlib import Path
@@ -19,12 +18,14 @@ from ovseg_ros.models.files import (
     architecture,
     check_finite,
     first_line,
+    halves,
     load_state,
     read_object,
     read_tensors,
 )
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.whole_files import write_json
 
 _FILE = "sam.json"
 """Shapes of a small model, beside ``model.safetensors``."""
@@ -99,8 +100,7 @@ def load_sam_model(name: str, *, device: str, option: str = "sam.weights") -> An
         ValueError: if it is no checkpoint of segment-anything.
     """
     place = resolve_device(device)
-    small = name.startswith(("robot_cell/", "trained/"))
-    path = Path(resolve_weights(name) if small else name).expanduser()
+    path = _path(name)
     key = str(path.resolve()), str(place)
     with _lock:
         model = _loaded.get(key)
@@ -111,6 +111,11 @@ def load_sam_model(name: str, *, device: str, option: str = "sam.weights") -> An
             model = model.eval().requires_grad_(False).to(place)
             _loaded[key] = model
     return model
+
+
+def _path(name: str) -> Path:
+    ours = name.startswith(("robot_cell/", "trained/"))
+    return Path(resolve_weights(name) if ours else name).expanduser()
 
 
 def _read_official(name: str, path: Path, option: str) -> Any:
@@ -200,10 +205,8 @@ def build_small_sam(
 
 def save_small_sam(model: Any, shape: dict[str, int], out: Path) -> None:
     """Write a small model: its shapes, and its weights in float16."""
-    out.mkdir(parents=True, exist_ok=True)
-    (out / _FILE).write_text(json.dumps(shape, indent=2) + "\n")
-    state = {key: value.half().contiguous() for key, value in model.state_dict().items()}
-    save_file(state, out / "model.safetensors")
+    write_json(out / _FILE, shape)
+    save_file(halves(model.state_dict()), out / "model.safetensors")
 
 
 def _read_small(folder: Path) -> Any:
@@ -271,8 +274,7 @@ def load_neck(name: str, *, device: str, dtype: str = "auto") -> Neck:
         FileNotFoundError: if the weights are not there.
         ValueError: if they are damaged or of another kind.
     """
-    small = name.startswith(("robot_cell/", "trained/"))
-    path = Path(resolve_weights(name) if small else name).expanduser()
+    path = _path(name)
     if path.is_file() or (path / _FILE).is_file():
         return SamNeck(load_sam_model(name, device=device, option="sam"))
     from transformers import SamModel, SamProcessor

@@ -9,7 +9,6 @@ it and its digest (:func:`named_tower`), and is refused on another one.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from ovseg_ros.models.conv_tower import STRIDE, ConvTower
 from ovseg_ros.models.files import load_state, read_object, read_tensors
 from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.whole_files import write_json
 
 LAST = 1280
 """Width of the trunk's last features."""
@@ -332,8 +332,7 @@ def note_tower(weights: Path, tower: str) -> None:
     """
     directory = Path(resolve_weights(tower))
     if is_photo_tower(directory):
-        noted = {"tower": tower, "digest": tower_digest(directory)}
-        (weights / NOTE).write_text(json.dumps(noted, indent=2) + "\n")
+        write_json(weights / NOTE, {"tower": tower, "digest": tower_digest(directory)})
 
 
 def check_tower(weights: Path, tower: str) -> None:

@@ -9,7 +9,6 @@ Of a long run the last 36,000 of each are kept, an hour at 10 Hz, and the last 1
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -35,6 +34,7 @@ from ovseg_ros.nodes.images import labels_from_msg
 from ovseg_ros.nodes.live_score import LiveScore, NameCheck, NameMapping
 from ovseg_ros.nodes.spin import spin
 from ovseg_ros.types import Source
+from ovseg_ros.whole_files import write_json
 
 _KEPT_FRAMES = 60
 _KEPT_EVENTS = 36_000
@@ -112,11 +112,9 @@ class EvaluationNode(BaseNode):
         self._names.finish()
         if self.config.report_path:
             path = Path(self.config.report_path).expanduser()
-            path.parent.mkdir(parents=True, exist_ok=True)
             with self._lock:
                 events = {name: list(found) for name, found in self._events.items()}
-            record = {**self.report(), "events": events}
-            path.write_text(json.dumps(_finite(record), indent=1) + "\n")
+            write_json(path, {**self.report(), "events": events})
 
     def report(self) -> dict[str, Any]:
         """Return what was measured since ``configure``; numbers that are not known are NaN."""
@@ -231,15 +229,6 @@ class EvaluationNode(BaseNode):
         stamp = self.get_clock().now().to_msg()
         name = self.get_fully_qualified_name().lstrip("/")
         self._report.publish(diagnostics.to_msg(name, "", {"names": judgement}, values, stamp))
-
-
-def _finite(value: Any) -> Any:
-    """Return ``value`` with None for NaN, which JSON does not know."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 
 from ovseg_ros.robot_cell.instances import Instance
+from ovseg_ros.whole_files import whole_lines
 
 
 @dataclass(frozen=True)
@@ -117,12 +118,11 @@ class RobotCell(Sequence[Frame]):
 
 def read_records(path: Path) -> Iterator[dict[str, Any]]:
     """Read the complete lines of a frames.jsonl; a line still being written is left out."""
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if line.endswith(b"\n"):
-            try:
-                yield dict(json.loads(line))
-            except (ValueError, TypeError, RecursionError) as error:
-                raise ValueError(f"{path}, line {number} is damaged ({error})") from None
+    for number, line in enumerate(whole_lines(path), start=1):
+        try:
+            yield dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError) as error:
+            raise ValueError(f"{path}, line {number} is damaged ({error})") from None
 
 
 def _read(path: Path, flags: int) -> np.ndarray:

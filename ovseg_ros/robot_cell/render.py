@@ -26,6 +26,7 @@ from ovseg_ros.robot_cell.recording import label_lookup
 from ovseg_ros.robot_cell.scenes import sample_scene
 from ovseg_ros.robot_cell.sensor import expose, wear
 from ovseg_ros.robot_cell.world import World
+from ovseg_ros.whole_files import write_json
 
 RENDER_SIZE = (640, 480)
 SCENES_PER_POOL = 240  # PyBullet keeps about 5 MB per built scene until its process ends
@@ -123,7 +124,7 @@ def _prepare(folder: Path, seed: int, size: tuple[int, int]) -> set[int]:
                 f"root holds {folder} rendered with other categories ({', '.join(known)}); "
                 "delete it, or choose another folder"
             )
-    table.write_text(json.dumps(class_table(), indent=1) + "\n")
+    write_json(table, class_table())
     views = {record["scene"]: record["views"] for record in records}
     seen = Counter(record["scene"] for record in records)
     complete = {k for k, total in views.items() if seen[k] == total}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 
 from ovseg_ros.config import describe, flatten
+from ovseg_ros.whole_files import write_json
 
 
 def write_card(
@@ -54,7 +54,7 @@ def write_card(
         "torch": torch.__version__,
         **notes,
     }
-    (directory / "card.json").write_text(json.dumps(card, indent=2) + "\n")
+    write_json(directory / "card.json", card)
 
 
 def _text(value: Any) -> str:

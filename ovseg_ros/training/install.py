@@ -17,7 +17,7 @@ from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.pipeline import build_pipeline
 from ovseg_ros.presets import pipeline_options
 from ovseg_ros.segmenters.systems import Install
-from ovseg_ros.whole_files import UNFINISHED
+from ovseg_ros.whole_files import UNFINISHED, write_json
 
 LEFT_BEHIND = ("checkpoint.pt", f"*{UNFINISHED}", "log.csv")
 """Files of a run that weights do not need."""
@@ -57,7 +57,7 @@ def install(
     card = json.loads(path.read_text())
     if what.preset:
         card["metrics"] = measure(out, what, root=root, splits=splits, limit=limit)
-        path.write_text(json.dumps(card, indent=2) + "\n")
+        write_json(path, card)
     target = assets / what.asset
     fresh = target.with_name(f"{target.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)

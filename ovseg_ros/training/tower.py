@@ -15,11 +15,13 @@ from torch import Tensor, nn
 
 from ovseg_ros.config import option
 from ovseg_ros.models.conv_tower import STRIDE
+from ovseg_ros.models.files import halves
 from ovseg_ros.models.pyramid import load_visual
 from ovseg_ros.models.tower import is_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.frames import Batch
+from ovseg_ros.whole_files import write_json
 
 PATCH = 16
 
@@ -62,11 +64,8 @@ def encode_patches(
 
 def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any]) -> None:
     """Write a tower's weights (float16) and its arguments."""
-    save_file(
-        {key: value.half().contiguous() for key, value in tower.state_dict().items()},
-        out / "tower.safetensors",
-    )
-    (out / "tower.json").write_text(json.dumps({"visual": visual}, indent=2))
+    save_file(halves(tower.state_dict()), out / "tower.safetensors")
+    write_json(out / "tower.json", {"visual": visual})
 
 
 def load_tower(name: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -6,7 +6,6 @@ classifier stays beside it. Only the neck learns, what a patch of the cell shows
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from torch import Tensor
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.tags import CELL_FILE, Tags
-from ovseg_ros.models.files import load_state, read_tensors
+from ovseg_ros.models.files import halves, load_state, read_tensors
 from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import Source, data_option, open_source
@@ -27,6 +26,7 @@ from ovseg_ros.training.frames import load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
 from ovseg_ros.training.tower import CellHeads, tower_card
+from ovseg_ros.whole_files import write_json
 
 CREDIT = (
     "EfficientNet-Lite0 of M. Tan, Q. Le and others at Google (Apache-2.0), trained on "
@@ -122,10 +122,9 @@ def train(config: TowerRecipe) -> None:
 
 def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     """Write a tower's weights (float16) and its arguments."""
-    weights = {key: value.half().contiguous() for key, value in tower.state_dict().items()}
-    save_file(weights, out / FILE)
+    save_file(halves(tower.state_dict()), out / FILE)
     shape = {"embed_dim": config.width, "backbone": config.backbone}
-    (out / "config.json").write_text(json.dumps({"tower": shape}, indent=2) + "\n")
+    write_json(out / "config.json", {"tower": shape})
 
 
 def save_cell(out: Path, source: Source, *, count: int = 300, shrink: float = 0.3) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ovseg_ros.types import Mode
-from ovseg_ros.whole_files import read_bounded, write_whole
+from ovseg_ros.whole_files import read_bounded, write_json
 
 MAX_BYTES = 2**27
 """A longer file is none of ours: all names and groups there may be have less than 100 MiB."""
@@ -34,9 +34,7 @@ class OperatorState:
         """
         if path.exists() and not path.is_file():  # a device would be replaced by a file
             raise OSError(f"{path} is no file")
-        text = json.dumps({"mode": self.mode.value, "names": dict(self.names)}, indent=1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda unfinished: unfinished.write_text(text + "\n"), lasting=True)
+        write_json(path, {"mode": self.mode.value, "names": self.names}, lasting=True)
 
 
 def read_state(path: Path) -> OperatorState | None:

@@ -26,7 +26,7 @@ ROS_MODULES = re.compile(
 
 # Dependencies point one way: a module imports modules of its own layer and of those below.
 LAYERS = (
-    r"types|config|characters|programs|garbage|interrupts|supervisor|whole_files",
+    r"types|config|characters|programs|garbage|interrupts|supervisor|folders|whole_files",
     r"codecs|language|models|vocabulary|photographs|drawing|tracking",
     r"discovery\.(?!.*\b(table|bench|\w*recipe)$)|discovery$"
     r"|segmenters\.(?!.*\.(table|bench|\w*recipe|losses|step|landscape|tuning|samples|oracle|validation)$)|segmenters$",

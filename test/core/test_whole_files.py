@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import whole_lines, write_json, write_whole
 
 
 def test_what_fails_leaves_the_old_file(tmp_path: Path):
@@ -21,3 +24,31 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path):
         write_whole(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_json_has_its_folder_and_no_numbers_that_are_none(tmp_path: Path):
+    path = tmp_path / "new" / "a.json"
+    write_json(path, {"a": (1.5, float("nan")), "b": {"c": float("inf")}})
+    assert json.loads(path.read_text()) == {"a": [1.5, None], "b": {"c": None}}
+    with pytest.raises(TypeError):
+        write_json(path, {"a": path})
+    assert json.loads(path.read_text())["a"] == [1.5, None]
+
+
+def test_json_goes_through_a_pipe(tmp_path: Path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    heard: list[str] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_text()))
+    reader.start()
+    write_json(pipe, [1])
+    reader.join(timeout=10)
+    assert json.loads(heard[0]) == [1] and pipe.is_fifo()
+
+
+@pytest.mark.parametrize("mend", [False, True])
+def test_a_line_that_is_cut_off_is_left_out(tmp_path: Path, mend: bool):
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"one\ntwo\nth")
+    assert whole_lines(path, mend=mend) == [b"one\n", b"two\n"]
+    assert path.read_bytes() == b"one\ntwo\n" + (b"" if mend else b"th")

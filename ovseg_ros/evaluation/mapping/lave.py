@@ -16,7 +16,7 @@ from ovseg_ros.language import wordnet
 from ovseg_ros.models.chat import Chat
 from ovseg_ros.models.chat_config import ChatConfig
 from ovseg_ros.types import normalise_name
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import write_json
 
 LISTED = "The classes of an image data set are: {classes}.\n"
 """How the question begins."""
@@ -162,6 +162,4 @@ class Lave:
             "classes": list(self.classes),
             "replies": dict(sorted(self._replies.items())),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(data, indent=1, ensure_ascii=False)
-        write_whole(self.path, lambda unfinished: unfinished.write_text(text))
+        write_json(self.path, data)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
 
 from ovseg_ros.config import from_mapping
-from ovseg_ros.models.files import read_object, read_tensors
+from ovseg_ros.models.files import halves, read_object, read_tensors
 from ovseg_ros.models.maps import fuse_towers
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.fisa.clip import Clip, load_clip, renewed
@@ -19,6 +16,7 @@ from ovseg_ros.segmenters.fisa.config import Adaptation
 from ovseg_ros.segmenters.fisa.generator import load_generator
 from ovseg_ros.segmenters.fisa.model import Classifier, Fisa
 from ovseg_ros.segmenters.fisa.pyramid import share
+from ovseg_ros.whole_files import write_json
 
 BASELINE = Adaptation(seve=False, query="none", adapter=0)
 """Nothing is added: a frozen generator and a frozen CLIP with mask attention."""
@@ -84,14 +82,8 @@ def load_fisa(weights: str, generator: str, clip: str) -> tuple[Fisa, Clip]:
 
 def save_fisa(model: Fisa, out: Path, *, generator: str, clip: str) -> None:
     """Write ``config.json`` and what was trained, in float16."""
-    out.mkdir(parents=True, exist_ok=True)
-    config: dict[str, Any] = {
-        "adaptation": asdict(model.classifier.config),
-        "generator": generator,
-        "clip": clip,
-    }
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors: dict[str, Tensor] = {
-        name: value.detach().half().cpu().contiguous() for name, value in model.trained().items()
-    }
-    save_file(tensors, out / "model.safetensors")
+    adaptation = asdict(model.classifier.config)
+    write_json(
+        out / "config.json", {"adaptation": adaptation, "generator": generator, "clip": clip}
+    )
+    save_file(halves(model.trained()), out / "model.safetensors")

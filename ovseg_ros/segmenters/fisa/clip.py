@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.weights import resolve_folder
 from ovseg_ros.segmenters.fisa.pyramid import PyramidPatches
+from ovseg_ros.whole_files import write_json
 
 FILE = "open_clip_config.json"
 """Where open_clip keeps a model's shapes; ours have the arguments of the pyramid there too."""
@@ -182,8 +182,7 @@ def save_small(model: nn.Module, config: dict[str, Any], tokenizer: Tokenizer, o
     """Write what :func:`build_small` made, in float16, and its tokenizer."""
     from safetensors.torch import save_file
 
-    out.mkdir(parents=True, exist_ok=True)
-    (out / FILE).write_text(json.dumps(config, indent=2) + "\n")
+    write_json(out / FILE, config)
     save_file(own_state(model), out / "model.safetensors")
     tokenizer.save(out)
 

@@ -15,6 +15,7 @@ from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_folder
 from ovseg_ros.segmenters.fisa.pyramid import PyramidMaps
+from ovseg_ros.whole_files import write_json
 
 STRIDE = 32
 """Sides of what a generator sees are multiples of this."""
@@ -191,9 +192,8 @@ def save_small(model: Any, pyramid: dict[str, Any], folder: Path) -> None:
     """Write what :func:`build_small` made: ``config.json``, ``pyramid.json`` and the weights."""
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
-    settings = model.config.to_diff_dict()
+    settings = json.loads(model.config.to_json_string())
     settings.pop("backbone_config", None)
-    (folder / "config.json").write_text(json.dumps(settings, indent=2, default=str) + "\n")
-    (folder / _FILE).write_text(json.dumps({"pyramid": pyramid}, indent=2) + "\n")
+    write_json(folder / "config.json", settings)
+    write_json(folder / _FILE, {"pyramid": pyramid})
     save_file(own_state(model), folder / "model.safetensors")

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ovseg_ros.folders import LISTS, cache_folder
+from ovseg_ros.whole_files import write_json
 
 VERSION = 2
 """Of the question and its examples; rises when one of them changes."""
@@ -192,8 +193,7 @@ def write_attributes(
     """
     entries = {name: asdict(attributes) for name, attributes in names.items()}
     head = {"model": model, "note": note, "prompt_version": VERSION}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**head, "names": entries}, indent=1) + "\n")
+    write_json(path, {**head, "names": entries})
 
 
 def read_attributes(path: Path) -> tuple[str, dict[str, Attributes]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,13 +9,14 @@ import torch
 from safetensors.torch import save_file
 
 from ovseg_ros.config import from_mapping
-from ovseg_ros.models.files import load_state, read_object, read_tensors
+from ovseg_ros.models.files import halves, load_state, read_object, read_tensors
 from ovseg_ros.models.sam import Neck, load_neck
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.fisa.clip import Clip, load_clip
 from ovseg_ros.segmenters.fisa.towers import show_tower
 from ovseg_ros.segmenters.lmseg.config import Shape
 from ovseg_ros.segmenters.lmseg.model import Lmseg
+from ovseg_ros.whole_files import write_json
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,8 @@ def build_lmseg(
 
 def save_lmseg(parts: Parts, out: Path, *, clip: str, sam: str) -> None:
     """Write ``config.json`` and the weights in float16."""
-    out.mkdir(parents=True, exist_ok=True)
-    config = {"shape": asdict(parts.model.shape), "clip": clip, "sam": sam}
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    state = {k: v.detach().half().cpu().contiguous() for k, v in parts.model.state_dict().items()}
-    save_file(state, out / "model.safetensors")
+    write_json(out / "config.json", {"shape": asdict(parts.model.shape), "clip": clip, "sam": sam})
+    save_file(halves(parts.model.state_dict()), out / "model.safetensors")
 
 
 def load_lmseg(weights: str, *, clip: str = "", sam: str = "", device: str = "cpu") -> Parts:

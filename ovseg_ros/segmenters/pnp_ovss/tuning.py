@@ -23,6 +23,7 @@ from ovseg_ros.segmenters.pnp_ovss.masks import label
 from ovseg_ros.segmenters.pnp_ovss.saliency import salience_maps
 from ovseg_ros.segmenters.pnp_ovss.scorers import TEMPERATURE, Scorer
 from ovseg_ros.segmenters.pnp_ovss.segmenter import PnpOvssSegmenter
+from ovseg_ros.whole_files import whole_lines
 
 THRESHOLDS = (0.05, 0.15, 0.25, 0.35, 0.45)
 SIGMAS = (0.01, 0.03, 0.05, 0.07, 0.09, 0.11)
@@ -236,11 +237,8 @@ def read_trials(log: Path) -> list[Trial]:
     """Return the whole lines of a log as trials; one that was cut off is taken away."""
     if not log.is_file():
         return []
-    lines = log.read_bytes().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith(b"\n")]
-    if len(whole) < len(lines):
-        log.write_bytes(b"".join(whole))
-    return [_trial(line, f"{log}, line {number}") for number, line in enumerate(whole, start=1)]
+    lines = whole_lines(log, mend=True)
+    return [_trial(line, f"{log}, line {number}") for number, line in enumerate(lines, start=1)]
 
 
 def _trial(line: bytes, place: str) -> Trial:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +21,7 @@ from ovseg_ros.models.files import architecture, load_state, read_object, read_t
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.tower import WordTower, named_tower
+from ovseg_ros.whole_files import write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +171,8 @@ def save_simzss(
         dtype: Of the stored numbers; a package of small models wants float16, published weights
             keep the float32 they came in.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     config = {name: getattr(model.config, name) for name in model.config.__dataclass_fields__}
-    (directory / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_json(directory / "config.json", config)
     frozen = not next(model.visual.parameters()).requires_grad  # the objective clip trains it
     stored = frozen and isinstance(model.visual, WordTower)  # for itself: config.json names it
     weights = {

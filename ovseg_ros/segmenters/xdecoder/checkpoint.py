@@ -6,7 +6,6 @@ and have its shape, otherwise nothing is loaded. Keys that nobody knows are name
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from ovseg_ros.models.maps import fuse_towers, own_state, with_towers
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
 from ovseg_ros.segmenters.xdecoder.model import XDecoder
+from ovseg_ros.whole_files import write_json
 
 logger = logging.getLogger(__name__)
 
@@ -209,8 +209,7 @@ def load_official(path: Path) -> tuple[XDecoder, KeyReport]:
 
 def save_xdecoder(model: XDecoder, tokenizer: Tokenizer, directory: Path) -> None:
     """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "config.json").write_text(json.dumps(model.config.to_json(), indent=2) + "\n")
+    write_json(directory / "config.json", model.config.to_json())
     save_file(own_state(model), directory / "model.safetensors")
     tokenizer.save(directory)
 
