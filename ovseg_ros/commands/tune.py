@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +62,9 @@ def tune(
         SearchConfig,
         best,
         draw_settings,
+        judge_weights,
         search,
+        trials_file,
     )
     from ovseg_ros.vocabulary.config import distinct
 
@@ -76,18 +77,15 @@ def tune(
         raise ValueError(f"--names: expected at least two names with commas, got {names!r}")
     files = find_images(images)[:limit]
     options = config.segmenter.pnp_ovss
-    judge_weights = scorer or ("robot_cell/simzss" if options.tower else CLIP)
+    judge = judge_weights(scorer, options)
     model = PnpOvssSegmenter(options, device=config.device, dtype=config.dtype)
-    judged_by = load_scorer(judge_weights, device=config.device, template=template)
-    judge = Judge(judged_by, words, odds=odds)
+    judged_by = load_scorer(judge, device=config.device, template=template)
     masks = Masks(model, [read_image(file) for file in files], words, search_config)
     settings = draw_settings(model.matcher.layers, model.matcher.heads, search_config)
-    models = [fingerprint(w) for w in (options.weights, options.tower, judge_weights) if w]
-    what = repr(
-        (options, search_config.crf, odds, template, models, words, [str(f) for f in files])
+    models = [fingerprint(w) for w in (options.weights, options.tower, judge) if w]
+    log = trials_file(
+        out, options, search_config.crf, odds, template, models, words, [str(f) for f in files]
     )
-    log = out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"
-    out.mkdir(parents=True, exist_ok=True)
     try:
         with tqdm(total=len(settings), unit="trial") as bar:
             top = 0.0
@@ -98,7 +96,7 @@ def tune(
                 bar.set_postfix(best=f"{top:.3f}")
                 bar.update()
 
-            found = search(masks, judge, settings, log, report=report)
+            found = search(masks, Judge(judged_by, words, odds=odds), settings, log, report=report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on", err=True)
         raise typer.Exit(130) from None

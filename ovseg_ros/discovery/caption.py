@@ -17,10 +17,7 @@ class WholeImageCaption:
 
     def __init__(self, captioner: Captioner, nouns: NounConfig, config: CaptionConfig) -> None:
         """Combine the parts."""
-        if config.size % captioner.patch_size:
-            raise ValueError(
-                f"size: expected a multiple of {captioner.patch_size}, got {config.size}"
-            )
+        captioner.check_size(config.size)
         self.captioner = captioner
         self.nouns = nouns
         self.config = config

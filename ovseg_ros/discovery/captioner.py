@@ -76,6 +76,15 @@ class Captioner:
         self._mean = torch.tensor(images.image_mean, device=self.device)[:, None, None]
         self._std = torch.tensor(images.image_std, device=self.device)[:, None, None]
 
+    def check_size(self, size: int) -> None:
+        """Refuse a side of images that patches do not fill.
+
+        Raises:
+            ValueError: saying which sides do.
+        """
+        if size < self.patch_size or size % self.patch_size:
+            raise ValueError(f"size: expected a multiple of {self.patch_size}, got {size}")
+
     @torch.inference_mode()
     def encode(
         self, image: np.ndarray, size: int, *, released: DriftingPositions | None = None
@@ -93,8 +102,7 @@ class Captioner:
             ValueError: if the image is not such an image or the size does not fit.
         """
         check_images(np.asarray(image)[None])
-        if size < self.patch_size or size % self.patch_size:
-            raise ValueError(f"size: expected a multiple of {self.patch_size}, got {size}")
+        self.check_size(size)
         pixels = torch.tensor(np.ascontiguousarray(image), device=self.device)
         pixels = pixels.permute(2, 0, 1).float() / 255  # (3, H, W)
         pixels = F.interpolate(

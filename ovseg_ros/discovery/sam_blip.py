@@ -29,10 +29,7 @@ class SamBlip:
         Raises:
             ValueError: if ``config.size`` does not fit the captioner's patches.
         """
-        if config.size % captioner.patch_size:
-            raise ValueError(
-                f"size: expected a multiple of {captioner.patch_size}, got {config.size}"
-            )
+        captioner.check_size(config.size)
         self.generator = generator
         self.captioner = captioner
         self.nouns = nouns

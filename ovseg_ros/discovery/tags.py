@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
+from torchvision.transforms.functional import normalize
 
 from ovseg_ros.discovery.clustering import spherical_kmeans
 from ovseg_ros.discovery.config import TagsConfig
@@ -65,12 +66,9 @@ class Tags:
         pixels = torch.from_numpy(np.require(image, requirements=["C", "W"])).to(self.device)
         pixels = pixels.permute(2, 0, 1)[None].float()
         pixels = F.interpolate(pixels, size=size, mode="bilinear", antialias=True) / 255
-        mean, std = (
-            torch.tensor(v, device=self.device)[:, None, None]
-            for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
-        )
+        pixels = normalize(pixels, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
         weight = self._tower.trunk.classifier.weight  # type: ignore[union-attr]
-        last = self._tower.last(((pixels - mean) / std).to(weight.dtype))  # type: ignore[union-attr,arg-type]
+        last = self._tower.last(pixels.to(weight.dtype))  # type: ignore[union-attr,arg-type]
         return last[0].float().permute(1, 2, 0) @ self._tower.basis.float()
 
     def strangeness(self, looks: Tensor) -> float:

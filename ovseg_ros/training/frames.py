@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
+from torchvision.transforms.functional import normalize
 from tqdm import tqdm
 
 from ovseg_ros.robot_cell.captions import frame_captions
@@ -227,11 +228,7 @@ class Frames:
 
     def normalise(self, images: Tensor) -> Tensor:
         """Return images normalised with CLIP's statistics, which BLIP shares."""
-        mean, std = (
-            torch.tensor(v, device=images.device)[:, None, None]
-            for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
-        )
-        return (images - mean) / std
+        return normalize(images, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
 
     def instances(self, batch: Batch, row: int) -> list[Instance]:
         """Return the instances that a view shows, with their pixels counted in the view."""

@@ -23,6 +23,7 @@ from PIL import Image
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.functional import normalize
 from tqdm import tqdm
 
 from ovseg_ros.training.data import (
@@ -262,8 +263,8 @@ class Views(Dataset[tuple[Tensor, str]]):
         box = draw_box(picture.size, self._scale, rng)
         view = picture.resize((self._size, self._size), Image.Resampling.BICUBIC, box)
         pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1).float() / 255
-        mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
-        return (pixels - mean) / std, captions[int(rng.integers(len(captions)))]
+        caption = captions[int(rng.integers(len(captions)))]
+        return normalize(pixels, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD), caption
 
 
 @lru_cache(maxsize=2)

@@ -30,11 +30,7 @@ def draw_landscape(trials: Sequence[Trial], path: Path) -> None:
     axes[2].legend()
     axes[2].grid(alpha=0.3)
     top = best(trials)
-    setting = top.setting
-    figure.suptitle(
-        f"best reward {top.reward:.3f}: layer {setting.layer}, head {setting.head}, "
-        f"threshold {setting.threshold:g}, blur {setting.sigma:g}"
-    )
+    figure.suptitle(f"best reward {top.reward:.3f}: {top.setting}")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
 

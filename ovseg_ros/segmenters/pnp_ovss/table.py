@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -128,7 +126,9 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
         Masks,
         SearchConfig,
         draw_settings,
+        judge_weights,
         search,
+        trials_file,
     )
 
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
@@ -139,13 +139,11 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
     settings = draw_settings(segmenter.matcher.layers, segmenter.matcher.heads, how)
     masks = Masks(segmenter, [sample.image for sample in samples], data.classes, how)
     scorer = load_scorer(
-        options.scorer or ("robot_cell/simzss" if segmenter.config.tower else CLIP),
+        judge_weights(options.scorer, segmenter.config),
         device=config.device,
         template=how.template,
     )
-    request.out.mkdir(parents=True, exist_ok=True)
-    what = json.dumps([asdict(options), _protocol(config)], sort_keys=True)
-    log = request.out / f"trials-{hashlib.sha256(what.encode()).hexdigest()[:10]}.jsonl"
+    log = trials_file(request.out, options, _protocol(config))
     trials = search(masks, Judge(scorer, data.classes), settings, log)
     truth = [sample.labels for sample in samples]
     mious = [100 * _miou(masks, setting, truth, len(data.classes)) for setting in settings]
@@ -158,7 +156,7 @@ def _tune(config: PipelineConfig, options: Options, request: Request) -> dict[st
         "trials": len(settings),
         "correlation": round(float(np.nan_to_num(correlation)), 4),
         **{
-            how: {"miou": round(mious[index], 3), "setting": _say(settings[index])}
+            how: {"miou": round(mious[index], 3), "setting": str(settings[index])}
             for how, index in chosen.items()
         },
         "all": [
@@ -179,13 +177,6 @@ def _miou(masks: Masks, setting: Setting, truth: Sequence[np.ndarray], classes: 
         found = np.array([0, *(1 + index for index in own)])[labels]
         matrix += metrics.confusion(small - 1, found - 1, classes)
     return float(metrics.mean_iou(matrix))
-
-
-def _say(setting: Setting) -> str:
-    return (
-        f"layer {setting.layer}, head {setting.head}, threshold {setting.threshold:g}, "
-        f"blur {setting.sigma:g}"
-    )
 
 
 def _protocol(config: PipelineConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ does (Eq. 4 and 5).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.photographs import shrink
+from ovseg_ros.segmenters.pnp_ovss import CLIP
 from ovseg_ros.segmenters.pnp_ovss.config import PnpOvssConfig
 from ovseg_ros.segmenters.pnp_ovss.masks import label
 from ovseg_ros.segmenters.pnp_ovss.saliency import salience_maps
@@ -57,6 +59,13 @@ class Setting:
     threshold: float
     sigma: float
 
+    def __str__(self) -> str:
+        """Return the setting in words."""
+        return (
+            f"layer {self.layer}, head {self.head}, threshold {self.threshold:g}, "
+            f"blur {self.sigma:g}"
+        )
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -64,6 +73,17 @@ class Trial:
 
     setting: Setting
     reward: float
+
+
+def judge_weights(scorer: str, options: PnpOvssConfig) -> str:
+    """Return who rewards: a scorer that is named, else one as large as the segmenter."""
+    return scorer or ("robot_cell/simzss" if options.tower else CLIP)
+
+
+def trials_file(folder: Path, *what: object) -> Path:
+    """Return the log of a search in a folder, which is made; one of another kind has another."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"trials-{hashlib.sha256(repr(what).encode()).hexdigest()[:10]}.jsonl"
 
 
 def draw_settings(layers: int, heads: int, config: SearchConfig) -> list[Setting]:
