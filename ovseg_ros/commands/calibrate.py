@@ -28,7 +28,7 @@ def calibrate(
     import numpy as np
 
     from ovseg_ros.evaluation.calibration import draw, measure, measure_strangers
-    from ovseg_ros.evaluation.datasets import Dataset, open_dataset
+    from ovseg_ros.evaluation.datasets import evenly, open_dataset
     from ovseg_ros.photographs import find_images, read_image
     from ovseg_ros.presets import pipeline_options
     from ovseg_ros.programs import need
@@ -44,22 +44,19 @@ def calibrate(
         options = pipeline_options(preset, chosen, device=device, measured=True)
         return build_segmenter(options.segmenter, device=options.device, dtype=options.dtype)
 
-    def spread(data: Dataset) -> range:
-        return range(0, len(data), max(1, len(data) // images))
-
     val = open_dataset("robot_cell", split="val", root=root)
     errors = {}
     for text in temperatures.split(","):
-        errors[float(text)] = measure(build(float(text)), val, spread(val)).error
+        errors[float(text)] = measure(build(float(text)), val, evenly(len(val), images)).error
         typer.echo(f"temperature {text}: error {errors[float(text)]:.4f} on val")
     best = min(errors, key=lambda value: errors[value])
     segmenter, curves = build(best), {}
     for split in ("val", *splits.split(",")):
         data = open_dataset("robot_cell", split=split, root=root)
-        curves[split] = measure(segmenter, data, spread(data))
+        curves[split] = measure(segmenter, data, evenly(len(data), images))
         typer.echo(f"{split}: error {curves[split].error:.4f} at temperature {best}")
     names, novel = val.classes, open_dataset("robot_cell", split="novel", root=root)
-    strangers = measure_strangers(segmenter, novel, spread(novel), names)
+    strangers = measure_strangers(segmenter, novel, evenly(len(novel), images), names)
     typer.echo(
         f"novel objects without their names: confidence {strangers.unknown:.3f}, of the others "
         f"{strangers.known:.3f}; AUROC {strangers.auroc:.3f}"

@@ -18,6 +18,7 @@ from torch import Tensor
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.tags import CELL_FILE, Tags
+from ovseg_ros.evaluation.datasets import evenly
 from ovseg_ros.models.files import halves, load_state, read_tensors
 from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
 from ovseg_ros.training.card import write_card
@@ -141,7 +142,7 @@ def save_cell(out: Path, source: Source, *, count: int = 300, shrink: float = 0.
         TagsConfig(),
         {"mean": torch.zeros(MEANINGS), "precision": torch.eye(MEANINGS)},
     )
-    chosen = range(0, len(source), max(1, len(source) // count))
+    chosen = evenly(len(source), count)
     wholes = [tags.look(source[index].image).mean((0, 1)) for index in chosen]
     looks = F.normalize(torch.stack(wholes), dim=1)
     covariance = torch.cov(looks.T)

@@ -4,7 +4,7 @@ Every data set numbers its classes 1..K in the order of ``classes``, the ids tha
 ``Vocabulary.of(*classes)`` gives out; label 0 is void, ground truth that nobody is scored on.
 """
 
-from ovseg_ros.evaluation.datasets.base import VOID, Dataset, Sample, Segment, Segments
+from ovseg_ros.evaluation.datasets.base import VOID, Dataset, Sample, Segment, Segments, evenly
 from ovseg_ros.evaluation.datasets.folder import FolderDataset
 from ovseg_ros.evaluation.datasets.opening import open_dataset
 from ovseg_ros.evaluation.datasets.robot_cell import RobotCellDataset
@@ -17,5 +17,6 @@ __all__ = [
     "Sample",
     "Segment",
     "Segments",
+    "evenly",
     "open_dataset",
 ]

@@ -12,6 +12,12 @@ VOID = 0
 """Label of pixels that are not scored."""
 
 
+def evenly(there: int, wanted: int) -> list[int]:
+    """Return which of some images are used, evenly spread; 0: all."""
+    count = min(wanted or there, there)
+    return [number * there // count for number in range(count)]
+
+
 class Segment(NamedTuple):
     """One region of the panoptic ground truth.
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
+from ovseg_ros.evaluation.datasets import evenly
 from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
 from ovseg_ros.robot_cell.captions import noun_phrase
@@ -31,7 +32,6 @@ from ovseg_ros.segmenters.fisa.validation import (
     canvas_hw,
     name_accuracy,
     pad_frames,
-    spread,
 )
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import data_option, has_split
@@ -107,7 +107,7 @@ def train(config: ClipRecipe) -> None:
         vocab_size=config.vocab_size,
         context_length=config.context_length,
     )
-    used = spread(len(frames), config.frames)
+    used = evenly(len(frames), config.frames)
     canvas = canvas_hw(frames)
     shapes = {"model_cfg": _shapes(config, tokenizer, canvas), "pyramid": visual}
     model = build_small(shapes).to(device)

@@ -8,18 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ovseg_ros.evaluation.datasets import evenly
 from ovseg_ros.segmenters.fisa.generator import STRIDE, MaskGenerator
 from ovseg_ros.segmenters.fisa.model import SURE, Classifier
 from ovseg_ros.training.frames import Batch, Frames
 
 LEAST = 60
 """Pixels of an instance that counts."""
-
-
-def spread(there: int, wanted: int) -> list[int]:
-    """Return which of some frames are used, evenly spread; 0: all."""
-    count = min(wanted or there, there)
-    return [number * there // count for number in range(count)]
 
 
 def canvas_hw(frames: Frames) -> tuple[int, int]:
@@ -112,6 +107,6 @@ def instances(batch: Batch) -> tuple[Tensor, Tensor]:
 
 def _whole(frames: Frames, limit: int) -> Iterator[Batch]:
     """Yield whole frames, one at a time."""
-    for index in spread(len(frames), limit):
+    for index in evenly(len(frames), limit):
         place = torch.tensor([index])
         yield frames.crop(place, frames.size_hw, torch.Generator(), zoom=(1.0, 1.0))

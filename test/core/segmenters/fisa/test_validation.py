@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ovseg_ros.evaluation.datasets import evenly
 from ovseg_ros.segmenters.fisa.validation import (
     canvas_hw,
     instances,
     mask_recall,
     name_accuracy,
     pad_frames,
-    spread,
 )
 from ovseg_ros.training.frames import Batch, Frames, load_frames
 
@@ -58,12 +58,12 @@ def test_frames_are_padded_as_in_inference(mini: Frames):
 
 @pytest.mark.parametrize(("there", "wanted", "chosen"), [(3, 0, [0, 1, 2]), (9, 3, [0, 3, 6])])
 def test_frames_are_spread_evenly(there: int, wanted: int, chosen: list[int]):
-    assert spread(there, wanted) == chosen
-    assert spread(there, 100) == list(range(there))
+    assert evenly(there, wanted) == chosen
+    assert evenly(there, 100) == list(range(there))
 
 
 def test_perfect_and_half_masks(mini: Frames):
-    true = [instances(whole(mini, index))[1] for index in spread(len(mini), 2)]
+    true = [instances(whole(mini, index))[1] for index in evenly(len(mini), 2)]
     generator: Any = Known(true)
     assert mask_recall(generator, mini, 2) == {
         "mean_iou": 1.0, "recall_50": 1.0, "recall_75": 1.0
@@ -99,7 +99,7 @@ class Names(nn.Module):
 
 
 def test_accuracy_counts_instances_and_categories(mini: Frames):
-    labels = torch.cat([instances(whole(mini, index))[0] for index in spread(len(mini), 3)])
+    labels = torch.cat([instances(whole(mini, index))[0] for index in evenly(len(mini), 3)])
     text = torch.eye(len(mini.categories))
     most = int(labels.mode().values)
     found = name_accuracy(Names(text[most]), text, mini, torch.zeros(3, 1, 1), 3)  # type: ignore[arg-type]
