@@ -15,7 +15,9 @@ import numpy as np
 from ovseg_ros.codecs.pictures import millimetres
 from ovseg_ros.robot_cell.objects import category_id, category_names
 
-_SHIPPED = Path(__file__).parent / "assets" / "sequence.zip"
+SHIPPED = Path(__file__).parent / "assets" / "sequence.zip"
+"""Made by ``scripts/record_sequence.py``."""
+
 DEPTH_STEP = 4  # a recording keeps every fourth depth pixel of every fourth row
 VERSION = 2
 MAX_BYTES = 1 << 30  # a recording is kept in memory; the one that ships has 20 MB
@@ -199,7 +201,7 @@ def label_lookup(instance_categories: dict[int, str]) -> np.ndarray:
 
 
 def _load(path: str | Path | None) -> dict[str, bytes]:
-    with zipfile.ZipFile(path or _SHIPPED) as archive:
+    with zipfile.ZipFile(path or SHIPPED) as archive:
         size = sum(entry.file_size for entry in archive.infolist())
         if size > MAX_BYTES:
             raise ValueError(f"expected at most {MAX_BYTES} bytes of content, got {size}")

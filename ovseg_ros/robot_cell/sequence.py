@@ -1,18 +1,16 @@
-"""A moving camera and a moving arm in one scene, rendered live or recorded once."""
+"""A moving camera and a moving arm in one scene."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ovseg_ros.robot_cell.camera import around, camera_to_world, intrinsics
 from ovseg_ros.robot_cell.description import Scene, View
-from ovseg_ros.robot_cell.recording import SequenceFrame, label_lookup, record
+from ovseg_ros.robot_cell.recording import SequenceFrame, label_lookup
 from ovseg_ros.robot_cell.scenes import sample_joints, sample_scene, scene_rng
 from ovseg_ros.robot_cell.sensor import expose
 from ovseg_ros.robot_cell.world import World
@@ -128,23 +126,3 @@ def sequence(
     finally:
         if world is None:
             own.close()
-
-
-def record_sequence(
-    path: str | Path, seed: int = SHIPPED_SEED, frames: int = 200, fps: float = 10.0
-) -> None:
-    """Render a sequence at 640x480 into one zip, with a progress bar.
-
-    Args:
-        path: the zip to write.
-        seed: which scene and path.
-        frames: number of frames.
-        fps: frames per second.
-    """
-    with World() as world:
-        members = world.build(sample_scene("sequence", seed, views=1))
-        names = {member.id: member.category for member in members}
-        looks = {member.id: member.material or member.color for member in members}
-        words = {i: word for i, word in looks.items() if word}
-        source = sequence(seed, frames, fps=fps, world=world)
-        record(path, tqdm(source, total=frames, desc="record", unit="frame"), fps, names, words)
