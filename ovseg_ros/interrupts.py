@@ -27,17 +27,17 @@ def interrupts() -> tuple[signal.Signals, ...]:
     return INTERRUPTS if ignored else (*INTERRUPTS, signal.SIGHUP)
 
 
-def leave_quietly(code: int = 0) -> None:
+def leave_quietly() -> None:
     """End the program at once and without a traceback if it is interrupted from now on.
 
     For the seconds in which it imports its libraries; handlers that come later replace this one.
     """
-    _handle(lambda *_: os._exit(code))
+    _handle(lambda *_: os._exit(0))
 
 
 @contextmanager
-def leaving_quietly(code: int = 0) -> Iterator[None]:
-    """Do as :func:`leave_quietly` says within the body."""
+def leaving_quietly(code: int) -> Iterator[None]:
+    """Do as :func:`leave_quietly` says within the body, with an exit code."""
     with handled(lambda *_: os._exit(code)):
         yield
 

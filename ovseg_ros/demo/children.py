@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ovseg_ros.interrupts import end_with_parent
-from ovseg_ros.nodes.up import stop
+from ovseg_ros.nodes.up import start, stop
 
 _TAIL_LINES = 15
 
@@ -20,8 +18,7 @@ class ChildError(RuntimeError):
 class Children:
     """Starts programs with their output in files, watches and stops them.
 
-    They are in sessions of their own, so that Ctrl-C reaches them through :meth:`stop` alone, and
-    the kernel (Linux) stops them should this program be killed.
+    Ctrl-C reaches them through :meth:`stop` alone; see :func:`ovseg_ros.nodes.up.start`.
     """
 
     def __init__(self, logs: Path, env: Mapping[str, str]) -> None:
@@ -31,21 +28,19 @@ class Children:
             logs: Folder for a file of output for each program.
             env: Environment variables beside our own.
         """
-        self._logs, self._env = logs, {**os.environ, **env}
+        self._logs, self._env = logs, env
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start a program."""
         with self.log(name).open("wb") as output:
-            self._running[name] = subprocess.Popen(
+            self._running[name] = start(
                 command,
+                env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=self._env,
-                start_new_session=True,
-                preexec_fn=end_with_parent(),
             )
 
     def log(self, name: str) -> Path:

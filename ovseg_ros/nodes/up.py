@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -123,28 +123,39 @@ def parameter_text(value: Any) -> str:
 def running_graph(commands: dict[str, list[str]], **options: Any) -> Any:
     """Start processes, give them to the body as ``{name: Popen}``, and stop them cleanly after it.
 
-    Should this process be killed, the kernel (Linux) ends them.
-
     Args:
         commands: What :func:`node_commands` returns.
-        options: What :class:`subprocess.Popen` takes.
+        options: What :func:`start` takes.
     """
     processes: dict[str, subprocess.Popen[Any]] = {}
-    environment = {**os.environ, **options.pop("env", {})}
     try:
         for name, command in commands.items():
-            # A session of its own: ctrl-C reaches us alone, and we stop the nodes once.
-            processes[name] = subprocess.Popen(
-                command,
-                start_new_session=True,
-                preexec_fn=end_with_parent(),
-                env=environment,
-                **options,
-            )
+            processes[name] = start(command, **options)
         yield processes
     finally:
         with signals_ignored():
             stop(processes.values())
+
+
+def start(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[Any]:
+    """Start a program in a session of its own: Ctrl-C reaches us alone, and we stop it once.
+
+    Should this process be killed, the kernel (Linux) ends it.
+
+    Args:
+        command: Its command line.
+        env: Environment variables beside our own.
+        options: What else :class:`subprocess.Popen` takes.
+    """
+    return subprocess.Popen(
+        command,
+        env={**os.environ, **(env or {})},
+        start_new_session=True,
+        preexec_fn=end_with_parent(),
+        **options,
+    )
 
 
 def stop(processes: Iterable[subprocess.Popen[Any]], grace_s: float = _STOP_S) -> None:
