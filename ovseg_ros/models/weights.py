@@ -26,32 +26,20 @@ def resolve_weights(name: str) -> str:
         raise ValueError("weights: expected a folder or a name, got an empty string")
     if Path(name).expanduser().exists():
         return str(Path(name).expanduser())
-    if name.startswith("robot_cell/"):
-        model = name.removeprefix("robot_cell/")
-        folder = ASSETS / model
-        if not folder.exists():
-            raise FileNotFoundError(
-                f"weights: {name!r} is not in {ASSETS}; train it with `ovseg train {model}`"
-            )
-        return str(folder)
-    if name.startswith("trained/"):
-        folder = data_folder("weights") / name.removeprefix("trained/")
-        if not folder.exists():
-            raise FileNotFoundError(
-                f"weights: {folder} is not there; nobody publishes such weights: train them (see "
-                "`ovseg train --help`) and put the result there"
-            )
-        return str(folder)
-    if name.startswith("converted/"):
-        folder = data_folder("weights") / name.removeprefix("converted/")
-        if not folder.exists():
-            system = folder.name.partition("_")[0]
-            raise FileNotFoundError(
-                f"weights: {folder} is not there; make it from the authors' checkpoint with "
-                f"`ovseg convert {system} FILE`"
-            )
-        return str(folder)
-    return name
+    kind, _, model = name.partition("/")
+    remedies = {
+        "robot_cell": f"train it with `ovseg train {model}`",
+        "trained": "nobody publishes such weights: train them (see `ovseg train --help`) and put "
+        "the result there",
+        "converted": "make it from the authors' checkpoint with `ovseg convert "
+        f"{Path(model).name.partition('_')[0]} FILE`",
+    }
+    if not model or kind not in remedies:
+        return name
+    folder = (ASSETS if kind == "robot_cell" else data_folder("weights")) / model
+    if not folder.exists():
+        raise FileNotFoundError(f"weights: {folder} is not there; {remedies[kind]}")
+    return str(folder)
 
 
 def split_file(name: str) -> tuple[str, str] | None:
