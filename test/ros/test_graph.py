@@ -63,6 +63,7 @@ def test_the_whole_graph(graph, tmp_path):
     )
     assert reply.success
     graph.wait(lambda: score.report().get("miou_fixed") is not None)
+    reports.clear()  # the next one knows both scores
     graph.wait(lambda: reports)
     assert score.trigger_deactivate().name == "SUCCESS"
 
