@@ -58,13 +58,7 @@ def reliability(confidence: np.ndarray, right: np.ndarray) -> Reliability:
 
 
 def measure(segmenter: Segmenter, dataset: Dataset, indices: Sequence[int]) -> Reliability:
-    """Segment images with the true classes' names, and count every fourth pixel that has a label.
-
-    Args:
-        segmenter: The segmenter.
-        dataset: Images with labels.
-        indices: Which images.
-    """
+    """Segment images with the true classes' names; count every fourth pixel that has a label."""
     vocabulary = Vocabulary.of(*dataset.words)
     confidences, rights = [], []
     for index in indices:
@@ -106,7 +100,7 @@ def measure_strangers(
     Args:
         segmenter: The segmenter.
         dataset: Images with labels.
-        indices: Which images.
+        indices: Which of them.
         names: The names that are given; at least one class must be none of them.
 
     Raises:

@@ -157,12 +157,7 @@ def _sample_arm(rng: np.random.Generator, table_m: tuple[float, float, float], i
 
 
 def sample_joints(model: str, rng: np.random.Generator) -> tuple[float, ...]:
-    """Draw seven joint angles in radians that keep the arm above the table.
-
-    Args:
-        model: "kuka" or "panda".
-        rng: source of randomness.
-    """
+    """Draw seven joint angles in radians that keep a "kuka" or "panda" above the table."""
     low, high = {
         "kuka": (
             (-0.8, 0.05, -0.3, -1.9, -0.4, -0.9, -3.0),

@@ -22,12 +22,7 @@ PATTERNS = 240
 
 
 def widen(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Return a scene with the same things in a wider world.
-
-    Args:
-        scene: An ordinary scene.
-        rng: Source of randomness.
-    """
+    """Return an ordinary scene with the same things in a wider world."""
     missing = rng.random()
     floor = None if missing < 0.2 else _surface(scene.floor, rng)
     wall = None if missing < 0.3 else _surface(scene.wall, rng)
@@ -49,12 +44,7 @@ def widen(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def remake(scene: Scene, rng: np.random.Generator) -> Scene:
-    """Return a scene with other makes of three of four things, and round tables and trays at times.
-
-    Args:
-        scene: A scene of the catalogue's own things.
-        rng: Source of randomness.
-    """
+    """Return a scene with other makes of most things, and round tables and trays at times."""
     return replace(
         scene,
         objects=tuple(_other_make(item, rng) for item in scene.objects),
