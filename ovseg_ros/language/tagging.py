@@ -94,8 +94,10 @@ def _stands_alone(words: list[str], tags: list[str], at: int) -> bool:
 def joined(word: str) -> bool:
     """Return whether a word that WordNet lacks is made of its nouns, and something one can see.
 
-    "tracksuit" (track, suit), "multitool" (tool), "vlogger" is not ("vlog" is unknown, too).
+    "tracksuit" (track, suit), "multitool" (tool) and "zester" (zest) are; "blorfer" is not.
     """
+    if word.endswith("er") and any(wordnet.known(stem) for stem in (word[:-2], word[:-1])):
+        return True
     for prefix in _PREFIXES:
         if word.startswith(prefix) and _seen(word.removeprefix(prefix)):
             return True

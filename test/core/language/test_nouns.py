@@ -102,7 +102,7 @@ PLURALS = (
 
 BEYOND_WORDNET = (
     "kayaker gamer wakeboarder snorkeler parasailer humidifier multimeter kettlebell "
-    "paddleboard cobot o-ring"
+    "paddleboard cobot o-ring zester presser"
 )
 """WordNet lacks them; the tagger takes the first one for kayaks."""
 
