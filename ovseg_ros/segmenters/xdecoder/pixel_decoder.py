@@ -79,6 +79,8 @@ class PixelDecoder(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Return maps at strides 32, 16, 8 and mask features at stride 4, all (B, C, h, w)."""
+        # On a CPU the GroupNorm of maps whose channels lie side by side loses half a digit.
+        maps = [one.contiguous() for one in maps]
         coarse = self.input_proj(maps[3])
         batch, width, height, breadth = coarse.shape
         positions = sine_positions(height, breadth, width, coarse.device).to(coarse.dtype)

@@ -81,3 +81,13 @@ def test_pyramid_follows_its_formula():
     torch.testing.assert_close(
         features, F.conv2d(wanted[3], head.weight, head.bias, padding=1), **CLOSE
     )
+
+
+@torch.no_grad()
+def test_how_maps_lie_in_memory_changes_nothing():
+    decoder = make_model(TINY).pixel_decoder
+    maps = [torch.randn(1, 8 * 2**s, 64 // 2**s, 96 // 2**s) for s in range(4)]
+    scales, features = decoder(maps)
+    turned, same = decoder([one.to(memory_format=torch.channels_last) for one in maps])
+    assert features.equal(same)
+    assert all(a.equal(b) for a, b in zip(scales, turned, strict=True))
