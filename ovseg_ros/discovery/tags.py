@@ -21,12 +21,9 @@ from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.language import things
 from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.files import read_tensors
-from ovseg_ros.models.tower import PhotoTower, load_photo_tower
+from ovseg_ros.models.tower import CELL_FILE, PhotoTower, load_photo_tower
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.types import Discovery, Proposal
-
-CELL_FILE = "cell.safetensors"
-"""Beside a tower: mean and inverse covariance of what its training frames look like as a whole."""
 
 _STRIDE = 32
 

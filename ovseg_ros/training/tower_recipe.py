@@ -6,6 +6,7 @@ classifier stays beside it. Only the neck learns, what a patch of the cell shows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,23 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.config import TagsConfig
-from ovseg_ros.discovery.tags import CELL_FILE, Tags
+from ovseg_ros.discovery.tags import Tags
 from ovseg_ros.evaluation.datasets import evenly
+from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.files import halves, load_state, read_tensors
-from ovseg_ros.models.tower import FILE, MEANINGS, PhotoTower, load_photo_tower
+from ovseg_ros.models.logit_adjustment import category_sums
+from ovseg_ros.models.tower import CELL_FILE, FILE, MEANINGS, PhotoTower, load_photo_tower
+from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
 from ovseg_ros.training.card import write_card
 from ovseg_ros.training.data import Source, data_option, open_source
-from ovseg_ros.training.frames import load_frames
+from ovseg_ros.training.frames import Frames, load_frames
 from ovseg_ros.training.loop import LoopConfig, optimise
 from ovseg_ros.training.pyramid import probe
-from ovseg_ros.training.tower import CellHeads, tower_card
+from ovseg_ros.training.tower import CellHeads, patch_shares, tower_card
 from ovseg_ros.whole_files import write_json
 
 CREDIT = (
@@ -113,7 +118,7 @@ def train(config: TowerRecipe) -> None:
     tower.cpu()
     metrics = probe(model, config.data, config.height)
     save_tower(out, tower, config)
-    save_cell(out, open_source(config.data, "train"))
+    save_cell(out, open_source(config.data, "train"), frames)
     write_card(
         out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
         start=CREDIT, **({"before": tower_card(Path(config.neck))} if config.neck else {}),
@@ -128,17 +133,23 @@ def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     write_json(out / "config.json", {"tower": shape})
 
 
-def save_cell(out: Path, source: Source, *, count: int = 300, shrink: float = 0.3) -> None:
-    """Write what training frames look like as a whole, so that photographs can be told from them.
+def save_cell(
+    out: Path, source: Source, frames: Frames, *, count: int = 300, shrink: float = 0.3
+) -> None:
+    """Write what training frames look like, as wholes and by category, see ``CELL_FILE``.
+
+    By the first photographs are told from them, by the second no name has a head start in use.
 
     Args:
         out: Folder of the tower.
         source: The images it was trained on.
+        frames: The same, as they were trained on.
         count: How many frames are looked at.
         shrink: Share of the mean variance that is added to every direction.
     """
+    tower = load_photo_tower(out).fuse()
     tags = Tags(
-        load_photo_tower(out).fuse(),
+        tower,
         TagsConfig(),
         {"mean": torch.zeros(MEANINGS), "precision": torch.eye(MEANINGS)},
     )
@@ -148,7 +159,41 @@ def save_cell(out: Path, source: Source, *, count: int = 300, shrink: float = 0.
     covariance = torch.cov(looks.T)
     spread = shrink * covariance.diagonal().mean() * torch.eye(MEANINGS)
     precision = torch.linalg.inv(covariance + spread)
-    save_file({"mean": looks.mean(0), "precision": precision.contiguous()}, out / CELL_FILE)
+    means, rarity = category_means(tower, frames, list(chosen))
+    noted = {
+        "mean": looks.mean(0),
+        "precision": precision.contiguous(),
+        "category_means": means,
+        "rarity": rarity,
+        "scale": torch.tensor(CONCEPT_SCALE),
+    }
+    save_file(noted, out / CELL_FILE)
+
+
+@torch.no_grad()
+def category_means(
+    tower: PhotoTower, frames: Frames, chosen: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """Return the mean direction of every category's tokens (C, D), and its weight in training (C,).
+
+    Categories that no patch of the chosen frames shows alone are left out.
+
+    Args:
+        tower: In eval mode.
+        frames: What it was trained on.
+        chosen: The frames that are looked at.
+    """
+    count, generator = len(frames.categories) + 1, torch.Generator().manual_seed(0)
+    height, width = (side // STRIDE * STRIDE for side in frames.size_hw)
+    total = torch.zeros(count, tower.embed_dim)
+    for index in tqdm(chosen, desc="categories"):
+        batch = frames.crop(torch.tensor([index]), (height, width), generator, zoom=(1.0, 1.0))
+        _, patches = tower(frames.normalise(batch.images))
+        shares = patch_shares(batch.labels, STRIDE, count)[0]
+        total += category_sums(patches[0].flatten(0, 1), shares)
+    rarity = frames.rarity()
+    known = (rarity > 0) & (total.norm(dim=1) > 0)  # 0, the unlabelled, has no weight
+    return F.normalize(total[known], dim=1), rarity[known]
 
 
 def load_neck(tower: PhotoTower, directory: Path) -> None:

@@ -48,6 +48,13 @@ class SimZSSConfig(Config):
         "tower is less sure of those (dense: patches); 0: as background",
         low=0.0,
     )
+    logit_adjustment: float = option(
+        1.0,
+        "how much of what rarity in the tower's training added to a name is taken off again "
+        "(arXiv 2007.07314; of a tower of `ovseg train tower`, dense: patches); 0 for nothing",
+        low=0.0,
+        high=10.0,
+    )
     temperature: float = option(
         0.05, "temperature of the confidence (cosine similarity units)", low=1e-4, high=10.0
     )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ovseg_ros.models.files import architecture, load_state, read_object, read_tensors
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
-from ovseg_ros.models.tower import WordTower, named_tower
+from ovseg_ros.models.word_tower import WordTower, named_word_tower
 from ovseg_ros.whole_files import write_json
 
 
@@ -30,7 +30,7 @@ class Architecture:
 
     Attributes:
         visual: Keyword arguments of timm's ``VisionTransformer``, of ``PyramidTower`` if they
-            name a ``backbone``, or of ``named_tower`` if they name a ``tower``.
+            name a ``backbone``, or of ``named_word_tower`` if they name a ``tower``.
         text: Keyword arguments of open_clip's ``TextTransformer`` (``output_dim`` is the ViT's).
         denoiser: Side of the denoiser's square position table in patches; 0 for no denoiser.
         image_hw: Input size (height, width) in pixels that the model was trained with.
@@ -153,7 +153,7 @@ def build_tower(config: Architecture) -> VisionTower | PyramidTower | WordTower:
         ValueError: if the stored tower has another digest.
     """
     if "tower" in config.visual:
-        return WordTower(named_tower(**config.visual))
+        return named_word_tower(**config.visual)
     if "backbone" in config.visual:
         return PyramidTower(**config.visual)
     return VisionTower(config)

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.models.tokenizer import Tokenizer, train_tokenizer
-from ovseg_ros.models.tower import WordTower
+from ovseg_ros.models.word_tower import WordTower
 from ovseg_ros.segmenters.simzss.model import Architecture, SimZSS, save_simzss
 from ovseg_ros.segmenters.simzss.step import OBJECTIVES, Reader, Trained, objective_losses
 from ovseg_ros.training.card import write_card

@@ -6,9 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ovseg_ros.language import things
@@ -16,8 +18,8 @@ from ovseg_ros.models.class_text import ClassText, Prompt
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.stages import stage
 from ovseg_ros.models.tokenizer import FILE as TOKENIZER_FILE
-from ovseg_ros.models.tower import WordTower
 from ovseg_ros.models.weights import resolve_weights
+from ovseg_ros.models.word_tower import WordTower
 from ovseg_ros.segmenters.dense import TextSegmenter, encode_in_chunks, resize, window_starts
 from ovseg_ros.segmenters.labelling import label_pixels
 from ovseg_ros.segmenters.prompts import templates
@@ -26,7 +28,19 @@ from ovseg_ros.segmenters.simzss.model import load_simzss, unit
 from ovseg_ros.segmenters.simzss.sliding import Windows, label_windows, rescale
 from ovseg_ros.types import Segmentation, Vocabulary
 
-_Covered = Sequence[tuple[int, ...]]
+
+class _Text(NamedTuple):
+    """What patches meet: K names as the towers read them.
+
+    Attributes:
+        vectors: Class text, unit vectors, (K, D).
+        covered: For every name the classes of ImageNet that it covers.
+        less: What is taken off the similarities of names that cover none, (K,).
+    """
+
+    vectors: Tensor
+    covered: Sequence[tuple[int, ...]]
+    less: Tensor
 
 
 class SimZSSSegmenter(TextSegmenter):
@@ -63,17 +77,14 @@ class SimZSSSegmenter(TextSegmenter):
             )
             for kind in (config.class_text, "sentence")
         )
-        self._covering: tuple[tuple[str, ...], _Covered] = ((), ())
+        self._last_read: tuple[tuple[tuple[str, ...], bool], _Text] | None = None
         self.read_names(text)
 
     def label(self, images: np.ndarray, vocabulary: Vocabulary) -> Segmentation:
         """Label every patch, and pixels between patches; see :class:`DenseSegmenter`."""
         if self._config.dense == "pixels":
             return self._label_by_pixels(images, vocabulary)
-        logits = self.similarity(images, vocabulary.names)
-        if self._config.taught_background and self._config.background:
-            with torch.inference_mode():
-                logits -= self._doubt(vocabulary.names, logits)
+        logits = self._similarity(images, vocabulary.names, adjusted=True)
         labels, confidence = label_pixels(
             logits,
             vocabulary.ids,
@@ -117,12 +128,14 @@ class SimZSSSegmenter(TextSegmenter):
             images: RGB, (B, H, W, 3) uint8.
             names: K names.
         """
+        return self._similarity(images, names, adjusted=False)
+
+    @torch.inference_mode()
+    def _similarity(self, images: np.ndarray, names: Sequence[str], *, adjusted: bool) -> Tensor:
+        """Return similarities; adjusted ones may be compared with each other and a background."""
         pixels = self._pixels(images, self._input_hw(images))
-        text = self.class_text(tuple(names))  # (K, D)
-        covered = self._covered(names)
-        if self._config.window:
-            return self._slide(pixels, text, covered)
-        return self._match(pixels, text, covered)
+        text = self._read(tuple(names), adjusted=adjusted)
+        return self._slide(pixels, text) if self._config.window else self._match(pixels, text)
 
     @torch.inference_mode()
     def classify(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -161,27 +174,29 @@ class SimZSSSegmenter(TextSegmenter):
             _, patches = self._model.encode_image(pixels.to(self._dtype))
             return unit(patches.float())
 
-    def _match(self, pixels: Tensor, text: Tensor, covered: _Covered) -> Tensor:
+    def _match(self, pixels: Tensor, text: _Text) -> Tensor:
         if isinstance(self._model.visual, WordTower):
             with stage("encoder"):
-                return self._model.visual.match(pixels.to(self._dtype), text, covered)
+                return self._model.visual.match(
+                    pixels.to(self._dtype), text.vectors, text.covered, text.less
+                )
         patches = self._patches(pixels)  # (B, h, w, D)
         with stage("head"):
-            return (patches @ text.T).permute(0, 3, 1, 2)  # (B, K, h, w)
+            return F.linear(patches, text.vectors, -text.less).permute(0, 3, 1, 2)  # (B, K, h, w)
 
-    def _slide(self, pixels: Tensor, text: Tensor, covered: _Covered) -> Tensor:
+    def _slide(self, pixels: Tensor, text: _Text) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""
         patch = self.patch
         side, stride = (max(patch, value // patch * patch) for value in self._window())
         height, width = pixels.shape[2:]
-        total = pixels.new_zeros(len(pixels), len(text), height // patch, width // patch)
+        total = pixels.new_zeros(len(pixels), len(text.covered), height // patch, width // patch)
         count = pixels.new_zeros(height // patch, width // patch)
         for top in window_starts(_whole(height, side, patch), side, stride):
             for left in window_starts(_whole(width, side, patch), side, stride):
                 window = pixels[:, :, top : top + side, left : left + side]
                 rows = slice(top // patch, (top + window.shape[2]) // patch)
                 columns = slice(left // patch, (left + window.shape[3]) // patch)
-                total[:, :, rows, columns] += self._match(window, text, covered)
+                total[:, :, rows, columns] += self._match(window, text)
                 count[rows, columns] += 1
         return total / count
 
@@ -214,22 +229,31 @@ class SimZSSSegmenter(TextSegmenter):
             self._look_up([prompt.name for prompt in prompts], self._model.visual, vector)
         return vector
 
-    def _doubt(self, names: Sequence[str], like: Tensor) -> Tensor:
-        """Return what is taken off similarities so that one background fits all names, (K, 1, 1).
+    def _read(self, names: tuple[str, ...], *, adjusted: bool) -> _Text:
+        """Return what patches meet; kept for the same names."""
+        last = self._last_read
+        if last is None or last[0] != (names, adjusted):
+            vectors = self.class_text(names)
+            covered = [self._classes(name) for name in names]
+            less = vectors.new_zeros(len(names))
+            if adjusted:
+                taught = torch.tensor([not classes for classes in covered], device=less.device)
+                less = torch.where(taught, self._handicap(vectors), less)
+            last = self._last_read = (names, adjusted), _Text(vectors, covered, less)
+        return last[1]
 
-        Args:
-            names: K names.
-            like: A tensor of the similarities' device and dtype.
+    def _handicap(self, vectors: Tensor) -> Tensor:
+        """Return what is taken off names that the text tower writes, to compare all names, (K,).
+
+        That is what their rarity brought them in the tower's training, and the rest of a
+        background of their own, so that one background fits all.
         """
-        more = self._config.taught_background - self._config.background
-        doubt = [0.0 if classes else more for classes in self._covered(names)]
-        return like.new_tensor(doubt)[:, None, None]
-
-    def _covered(self, names: Sequence[str]) -> _Covered:
-        """Return the classes of ImageNet that each name covers; kept for the same names."""
-        if self._covering[0] != tuple(names):
-            self._covering = tuple(names), [self._classes(name) for name in names]
-        return self._covering[1]
+        less = vectors.new_zeros(len(vectors))
+        if isinstance(self._model.visual, WordTower):
+            less += self._config.logit_adjustment * self._model.visual.head_start(vectors)
+        if self._config.taught_background and self._config.background:
+            less += self._config.taught_background - self._config.background
+        return less
 
     def _classes(self, name: str) -> tuple[int, ...]:
         """Return the classes of ImageNet that a name covers; none if captions taught the name."""

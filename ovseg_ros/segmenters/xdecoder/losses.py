@@ -26,6 +26,19 @@ class Segments:
         """Return the target masks of an image's segments, (T, h, w) in 0..1."""
         return self.shares[image].permute(2, 0, 1)[self.present[image]]
 
+    def weights(self, rarity: Tensor) -> Tensor:
+        """Return how much every text counts in every cell, (B, h, w, K).
+
+        A cell counts by the rarity of what it shows on the average, and its texts by their shares
+        in it. Were each share weighed by its own text's rarity, cells on the border of a rare thing
+        would be its own, and its mask too large by half a cell.
+
+        Args:
+            rarity: Weight of every text, (K,).
+        """
+        total = self.shares.sum(-1, keepdim=True).clamp_min(1e-6)
+        return self.shares * (self.shares @ rarity)[..., None] / total
+
     def halved(self) -> Segments:
         """Return the same at half the resolution."""
         small = F.avg_pool2d(self.shares.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
@@ -134,7 +147,7 @@ def summed_loss(logits: Tensor, masks: Tensor, segments: Segments, rarity: Tenso
     scores = torch.einsum("bqk,bqhw->bhwk", logits.softmax(-1)[..., :-1], inside)
     total = inside.sum(1)[..., None]  # (B, h, w, 1)
     losses = -((scores + 1e-4) / (total + 1e-3)).log()  # (B, h, w, K)
-    weights = segments.shares * rarity
+    weights = segments.weights(rarity)
     return (losses * weights).sum() / weights.sum().clamp_min(1e-6)
 
 
@@ -146,5 +159,5 @@ def pixel_loss(logits: Tensor, segments: Segments, rarity: Tensor) -> Tensor:
         segments: Targets.
         rarity: Weight of every text, (K,).
     """
-    weights = segments.shares * rarity
+    weights = segments.weights(rarity)
     return -(weights * logits.log_softmax(-1)).sum() / weights.sum().clamp_min(1e-6)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import nn
 
@@ -18,7 +17,6 @@ from ovseg_ros.models.tower import (
     CHANNELS,
     Neck,
     PhotoTower,
-    WordTower,
     check_tower,
     load_photo_tower,
     named_tower,
@@ -51,18 +49,6 @@ def test_other_sizes_are_padded_so_that_strides_lie_on_each_other(tower: PhotoTo
     images[..., 72:] = images[..., 71:72]
     whole, part = tower.features(images), tower.features(images[..., :40, :72])
     torch.testing.assert_close(part.patches, whole.patches[:, :5, :9])
-    words = WordTower(tower)
-    torch.testing.assert_close(words(images[..., :40, :72])[1], words(images)[1][:, :5, :9])
-
-
-@torch.inference_mode()
-def test_names_that_cover_no_class_are_compared_by_the_cosine(tower: PhotoTower):
-    words = WordTower(tower)
-    images, text = torch.randn(2, 3, 64, 96), F.normalize(torch.randn(200, words.embed_dim), dim=1)
-    found = words.match(images, text, [()] * 200)
-    tokens = words(images)[1].double()
-    expected = (tokens @ text.double().T).permute(0, 3, 1, 2)
-    torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
 
 
 @torch.inference_mode()
@@ -100,16 +86,6 @@ def test_lite0_gets_its_own_normalisation(tower: PhotoTower):
     mean, std = (torch.tensor(v)[:, None, None] for v in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD))
     expected = tower.trunk.forward_features((pixels - 0.5) / 0.5)  # type: ignore[operator]
     torch.testing.assert_close(tower.last((pixels - mean) / std), expected, atol=1e-3, rtol=1e-3)
-
-
-@torch.inference_mode()
-def test_words_see_neck_and_trunk_side_by_side_and_never_the_unknown(tower: PhotoTower):
-    words = WordTower(tower)
-    first, patches = words(torch.randn(1, 3, 64, 96))
-    assert first.shape == (1, 385)
-    assert patches.shape == (1, 8, 12, 385)
-    torch.testing.assert_close(patches.norm(dim=-1), torch.ones(1, 8, 12))
-    assert not patches[..., -1].any()
 
 
 def test_classes_stay_apart_in_the_basis(tower: PhotoTower):

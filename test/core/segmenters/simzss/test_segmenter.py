@@ -198,7 +198,7 @@ class TestMasks:
     ):
         segmenter = make_segmenter(background=background)
         cosines = torch.rand(1, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-        with mock.patch.object(segmenter, "similarity", return_value=cosines):
+        with mock.patch.object(segmenter, "_match", return_value=cosines):
             result = segmenter.segment(noise(1, 20, 30), Vocabulary.of(*NAMES))
         assert low <= (result.labels > 0).mean() <= high
 
@@ -208,9 +208,10 @@ class TestMasks:
         segmenter = make_segmenter(background=0.3, taught_background=0.5)
         image, words = noise(1, 8, 8), Vocabulary.of("mug", "dog")
         for mug, dog, found in [(0.45, 0.1, 0), (0.55, 0.1, 1), (0.1, 0.35, 2), (0.45, 0.35, 2)]:
-            cosines = torch.tensor([mug, dog])[None, :, None, None].repeat(1, 1, 2, 2)
+            patches = torch.tensor([mug, dog]).expand(1, 2, 2, 2)
             with (
-                mock.patch.object(segmenter, "similarity", return_value=cosines),
+                mock.patch.object(segmenter, "_patches", return_value=patches),
+                mock.patch.object(segmenter, "class_text", return_value=torch.eye(2)),
                 mock.patch.object(segmenter, "_classes", lambda name: (5,) * (name == "dog")),
             ):
                 assert (segmenter.segment(image, words).labels == found).all()

@@ -119,7 +119,9 @@ def test_the_summed_map_is_the_one_that_inference_reads():
         inside = masks[row, :, i, j].sigmoid()
         for text in range(3):
             odds = logits[row].softmax(-1)[:, text]
-            share = segments.shares[row, i, j, text] * rarity[text]
+            shares = segments.shares[row, i, j]
+            rare = (shares * rarity).sum() / shares.sum()  # the cell's, not the text's
+            share = shares[text] * rare
             total -= float(
                 share * torch.log(((odds * inside).sum() + 1e-4) / (inside.sum() + 1e-3))
             )
@@ -128,11 +130,25 @@ def test_the_summed_map_is_the_one_that_inference_reads():
     assert float(found) == pytest.approx(total / weight, rel=1e-4)
 
 
+def test_a_rare_text_counts_more_but_does_not_take_the_cells_on_its_border():
+    segments = find_segments(torch.tensor([0.7, 0.3]).expand(1, 4, 4, 2), least=1.0)
+    rarity = torch.tensor([1.0, 9.0])
+    torch.testing.assert_close(
+        segments.weights(rarity)[0, 0, 0], torch.tensor([0.7, 0.3]) * (0.7 + 0.3 * 9)
+    )
+    best = torch.zeros(2, requires_grad=True)
+    for _ in range(200):
+        (slope,) = torch.autograd.grad(pixel_loss(best.expand(1, 4, 4, 2), segments, rarity), best)
+        best = (best - slope).detach().requires_grad_()
+    torch.testing.assert_close(best.softmax(0), torch.tensor([0.7, 0.3]), atol=1e-3, rtol=0)
+
+
 def test_pixels_have_weighted_cross_entropy():
     _, _, segments = draw(queries=4, texts=3)
     logits = torch.randn(2, 4, 6, 3)
     rarity = torch.tensor([1.0, 2.0, 0.5])
     shares = segments.shares.flatten(0, 2)
-    losses = F.cross_entropy(logits.flatten(0, 2), shares * rarity, reduction="sum")
-    expected = losses / (shares * rarity).sum()
+    rare = shares @ rarity / shares.sum(1)
+    losses = rare @ F.cross_entropy(logits.flatten(0, 2), shares, reduction="none")
+    expected = losses / (rare @ shares.sum(1))
     torch.testing.assert_close(pixel_loss(logits, segments, rarity), expected)
