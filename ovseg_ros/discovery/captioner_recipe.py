@@ -64,7 +64,7 @@ class BlipRecipe(Config):
 
 def train(config: BlipRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
+    device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     tower = load_pyramid(Path(resolve_weights(config.tower)))
     tokenizer = build_tokenizer(frames)
@@ -73,7 +73,6 @@ def train(config: BlipRecipe) -> None:
     honour_memory_masks(blip)
     vit = VisionTransformer(num_classes=0, global_pool="", dynamic_img_size=True, **_vit(config))
     model = nn.ModuleDict({"vit": vit, "blip": blip})
-    device = config.loop.join()
     model.to(device)
     tower.to(device)
 

@@ -48,7 +48,8 @@ class LoopConfig(Config):
     )
 
     def join(self) -> torch.device:
-        """Return the device to train on; under torchrun, join the other processes first."""
+        """Seed torch, join the other processes (torchrun), and return the device to train on."""
+        torch.manual_seed(self.seed)
         return join(resolve_device(self.device))
 
     def autocast(self) -> torch.autocast:

@@ -51,7 +51,7 @@ class PyramidTrainer(CellHeads):
 
 def train(config: PyramidConfig) -> None:
     """Train the tower and write it to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
+    device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     visual = {
         "backbone": config.backbone,
@@ -60,7 +60,6 @@ def train(config: PyramidConfig) -> None:
     }
     categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
     model = PyramidTrainer(visual, categories, colours)
-    device = config.loop.join()
     model.to(device)
     rarity, size = frames.rarity().to(device), (config.window, config.window)
 

@@ -91,7 +91,7 @@ class TowerTrainer(CellHeads):
 
 def train(config: TowerRecipe) -> None:
     """Train the neck and write the tower to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
+    device = config.loop.join()
     tower = PhotoTower(config.width, config.backbone)
     load_trunk(tower, Path(config.start))
     if config.neck:
@@ -99,7 +99,6 @@ def train(config: TowerRecipe) -> None:
     frames = load_frames(config.data, "train", config.height)
     categories, colours = len(frames.categories) + 1, len(frames.colours) + 1
     model = TowerTrainer(tower, categories, colours)
-    device = config.loop.join()
     tower.to(device)
     model.to(device)
     tower.trunk.requires_grad_(False).eval()

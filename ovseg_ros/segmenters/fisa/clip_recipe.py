@@ -97,7 +97,6 @@ class Square:
 
 def train(config: ClipRecipe) -> None:
     """Train and write the model, its card and its curves to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     visual, weights = load_tower(Path(config.tower))

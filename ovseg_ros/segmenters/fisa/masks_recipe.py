@@ -87,7 +87,6 @@ def train(config: MasksRecipe) -> None:
         raise ValueError(f"scale: expected the least and the largest, got {config.scale}")
     if len(config.window) != 2 or any(side % 32 for side in config.window):
         raise ValueError(f"window: expected two multiples of 32, got {config.window}")
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     model, visual = build(config)

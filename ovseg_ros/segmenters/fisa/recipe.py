@@ -122,7 +122,6 @@ def adapt(config: FisaRecipe, kept: list[Proposed] | None = None) -> list[Propos
         kept: Views of a recipe that differs in its adaptation only, whose frozen parts are the
             same; drawn anew by default.
     """
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     data = open_regions(config.data, "train")
     model, clip = build_fisa(config.generator, config.clip, config.adaptation)

@@ -60,7 +60,6 @@ class SamRecipe(Config):
 
 def train(config: SamRecipe) -> None:
     """Train, and write weights, card and curves to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     data = open_regions(config.data, "train")
     shape = asdict(config.shape)

@@ -82,7 +82,7 @@ class BlipItmRecipe(Config):
 
 def train(config: BlipItmRecipe) -> None:
     """Train the model and write it, its card and its curves to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
+    device = config.loop.join()
     frames = load_frames(config.data, "train", config.height)
     tower = load_pyramid(Path(resolve_weights(config.tower)))
     tokenizer = build_tokenizer(frames, start=START)
@@ -92,7 +92,6 @@ def train(config: BlipItmRecipe) -> None:
     for layer in model.text_encoder.encoder.layer:
         attention = layer.crossattention.self
         attention.dropout = nn.Sequential(RandomMass(), attention.dropout)
-    device = config.loop.join()
     model.to(device)
     views = draw_views(frames, tower.to(device), config)
 

@@ -95,7 +95,6 @@ class PairsRecipe(Config):
 def train(config: PairsRecipe) -> None:
     """Train and write the model, its concepts, card and curves to ``config.out``."""
     device = config.loop.join()
-    torch.manual_seed(config.loop.seed)
     out = Path(config.out)
     pairs = open_pairs(config.data, config.captions)
     concepts = concept_list(config, pairs)

@@ -120,7 +120,6 @@ class FeatureBank:
 def train(config: SimZSSRecipe) -> None:
     """Train the text tower and write the model, its card and its curves to ``config.out``."""
     device = config.loop.join()
-    torch.manual_seed(config.loop.seed)
     frames = load_frames(config.data, "train", config.height)
     model, tokenizer = build(config, frames)
     model.to(device)

@@ -132,7 +132,6 @@ def architecture(
 
 def train(config: XDecoderRecipe) -> None:
     """Train and write the model, its card and its curves to ``config.out``."""
-    torch.manual_seed(config.loop.seed)
     device = config.loop.join()
     visual, weights = load_tower(Path(config.tower)) if config.tower else ({}, {})
     frames = load_frames(config.data, "train", config.height)
