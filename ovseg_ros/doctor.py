@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -173,6 +174,26 @@ def shared_memory(folder: Path = _SHM) -> Iterator[Finding]:
         )
     else:
         yield Finding(OK, f"{folder} has {free} MiB for pictures")
+
+
+def ros_refuses() -> str:
+    """Return why rclpy does not start here, empty if it does or is not installed.
+
+    It is tried in a process of its own: with an RMW_IMPLEMENTATION that is not installed rcl ends
+    the process that loads it, whatever that may have to say.
+    """
+    if importlib.util.find_spec("rclpy") is None:
+        return ""
+    code = "import rclpy; rclpy.init(); rclpy.create_node('ovseg_doctor')"
+    trial = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = [line for line in trial.stdout.splitlines() if line.strip()]
+    return (lines or [f"exit code {trial.returncode}"])[-1] if trial.returncode else ""
 
 
 def middleware() -> Iterator[Finding]:

@@ -13,7 +13,18 @@ FILES = {"rviz": "rviz/ovseg.rviz", "foxglove": "foxglove/ovseg.json"}
 
 _IMAGE, _INFO, _NODE = "/camera/image_raw", "/camera/camera_info", "/segmentation_node/"
 _FRAME = "camera_optical_frame"
+_NAME = re.compile(r"(~?/)?([A-Za-z_]\w*/)*([A-Za-z_]\w*)?", re.ASCII)
 _OF_A_CAMERA = ("label_mask", "confidence", "categories", "overlay", "instance_mask", "detections")
+
+
+def check_ros_name(option: str, name: str) -> None:
+    """Refuse what is no name of a topic, node or namespace; an empty one is none and passes.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{option}: expected letters, digits, _ and / as ROS has, got {name!r}")
 
 
 def layout(
@@ -34,11 +45,14 @@ def layout(
         frame: Fixed frame of RViz, where it is not the frame of our camera node.
 
     Raises:
-        ValueError: if there is no such kind.
+        ValueError: if there is no such kind, or a name is none of ROS.
         FileNotFoundError: if the layouts are not installed.
     """
     if kind not in FILES:
         raise ValueError(f"layout: expected {' or '.join(FILES)}, got {kind!r}")
+    check_ros_name("namespace", namespace)
+    for name in (image, *image_topics):
+        check_ros_name("image", name)
     folders = (folder.parent for folder in preset_folders())
     found = next((f / FILES[kind] for f in folders if (f / FILES[kind]).is_file()), None)
     if found is None:

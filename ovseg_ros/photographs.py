@@ -38,7 +38,11 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
                 p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
             )
             if not inside:
-                raise FileNotFoundError(f"{path}: expected images in this folder, found none")
+                bag = any(p.suffix.lower() in BAGS for p in path.iterdir())
+                mends = f"; a bag without metadata.yaml: `ros2 bag reindex {path}`" if bag else ""
+                raise FileNotFoundError(
+                    f"{path}: expected images in this folder, found none{mends}"
+                )
             found += inside
         elif path.exists():
             found.append(path)

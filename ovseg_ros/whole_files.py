@@ -8,6 +8,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
         path: The file.
         write: Fills the file that it is given.
         lasting: That also holds when the power fails; waits for the disk.
+
+    Raises:
+        OSError: naming ``path`` if it cannot be written, as on a full disk.
     """
     unfinished = path.with_name(f".{uuid.uuid4().hex}{path.suffix}{UNFINISHED}")
     try:
@@ -32,25 +36,40 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
         unfinished.replace(path)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)
 
 
 def write_json(path: Path, data: Any, *, lasting: bool = False) -> None:
-    """Write plain data as JSON, as a whole or not at all; its folder is made if need be.
+    """Write plain data as JSON; see :func:`write_text`.
 
     Args:
-        path: The file; what is a pipe or a device stays one.
+        path: The file.
         data: Numbers that are not finite, which JSON does not know, are written as null.
         lasting: See :func:`write_whole`.
     """
-    text = json.dumps(_finite(data), indent=2, allow_nan=False) + "\n"
+    write_text(path, json.dumps(_finite(data), indent=2, allow_nan=False) + "\n", lasting=lasting)
+
+
+def write_text(path: Path, text: str, *, lasting: bool = False) -> None:
+    """Write a text in UTF-8, as a whole or not at all; its folder is made if need be.
+
+    Args:
+        path: The file; what is a link, a pipe or a device, such as /dev/stdout, stays one.
+        text: What it is to hold.
+        lasting: See :func:`write_whole`.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():
-        path.write_text(text)
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_text(text, encoding="utf-8")
     else:
-        write_whole(path, lambda unfinished: unfinished.write_text(text), lasting=lasting)
+        write = partial(Path.write_text, data=text, encoding="utf-8")
+        write_whole(path, write, lasting=lasting)
 
 
 def _finite(value: Any) -> Any:
@@ -71,7 +90,7 @@ def whole_lines(path: Path, *, mend: bool = False) -> list[bytes]:
     lines = path.read_bytes().splitlines(keepends=True)
     whole = [line for line in lines if line.endswith(b"\n")]
     if mend and len(whole) < len(lines):
-        path.write_bytes(b"".join(whole))
+        write_whole(path, partial(Path.write_bytes, data=b"".join(whole)))
     return whole
 
 

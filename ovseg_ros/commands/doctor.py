@@ -18,14 +18,20 @@ def doctor(
     Looks at the Python environment, GPU, weights, shared memory, DDS settings, ROS, cameras and
     their QoS. Under every finding that needs it stands the command that mends it.
     """
-    from ovseg_ros.doctor import ERROR, WARN, Finding, examine
+    from ovseg_ros.doctor import ERROR, WARN, Finding, examine, ros_refuses
+    from ovseg_ros.layouts import check_ros_name
     from ovseg_ros.programs import explain
 
+    check_ros_name("image", image)
     found = list(examine(preset))
     try:
-        from ovseg_ros.nodes.doctor import examine_graph
+        if refused := ros_refuses():
+            mends = "unset RMW_IMPLEMENTATION ROS_DOMAIN_ID"
+            found.append(Finding(ERROR, f"ROS 2 does not start: {refused}", mends))
+        else:
+            from ovseg_ros.nodes.doctor import examine_graph
 
-        found += examine_graph(image)
+            found += examine_graph(image)
     except ImportError as error:
         mends = "source /opt/ros/$ROS_DISTRO/setup.bash, or make"
         found.append(Finding(ERROR, explain(error), mends))

@@ -69,7 +69,12 @@ def up(
 
 
 def with_ros(run: Callable[[], T]) -> T:
-    """Run what needs ROS 2; without it the error says what to do."""
+    """Run what needs ROS 2; without it the error says what to do.
+
+    Raises:
+        ImportError: if it is not there.
+        ValueError: of one line if rclpy refuses a name or a setting of the environment.
+    """
     try:
         return run()
     except ModuleNotFoundError as error:
@@ -80,3 +85,7 @@ def with_ros(run: Callable[[], T]) -> T:
                 "or source a ROS 2 with ovseg_ros built in it"
             ) from None
         raise
+    except Exception as error:  # rclpy has one of its own for each mistake
+        if not type(error).__module__.startswith("rclpy"):
+            raise
+        raise ValueError(f"ROS 2: {error}") from None

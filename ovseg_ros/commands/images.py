@@ -24,7 +24,9 @@ def segment(
     images: list[Path] = typer.Argument(
         ..., help="Images, folders of images, or one ROS bag.", show_default=False
     ),
-    names: str = typer.Option("", help="Words to look for, with commas; discovered by default."),
+    names: str | None = typer.Option(
+        None, help="Words to look for, with commas; discovered by default."
+    ),
     out: Path = typer.Option(_OUT, "--out", "-o", help="Folder of the results, or the new bag."),
     preset: str = PRESET,
     device: str = DEVICE,
@@ -83,9 +85,17 @@ def segment(
     _each(files, run)
 
 
-def _words(names: str) -> list[str]:
-    words = with_commas(names)
-    if names and not words:
+def _words(names: str | None) -> list[str]:
+    """Return the names that were typed; none where discovery is to find them."""
+    from ovseg_ros.vocabulary.config import distinct
+
+    if names is None:
+        return []
+    try:
+        words = distinct(with_commas(names))
+    except ValueError as error:
+        raise ValueError(f"--names: {error}") from None
+    if not words:
         raise ValueError(f"--names: expected words with commas between them, got {names!r}")
     return words
 
@@ -93,7 +103,7 @@ def _words(names: str) -> list[str]:
 def _segment_bag(
     bag: Path,
     out: Path,
-    names: str,
+    names: str | None,
     preset: str,
     device: str,
     sets: list[str],
@@ -121,12 +131,14 @@ def _segment_bag(
             topics=topics,
             overlay=overlay,
             seed=seed,
+            progress=True,
         )
 
     done = with_ros(run)
+    replaced = f", {done.replaced} of an earlier run replaced" if done.replaced else ""
     typer.echo(
         f"{target}: {done.frames} pictures of {', '.join(done.cameras)} segmented, "
-        f"{done.copied} messages copied; words: {', '.join(done.names) or 'none'}"
+        f"{done.copied} messages copied{replaced}; words: {', '.join(done.names) or 'none'}"
     )
     if done.refused:
         complain(f"{done.refused} pictures could not be read; the last one: {done.reason}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from ovseg_ros.commands.options import with_commas
+from ovseg_ros.whole_files import write_text
 
 
 def layout(
@@ -25,4 +26,4 @@ def layout(
     if out is None:
         typer.echo(text, nl=False)
     else:
-        out.write_text(text)
+        write_text(out, text)

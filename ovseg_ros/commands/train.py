@@ -53,8 +53,11 @@ def train(
         return
     what = find_install(recipe) if installed else None  # mistakes are refused before the training
     root = _cell_root(flatten(config)["data"]) if installed else None
-    run(config)
     from ovseg_ros.training.distributed import leave, rank
+    from ovseg_ros.training.loop import check_run
+
+    check_run(Path(flatten(config)["out"]), config)
+    run(config)
 
     first = rank() == 0
     leave()

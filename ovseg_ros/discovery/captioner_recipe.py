@@ -28,6 +28,7 @@ from transformers import (
 
 from ovseg_ros.config import Config, option
 from ovseg_ros.discovery.captioner import honour_memory_masks
+from ovseg_ros.models.files import share
 from ovseg_ros.models.pyramid import load_pyramid
 from ovseg_ros.models.tower import note_tower
 from ovseg_ros.models.weights import resolve_weights
@@ -111,6 +112,7 @@ def save_blip(
 ) -> None:
     """Write a BLIP (float16), its processor for square images of a size, and its tower's name."""
     model.cpu().half().save_pretrained(out)
+    share(out / "model.safetensors")
     images = BlipImageProcessor(
         size={"height": size, "width": size},
         image_mean=list(OPENAI_CLIP_MEAN),

@@ -15,6 +15,7 @@ from ovseg_ros.drawing import contact_sheet, overlay, with_legend
 from ovseg_ros.evaluation.datasets import Dataset
 from ovseg_ros.evaluation.predict import Prediction, Predictor
 from ovseg_ros.evaluation.records import Evaluation, ImageRecord
+from ovseg_ros.whole_files import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,8 +135,7 @@ def write_html(
             "Worst images": _pictures(worst, dataset, predictor),
         },
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page)
+    write_text(path, page)
 
 
 def _pictures(

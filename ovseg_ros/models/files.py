@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ovseg_ros.whole_files import write_whole
 
 if TYPE_CHECKING:  # read_json is for those who must not wait for torch
     from torch import Tensor, nn
@@ -82,6 +85,39 @@ def check_finite(tensors: Iterable[tuple[str, Tensor]], path: Path | str) -> Non
             raise ValueError(
                 f"weights: {path}: expected finite numbers, {name} holds NaN or infinity"
             )
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a ``.safetensors`` file as a whole, that whoever may read other new files may read.
+
+    Args:
+        path: The file.
+        tensors: Contiguous tensors that share no memory, by name.
+
+    Raises:
+        OSError: naming the file if it cannot be written, as on a full disk.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    def fill(unfinished: Path) -> None:
+        try:
+            save_file(tensors, unfinished)
+        except SafetensorError as error:
+            raise OSError(f"{path} cannot be written ({first_line(error)})") from None
+        share(unfinished)
+
+    write_whole(path, fill)
+
+
+def share(path: Path) -> None:
+    """Let whoever may read new files read this one: safetensors makes them for their writer alone.
+
+    A robot's user could not read what root has trained, as in a container.
+    """
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)
 
 
 def halves(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

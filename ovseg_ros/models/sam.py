@@ -10,7 +10,6 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ovseg_ros.models.device import resolve_device
@@ -22,6 +21,7 @@ from ovseg_ros.models.files import (
     load_state,
     read_object,
     read_tensors,
+    write_tensors,
 )
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_weights
@@ -206,7 +206,7 @@ def build_small_sam(
 def save_small_sam(model: Any, shape: dict[str, int], out: Path) -> None:
     """Write a small model: its shapes, and its weights in float16."""
     write_json(out / _FILE, shape)
-    save_file(halves(model.state_dict()), out / "model.safetensors")
+    write_tensors(out / "model.safetensors", halves(model.state_dict()))
 
 
 def _read_small(folder: Path) -> Any:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import serialize_message
 
+from ovseg_ros.whole_files import UNFINISHED
+
 if TYPE_CHECKING:
     from rosbags.highlevel import AnyReader
     from rosbags.rosbag2 import Writer
@@ -38,19 +40,25 @@ def as_ros2(source: Path) -> Iterator[Path]:
 
 @contextmanager
 def new_bag(target: Path, reader: AnyReader) -> Iterator[Writer]:
-    """Give a new bag, in the format of the old one; none is left of it if the body fails."""
+    """Give a new bag, in the format of the old one, that is there once the body has ended.
+
+    Until then it is in a hidden folder beside it, so that one of a run that was killed is not taken
+    for a whole one; the next run of the same name deletes that folder.
+    """
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     paths = [Path(str(path)) for path in reader.paths]
     files = [file for path in paths for file in ([path] if path.is_file() else path.iterdir())]
     mcap = any(file.suffix == ".mcap" for file in files)
     plugin = StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3
+    folder = target.with_name(f".{target.name}{UNFINISHED}")
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        with Writer(target, version=9, storage_plugin=plugin) as writer:
+        with Writer(folder / target.name, version=9, storage_plugin=plugin) as writer:
             yield writer
-    except BaseException:
-        shutil.rmtree(target, ignore_errors=True)
-        raise
+        (folder / target.name).rename(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class BagTopic:

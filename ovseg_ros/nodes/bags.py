@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 KINDS = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 """Messages that hold pictures, by the names that a bag gives them."""
 
+_MENDS = {
+    ".mcap": "mcap recover FILE -o NEW.mcap",
+    ".db3": "sqlite3 FILE .recover | sqlite3 NEW.db3",
+    ".bag": "rosbag reindex FILE",
+}
+"""What saves what is left of a file that was cut off."""
+
 _DEPTH = ("16UC1", "mono16", "32FC1", "64FC1", "32SC1")
 _GREY = ("mono8", "8UC1")
 
@@ -49,7 +56,10 @@ def open_bag(path: Path) -> Iterator[AnyReader]:
         reader = AnyReader([path.parent if inside else path], default_typestore=store)
         reader.open()
     except Exception as error:  # each format has its own
-        raise ValueError(f"{path} is not a bag, or a damaged one ({error})") from None
+        files = [path] if path.is_file() else sorted(path.glob("*"))
+        mends = [_MENDS[file.suffix] for file in files if file.suffix in _MENDS][:1]
+        saves = "".join(f"; `{command}` saves what is left" for command in mends)
+        raise ValueError(f"{path} is not a bag, or a damaged one ({error}){saves}") from None
     try:
         yield reader
     finally:

@@ -40,7 +40,7 @@ def examine_graph(image: str, *, wait_s: float = 2.0) -> Iterator[Finding]:
     with own_context() as context:
         node = Node("ovseg_doctor", context=context)
         time.sleep(wait_s)
-        yield from _cameras(node, image)
+        yield from _cameras(node, node.resolve_topic_name(image))
         yield from _nodes(node)
         node.destroy_node()
 

@@ -76,7 +76,9 @@ class EvaluationNode(BaseNode):
         self._due, self._first_mask, self._last_mask = 0.0, math.nan, math.nan
 
     def load(self) -> None:
-        """Forget what was counted before."""
+        """Forget what was counted before, and see that a report can be written at the end."""
+        if self.config.report_path:
+            self._report_file().parent.mkdir(parents=True, exist_ok=True)
         self._reset()
 
     def start(self) -> None:
@@ -111,10 +113,12 @@ class EvaluationNode(BaseNode):
         self._heard = set()
         self._names.finish()
         if self.config.report_path:
-            path = Path(self.config.report_path).expanduser()
             with self._lock:
                 events = {name: list(found) for name, found in self._events.items()}
-            write_json(path, {**self.report(), "events": events})
+            write_json(self._report_file(), {**self.report(), "events": events})
+
+    def _report_file(self) -> Path:
+        return Path(self.config.report_path).expanduser()
 
     def report(self) -> dict[str, Any]:
         """Return what was measured since ``configure``; numbers that are not known are NaN."""

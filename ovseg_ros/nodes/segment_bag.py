@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rclpy.qos import QoSProfile
+from rich.console import Console
+from rich.progress import track
 
 from ovseg_ros.config import from_mapping, override
 from ovseg_ros.discovery.trigger import KeyFrameTrigger
@@ -49,6 +51,7 @@ class Tally:
         reason: Why the last of those could not.
         names: Words in force at the end.
         copied: Messages that are there as they were.
+        replaced: Messages of an earlier run, in whose place there are new ones.
     """
 
     cameras: tuple[str, ...]
@@ -57,6 +60,7 @@ class Tally:
     reason: str = ""
     names: tuple[str, ...] = ()
     copied: int = 0
+    replaced: int = 0
 
 
 def segment_bag(
@@ -69,6 +73,7 @@ def segment_bag(
     topics: Sequence[str] = (),
     overlay: bool = True,
     seed: int = 0,
+    progress: bool = False,
     build: Callable[[PipelineConfig], Pipeline] = build_pipeline,
 ) -> Tally:
     """Copy a bag and add what the nodes say about its pictures.
@@ -85,6 +90,7 @@ def segment_bag(
         topics: Camera topics; by default all that there are.
         overlay: Also write the overlay, which is the largest topic.
         seed: Seed of the discoveries.
+        progress: Show a progress bar, where there is a terminal.
         build: Loads the models.
 
     Raises:
@@ -113,7 +119,7 @@ def segment_bag(
                 period_s=period.discovery_period_s,
                 overlay=overlay,
                 seed=seed,
-            ).run()
+            ).run(progress=progress)
 
 
 class _Recording:
@@ -151,14 +157,24 @@ class _Recording:
             return Unrecorded()
         return self._output.publisher(kind, topic.replace("~", "/segmentation_node", 1), qos)
 
-    def run(self) -> Tally:
+    def run(self, *, progress: bool = False) -> Tally:
         """Copy every message, and look at those that are pictures."""
-        # Those of an earlier run are made anew.
-        kept = [
-            c for c in self._reader.connections if OURS not in c.topic and c.topic != _PROPOSALS
-        ]
+        # Those of an earlier run are made anew; those of a robot's namespace are not ours.
+        everything = self._reader.connections
+        kept = [c for c in everything if not (c.topic.startswith(OURS) or c.topic == _PROPOSALS)]
+        total = sum(c.msgcount for c in kept)
+        self._tally.replaced = sum(c.msgcount for c in everything) - total
         copies = {c.id: self._output.copy(self._reader, c) for c in kept}
-        for connection, stamp_ns, data in messages(self._reader, kept):
+        console = Console(stderr=True)
+        bar = track(
+            messages(self._reader, kept),
+            "segment",
+            total=total,
+            console=console,
+            transient=True,
+            disable=not (progress and console.is_terminal),
+        )
+        for connection, stamp_ns, data in bar:
             self._output.writer.write(copies[connection.id], stamp_ns, data)
             self._tally.copied += 1
             if connection.topic in self._masks:

@@ -14,6 +14,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
+from ovseg_ros.layouts import check_ros_name
 from ovseg_ros.msg import FrameCategories
 from ovseg_ros.nodes.base import SENSOR_QOS
 from ovseg_ros.nodes.executor import own_context, spun
@@ -108,7 +109,10 @@ def run_view(segmentation: str, *, camera: str, namespace: str, host: str, port:
 
     Raises:
         OSError: if the address cannot be listened on.
+        ValueError: if ``segmentation``, ``camera`` or ``namespace`` is no name of ROS.
     """
+    for option, name in (("node", segmentation), ("camera", camera), ("namespace", namespace)):
+        check_ros_name(option, name)
     with closing(listen(host, port)) as server, own_context() as context:
         node = Node("ovseg_view", context=context, namespace=namespace)
         viewer = Viewer(node, segmentation, camera)

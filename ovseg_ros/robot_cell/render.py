@@ -26,7 +26,7 @@ from ovseg_ros.robot_cell.recording import label_lookup
 from ovseg_ros.robot_cell.scenes import sample_scene
 from ovseg_ros.robot_cell.sensor import expose, wear
 from ovseg_ros.robot_cell.world import World
-from ovseg_ros.whole_files import write_json
+from ovseg_ros.whole_files import write_json, write_text
 
 RENDER_SIZE = (640, 480)
 SCENES_PER_POOL = 240  # PyBullet keeps about 5 MB per built scene until its process ends
@@ -129,7 +129,7 @@ def _prepare(folder: Path, seed: int, size: tuple[int, int]) -> set[int]:
     seen = Counter(record["scene"] for record in records)
     complete = {k for k, total in views.items() if seen[k] == total}
     keep = [record for record in records if record["scene"] in complete]
-    index.write_text("".join(json.dumps(record) + "\n" for record in keep))
+    write_text(index, "".join(json.dumps(record) + "\n" for record in keep))
     return complete
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +22,7 @@ from ovseg_ros.models.device import resolve_device
 from ovseg_ros.models.files import first_line
 from ovseg_ros.programs import need
 from ovseg_ros.training.distributed import average_gradients, join, rank
-from ovseg_ros.whole_files import write_whole
+from ovseg_ros.whole_files import write_text, write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +97,7 @@ def optimise(
     checkpoint, first, spent = out / "checkpoint.pt", 0, 0.0
     options = _fixed(recipe, config)
     if checkpoint.is_file():
-        with _named(checkpoint):
-            state = torch.load(checkpoint, weights_only=True, map_location=_device(model))
-            found = dict(state.get("options", {}))
-        _check_options(found, options, out)
+        state = _read(checkpoint, options, _device(model))
         with _named(checkpoint):
             model.load_state_dict(state["model"])
             for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
@@ -143,11 +141,38 @@ def optimise(
                 "seconds": seconds,
                 "options": options,
             }
-            write_whole(checkpoint, partial(torch.save, state))
+            write_whole(checkpoint, partial(_save, state))
             _write_log(out / "log.csv", rows)
     if rows and rank() == 0:
         _draw(rows, out / "curves.png")
     return spent + time.monotonic() - started
+
+
+def check_run(out: Path, recipe: Config) -> None:
+    """Refuse a recipe that cannot go on in a folder, before its data are read.
+
+    Raises:
+        ValueError: if ``out`` holds a run with other options or a damaged checkpoint.
+    """
+    if (out / "checkpoint.pt").is_file():
+        _read(out / "checkpoint.pt", _fixed(recipe, LoopConfig()), torch.device("cpu"))
+
+
+def _read(checkpoint: Path, options: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    with _named(checkpoint):
+        state = torch.load(checkpoint, weights_only=True, map_location=device)
+        found = dict(state.get("options", {}))
+    _check_options(found, options, checkpoint.parent)
+    return state
+
+
+def _save(state: dict[str, Any], path: Path) -> None:
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:  # torch's words for a disk without room
+        raise OSError(
+            f"no checkpoint can be written in {path.parent}; is the disk full? {first_line(error)}"
+        ) from None
 
 
 def _fixed(recipe: Config | None, config: LoopConfig) -> dict[str, Any]:
@@ -237,19 +262,25 @@ def _named(checkpoint: Path) -> Iterator[None]:
 def _read_log(path: Path, before: int) -> list[dict[str, float]]:
     if not path.is_file():
         return []
-    with path.open() as file:
+    try:
         rows = [
             {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(file)
+            for row in csv.DictReader(path.read_text().splitlines())
         ]
-    return [{**row, "step": int(row["step"])} for row in rows if row["step"] < before]
+        return [{**row, "step": int(row["step"])} for row in rows if row["step"] < before]
+    except (ValueError, TypeError, KeyError, csv.Error) as error:
+        raise ValueError(
+            f"out: {path} is damaged ({first_line(error)}); without it training goes on, and only "
+            "its curves begin anew"
+        ) from None
 
 
 def _write_log(path: Path, rows: list[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=_names(rows))
-        writer.writeheader()
-        writer.writerows(rows)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=_names(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def _names(rows: list[dict[str, float]]) -> list[str]:

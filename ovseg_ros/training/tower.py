@@ -8,14 +8,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ovseg_ros.config import option
 from ovseg_ros.models.conv_tower import STRIDE
-from ovseg_ros.models.files import halves
+from ovseg_ros.models.files import halves, write_tensors
 from ovseg_ros.models.pyramid import load_visual
 from ovseg_ros.models.tower import is_photo_tower, tower_digest
 from ovseg_ros.models.weights import resolve_weights
@@ -64,7 +63,7 @@ def encode_patches(
 
 def save_tower(out: Path, tower: nn.Module, visual: dict[str, Any]) -> None:
     """Write a tower's weights (float16) and its arguments."""
-    save_file(halves(tower.state_dict()), out / "tower.safetensors")
+    write_tensors(out / "tower.safetensors", halves(tower.state_dict()))
     write_json(out / "tower.json", {"visual": visual})
 
 

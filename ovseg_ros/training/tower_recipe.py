@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,7 +22,7 @@ from ovseg_ros.discovery.config import TagsConfig
 from ovseg_ros.discovery.tags import Tags
 from ovseg_ros.evaluation.datasets import evenly
 from ovseg_ros.models.conv_tower import STRIDE
-from ovseg_ros.models.files import halves, load_state, read_tensors
+from ovseg_ros.models.files import halves, load_state, read_tensors, write_tensors
 from ovseg_ros.models.logit_adjustment import category_sums
 from ovseg_ros.models.tower import CELL_FILE, FILE, MEANINGS, PhotoTower, load_photo_tower
 from ovseg_ros.segmenters.simzss.losses import CONCEPT_SCALE
@@ -127,7 +127,7 @@ def train(config: TowerRecipe) -> None:
 
 def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
     """Write a tower's weights (float16) and its arguments."""
-    save_file(halves(tower.state_dict()), out / FILE)
+    write_tensors(out / FILE, halves(tower.state_dict()))
     shape = {"embed_dim": config.width, "backbone": config.backbone}
     write_json(out / "config.json", {"tower": shape})
 
@@ -166,7 +166,7 @@ def save_cell(
         "rarity": rarity,
         "scale": torch.tensor(CONCEPT_SCALE),
     }
-    save_file(noted, out / CELL_FILE)
+    write_tensors(out / CELL_FILE, noted)
 
 
 @torch.no_grad()

@@ -408,6 +408,13 @@ def test_eval_can_be_stopped_and_says_how_to_go_on(ovseg, folder, tmp_path, monk
         (["segment", "{images}", "--topic", "/x"], "--topic: expected a ROS bag"),
         (["layout", "paper"], "layout: expected rviz or foxglove, got 'paper'"),
         (["segment", "{images}", "--names", " , "], "--names: expected words with commas"),
+        (["segment", "{images}", "--names", ""], "--names: expected words with commas"),
+        (
+            ["segment", "{images}", "--names", "a,b, A"],
+            "--names: names: expected no repeats, got 'a'",
+        ),
+        (["segment", "a.mcap", "--names", "a,a"], "--names: names: expected no repeats, got 'a'"),
+        (["segment", "{images}", "--names", "x" * 65], "--names: name: expected at most 64"),
         (["segment", "{images}", "--set", "discovery.name=none"], "this preset discovers none"),
         (["segment", "{images}", "--set", "segmenter.title=x"], "segmenter.title: no such option"),
         (["segment", "{images}", "--set", "device"], "--set: expected KEY=VALUE, got 'device'"),

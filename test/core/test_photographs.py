@@ -104,3 +104,12 @@ def test_large_images_are_shrunk_to_the_longer_side():
     image = np.zeros((4, 6, 3), np.uint8)
     assert shrink(image, 6) is image
     assert shrink(image, 3).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize("name", ["a.mcap", "a.db3"])
+def test_a_bag_without_metadata_is_told_from_an_empty_folder(tmp_path, name):
+    with pytest.raises(FileNotFoundError, match=r"found none$"):
+        find_images([tmp_path])
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=f"found none; .*`ros2 bag reindex {tmp_path}`"):
+        find_images([tmp_path])

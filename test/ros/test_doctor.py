@@ -7,7 +7,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from fakes import build_fake_pipeline
 from sensor_msgs.msg import CompressedImage, Image
 
-from ovseg_ros.doctor import ERROR, OK
+from ovseg_ros.cli import main
+from ovseg_ros.doctor import ERROR, OK, ros_refuses
 from ovseg_ros.nodes.doctor import examine_graph
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 
@@ -34,3 +35,32 @@ def test_cameras_and_nodes(graph):
     graph.add(SegmentationNode, build_fake_pipeline, up=False)
     assert said("/left/image_raw", "/segmentation_node runs").level == OK
     assert said("/left/image_raw", "discovery_node does not run").remedy == "ovseg up"
+    assert said("left/image_raw", "/left/image_raw: raw, reliable").level == OK
+    assert any(  # on a busy machine the camera may be heard of late
+        all(
+            "nobody sends" not in one.what for one in examine_graph("left/image_raw", wait_s=wait_s)
+        )
+        for wait_s in (1.0, 3.0, 8.0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("ROS_DOMAIN_ID", "abc", "ROS_DOMAIN_ID is not an integral number"),
+        ("ROS_DOMAIN_ID", "500", "domainId is over 232"),
+        ("RMW_IMPLEMENTATION", "rmw_none", "'rmw_none'"),
+    ],
+)
+def test_settings_with_which_ros_does_not_start_are_findings(
+    monkeypatch, capsys, name, value, reason
+):
+    assert ros_refuses() == ""
+    monkeypatch.setenv(name, value)
+    assert reason in ros_refuses()
+    with pytest.raises(SystemExit) as end:
+        main(["doctor"])
+    out = capsys.readouterr().out
+    assert end.value.code == 1
+    assert "every Python package is there" in out
+    assert "ROS 2 does not start: " in out and "-> unset RMW_IMPLEMENTATION ROS_DOMAIN_ID" in out

@@ -45,6 +45,12 @@ def source(name=""):
     return Source(shots=lambda: itertools.repeat(shot, 5), rate_hz=20.0, categories=categories)
 
 
+def test_a_report_that_cannot_be_written_is_told_at_the_start(graph, tmp_path):
+    (tmp_path / "file").write_text("")
+    node = graph.add(EvaluationNode, up=False, report_path=str(tmp_path / "file" / "report.json"))
+    assert not node.bring_up()
+
+
 def test_the_whole_graph(graph, tmp_path):
     """The camera's words are discovered, segmented and found right; no name is stale."""
     path = tmp_path / "report.json"

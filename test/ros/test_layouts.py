@@ -14,7 +14,7 @@ from fakes import build_fake_discoverer, build_fake_pipeline
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 
-from ovseg_ros.layouts import layout
+from ovseg_ros.layouts import check_ros_name, layout
 from ovseg_ros.nodes.discovery_node import DiscoveryNode
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 
@@ -122,3 +122,16 @@ def test_rviz_has_the_frame_of_the_camera():
 def test_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="expected rviz or foxglove, got 'plotjuggler'"):
         layout("plotjuggler")
+
+
+@pytest.mark.parametrize("name", ["bad name", "a-b", "2nd", "a//b", 'x"y', "café"])
+@pytest.mark.parametrize("option", ["namespace", "image", "image_topics"])
+def test_what_is_no_name_of_ros_is_refused(option, name):
+    values = {option: ["/left/image", name] if option == "image_topics" else name}
+    with pytest.raises(ValueError, match=f"{option.split('_')[0]}: expected letters, .* got"):
+        layout("rviz", **values)
+
+
+@pytest.mark.parametrize("name", ["", "robot1", "/robot1/", "a/b_2", "~/image", "/"])
+def test_names_of_ros_pass(name):
+    check_ros_name("image", name)

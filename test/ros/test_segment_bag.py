@@ -150,7 +150,18 @@ def test_a_bag_that_was_segmented_is_segmented_anew(tmp_path):
     segment_bag(bag, tmp_path / "once", preset="robot_cell", build=build)
     done = segment_bag(tmp_path / "once", tmp_path / "twice", preset="robot_cell", build=build)
     assert (done.cameras, done.copied) == (("/camera",), 4)
+    with AnyReader([tmp_path / "once"]) as reader:
+        assert done.replaced == reader.message_count - 4 > 0
     assert len(messages(tmp_path / "twice")["/segmentation_node/label_mask"]) == 4
+
+
+def test_what_a_robot_in_a_namespace_recorded_is_kept(tmp_path):
+    mask = "/robot1/segmentation_node/label_mask"
+    bag = record(tmp_path / "in", {"/camera": raw, mask: raw, "/my_segmentation_node/x": text})
+    done = segment_bag(bag, tmp_path / "out", preset="robot_cell", build=build)
+    assert (done.cameras, done.copied, done.replaced) == (("/camera",), 12, 0)
+    found = messages(tmp_path / "out")
+    assert len(found[mask]) == len(found["/my_segmentation_node/x"]) == 4
 
 
 def test_cameras(tmp_path):
@@ -202,7 +213,8 @@ def test_a_bag_that_was_cut_off_is_named_and_leaves_nothing_behind(tmp_path, sto
     bag = record(tmp_path / "in", {"/camera": raw}, storage=storage)
     (file,) = (path for path in bag.iterdir() if path.suffix != ".yaml")
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
-    with pytest.raises(ValueError, match=str(bag)):
+    saves = {"sqlite3": "sqlite3 FILE .recover", "mcap": "mcap recover FILE"}[storage]
+    with pytest.raises(ValueError, match=f"{bag}.*`{saves} .*` saves what is left$"):
         segment_bag(bag, tmp_path / "out", preset="robot_cell", build=build)
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
@@ -238,7 +250,25 @@ def test_a_run_that_fails_leaves_nothing_behind(tmp_path):
     bag = record(tmp_path / "in", {"/camera": raw})
     with pytest.raises(MemoryError):
         segment_bag(bag, tmp_path / "out", preset="robot_cell", build=failing)
-    assert not (tmp_path / "out").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_run_that_is_killed_leaves_nothing_that_looks_like_a_bag(tmp_path):
+    there = []
+
+    class Watching(ColourSegmenter):
+        def segment(self, images, vocabulary):
+            there.append(sorted(path.name for path in tmp_path.iterdir()))
+            return super().segment(images, vocabulary)
+
+    def watching(config):
+        return Pipeline(Watching(), None, LivingVocabulary(config.vocabulary))
+
+    bag = record(tmp_path / "in", {"/camera": raw})
+    (tmp_path / ".out.part" / "out").mkdir(parents=True)  # of a run that was killed before
+    done = segment_bag(bag, tmp_path / "out", preset="robot_cell", build=watching)
+    assert there == [[".out.part", "in"]] * done.frames != []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "out"]
 
 
 def ros1(path):

@@ -18,6 +18,7 @@ playwright = pytest.importorskip(
 
 from fakes import build_fake_pipeline, picture
 
+from ovseg_ros.cli import main
 from ovseg_ros.nodes.segmentation_node import SegmentationNode
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
@@ -137,3 +138,28 @@ def test_a_port_that_is_taken_is_named():
         assert f"127.0.0.1:{taken} cannot be listened on" in second.stderr
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["bad name"], "node: expected letters, digits, _ and / as ROS has, got 'bad name'"),
+        (["--namespace", "a-b"], "namespace: expected letters, digits, _ and / as ROS has"),
+        (["--camera", "2nd"], "camera: expected letters, digits, _ and / as ROS has, got '2nd'"),
+    ],
+)
+def test_names_that_are_none_of_ros_are_refused_in_one_line(capsys, words, message):
+    with pytest.raises(SystemExit) as end:
+        main(["view", "--port", "0", *words])
+    err = capsys.readouterr().err
+    assert (end.value.code, err.count("\n")) == (2, 1)
+    assert message in err
+
+
+def test_a_setting_that_ros_refuses_is_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("ROS_DOMAIN_ID", "abc")
+    with pytest.raises(SystemExit) as end:
+        main(["view", "--port", "0"])
+    err = capsys.readouterr().err
+    assert (end.value.code, err.count("\n")) == (2, 1)
+    assert "ROS 2: failed to initialize rcl: ROS_DOMAIN_ID is not an integral number" in err

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from safetensors.torch import save_file
-
 from ovseg_ros.config import from_mapping
-from ovseg_ros.models.files import halves, read_object, read_tensors
+from ovseg_ros.models.files import halves, read_object, read_tensors, write_tensors
 from ovseg_ros.models.maps import fuse_towers
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.fisa.clip import Clip, load_clip, renewed
@@ -86,4 +84,4 @@ def save_fisa(model: Fisa, out: Path, *, generator: str, clip: str) -> None:
     write_json(
         out / "config.json", {"adaptation": adaptation, "generator": generator, "clip": clip}
     )
-    save_file(halves(model.trained()), out / "model.safetensors")
+    write_tensors(out / "model.safetensors", halves(model.trained()))

@@ -18,6 +18,7 @@ from ovseg_ros.models.files import (
     first_line,
     read_object,
     read_tensors,
+    write_tensors,
 )
 from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
@@ -180,10 +181,8 @@ def build_small(config: dict[str, Any]) -> nn.Module:
 
 def save_small(model: nn.Module, config: dict[str, Any], tokenizer: Tokenizer, out: Path) -> None:
     """Write what :func:`build_small` made, in float16, and its tokenizer."""
-    from safetensors.torch import save_file
-
     write_json(out / FILE, config)
-    save_file(own_state(model), out / "model.safetensors")
+    write_tensors(out / "model.safetensors", own_state(model))
     tokenizer.save(out)
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovseg_ros.models.files import read_object, read_tensors
+from ovseg_ros.models.files import read_object, read_tensors, write_tensors
 from ovseg_ros.models.maps import load_own_state, own_state
 from ovseg_ros.models.pretrained import load_pretrained
 from ovseg_ros.models.weights import resolve_folder
@@ -190,10 +190,8 @@ def build_small(config: dict[str, Any], pyramid: dict[str, Any]) -> Any:
 
 def save_small(model: Any, pyramid: dict[str, Any], folder: Path) -> None:
     """Write what :func:`build_small` made: ``config.json``, ``pyramid.json`` and the weights."""
-    from safetensors.torch import save_file
-
     settings = json.loads(model.config.to_json_string())
     settings.pop("backbone_config", None)
     write_json(folder / "config.json", settings)
     write_json(folder / _FILE, {"pyramid": pyramid})
-    save_file(own_state(model), folder / "model.safetensors")
+    write_tensors(folder / "model.safetensors", own_state(model))

@@ -6,10 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ovseg_ros.config import from_mapping
-from ovseg_ros.models.files import halves, load_state, read_object, read_tensors
+from ovseg_ros.models.files import halves, load_state, read_object, read_tensors, write_tensors
 from ovseg_ros.models.sam import Neck, load_neck
 from ovseg_ros.models.weights import resolve_weights
 from ovseg_ros.segmenters.fisa.clip import Clip, load_clip
@@ -62,7 +61,7 @@ def build_lmseg(
 def save_lmseg(parts: Parts, out: Path, *, clip: str, sam: str) -> None:
     """Write ``config.json`` and the weights in float16."""
     write_json(out / "config.json", {"shape": asdict(parts.model.shape), "clip": clip, "sam": sam})
-    save_file(halves(parts.model.state_dict()), out / "model.safetensors")
+    write_tensors(out / "model.safetensors", halves(parts.model.state_dict()))
 
 
 def load_lmseg(weights: str, *, clip: str = "", sam: str = "", device: str = "cpu") -> Parts:

@@ -11,13 +11,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from open_clip.transformer import TextTransformer
-from safetensors.torch import save_file
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.layers import resample_abs_pos_embed
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
-from ovseg_ros.models.files import architecture, load_state, read_object, read_tensors
+from ovseg_ros.models.files import (
+    architecture,
+    load_state,
+    read_object,
+    read_tensors,
+    write_tensors,
+)
 from ovseg_ros.models.pyramid import PyramidTower
 from ovseg_ros.models.tokenizer import Tokenizer, load_tokenizer
 from ovseg_ros.models.word_tower import WordTower, named_word_tower
@@ -180,7 +185,7 @@ def save_simzss(
         for key, value in model.state_dict().items()
         if not (stored and key.startswith("visual."))
     }
-    save_file(weights, directory / "model.safetensors")
+    write_tensors(directory / "model.safetensors", weights)
     tokenizer.save(directory)
 
 

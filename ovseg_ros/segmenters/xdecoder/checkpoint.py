@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ovseg_ros.models.checkpoints import read_checkpoint
-from ovseg_ros.models.files import architecture, read_object, read_tensors
+from ovseg_ros.models.files import architecture, read_object, read_tensors, write_tensors
 from ovseg_ros.models.maps import fuse_towers, own_state, with_towers
 from ovseg_ros.models.tokenizer import ClipTokenizer, Tokenizer, load_tokenizer
 from ovseg_ros.segmenters.xdecoder.architecture import Architecture
@@ -210,7 +209,7 @@ def load_official(path: Path) -> tuple[XDecoder, KeyReport]:
 def save_xdecoder(model: XDecoder, tokenizer: Tokenizer, directory: Path) -> None:
     """Write ``config.json``, ``model.safetensors`` (float16) and the tokenizer to a directory."""
     write_json(directory / "config.json", model.config.to_json())
-    save_file(own_state(model), directory / "model.safetensors")
+    write_tensors(directory / "model.safetensors", own_state(model))
     tokenizer.save(directory)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from ovseg_ros.models.files import (
     read_json,
     read_object,
     read_tensors,
+    share,
+    write_tensors,
 )
 from ovseg_ros.models.tokenizer import load_tokenizer
 
@@ -102,3 +105,32 @@ def test_a_good_folder_has_no_damage(tmp_path: Path):
     (tmp_path / "config.json").write_text("{}")
     save_file({"a": torch.ones(8)}, tmp_path / "model.safetensors")
     assert first_damaged(tmp_path) == ""
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_weights_have_the_mode_of_new_files(tmp_path: Path, mask: int, mode: int):
+    before = os.umask(mask)
+    try:
+        write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(8)})
+        save_file({"a": torch.ones(8)}, tmp_path / "b.safetensors")
+        share(tmp_path / "b.safetensors")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    files = sorted(tmp_path.iterdir())
+    assert [(file.name, file.stat().st_mode & 0o777) for file in files] == [
+        ("a.safetensors", mode),
+        ("b.safetensors", mode),
+    ]
+    assert torch.equal(read_tensors(files[0])["a"], torch.ones(8))
+
+
+def test_weights_that_cannot_be_written_are_told(tmp_path: Path):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(OSError, match=r"a\.safetensors"):
+        write_tensors(tmp_path / "nowhere" / path.name, {"a": torch.ones(8)})
+    write_tensors(path, {"a": torch.ones(8)})
+    with pytest.raises(RuntimeError, match="share memory"):
+        write_tensors(path, {"a": (t := torch.ones(8)), "b": t})
+    assert torch.equal(read_tensors(path)["a"], torch.ones(8))
+    assert list(tmp_path.iterdir()) == [path]

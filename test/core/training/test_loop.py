@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ovseg_ros.training.loop import LoopConfig, optimise
+from ovseg_ros.training.loop import LoopConfig, check_run, optimise
 from ovseg_ros.training.pyramid import PyramidConfig
 
 
@@ -102,6 +102,10 @@ def test_the_options_of_the_recipe_count_too(tmp_path: Path):
     again(width=64, data="moved")
     with pytest.raises(ValueError, match=r"width=64 \(now 128\)"):
         again(width=128)
+    check_run(tmp_path, PyramidConfig(loop=loop, width=64))
+    check_run(tmp_path / "new", PyramidConfig(loop=loop, width=128))
+    with pytest.raises(ValueError, match=r"width=64 \(now 128\)"):  # before any data are read
+        check_run(tmp_path, PyramidConfig(loop=loop, width=128))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -202,3 +206,50 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, damage):
     assert len(str(caught.value).splitlines()) == 1
     checkpoint.unlink()
     run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        "step,loss,even\n0,4.3,2.1\n10,3.9,1.2e",
+        "step,loss\n0,4.3,2.1,7\n",
+        "loss\n4.3\n",
+        "step,loss\nzero,1\n",
+        "step,loss\n0,\x00\n",
+    ],
+)
+def test_a_damaged_log_is_named(tmp_path: Path, log: str):
+    with pytest.raises(Killed):
+        run(tmp_path, killed_at=16)
+    (tmp_path / "log.csv").write_text(log)
+    with pytest.raises(
+        ValueError, match=r"out: .*log\.csv is damaged .*without it training goes on"
+    ):
+        run(tmp_path)
+    (tmp_path / "log.csv").unlink()
+    run(tmp_path)
+
+
+def test_a_log_is_written_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(Killed):
+        run(tmp_path, killed_at=16)
+    before = (tmp_path / "log.csv").read_text()
+
+    def cut(path: Path, data: str, **options: object) -> None:
+        with path.open("w") as file:
+            file.write(data[:10])
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "write_text", cut)
+        run(tmp_path)
+    assert (tmp_path / "log.csv").read_text() == before
+
+
+def test_a_checkpoint_without_room_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(state: object, path: Path) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 8 vs 4")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=f"no checkpoint can be written in {tmp_path}; is the disk"):
+        run(tmp_path)
