@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ovseg_ros.models.conv_tower import STRIDE
-from ovseg_ros.models.files import read_tensors
+from ovseg_ros.models.files import read_object, read_tensors
 from ovseg_ros.models.logit_adjustment import LogitAdjustment
 from ovseg_ros.models.tower import CELL_FILE, COARSEST, MEANINGS, PhotoTower, named_tower
 from ovseg_ros.models.weights import resolve_weights
@@ -123,16 +123,22 @@ class WordTower(nn.Module):
         return self.eval()
 
 
-def named_word_tower(tower: str, digest: str) -> WordTower:
+def named_word_tower(tower: str, digest: str, *, taught: Sequence[str] = ()) -> WordTower:
     """Load the tower that a text tower stands on, and what its training noted about rarity.
+
+    Rarity is of use only for the categories that it was noted of. Where text was taught other
+    names, on images that the tower never saw, none of them had a head start.
 
     Args:
         tower: A folder, or ``robot_cell/tower``.
         digest: Its digest, see :func:`~ovseg_ros.models.tower.named_tower`.
+        taught: The names that text was taught.
     """
-    path = Path(resolve_weights(tower)) / CELL_FILE
+    directory = Path(resolve_weights(tower))
+    path = directory / CELL_FILE
     noted = read_tensors(path) if path.is_file() else {}
-    known = "rarity" in noted
+    own = read_object(directory / "config.json", option="tower").get("categories", ())
+    known = "rarity" in noted and set(own) <= set(taught)
     return WordTower(
         named_tower(tower, digest),
         LogitAdjustment(noted["category_means"], noted["rarity"], noted["scale"])

@@ -116,7 +116,7 @@ def train(config: TowerRecipe) -> None:
     seconds = optimise(model, step, config.loop, out, recipe=config)
     tower.cpu()
     metrics = probe(model, config.data, config.height)
-    save_tower(out, tower, config)
+    save_tower(out, tower, config, frames.categories)
     save_cell(out, open_source(config.data, "train"), frames)
     write_card(
         out, recipe="tower", config=config, seconds=seconds, data=frames.summary(),
@@ -125,11 +125,13 @@ def train(config: TowerRecipe) -> None:
     )  # fmt: skip
 
 
-def save_tower(out: Path, tower: PhotoTower, config: TowerRecipe) -> None:
-    """Write a tower's weights (float16) and its arguments."""
+def save_tower(
+    out: Path, tower: PhotoTower, config: TowerRecipe, categories: Sequence[str]
+) -> None:
+    """Write a tower's weights (float16), its arguments and what it was taught."""
     write_tensors(out / FILE, halves(tower.state_dict()))
     shape = {"embed_dim": config.width, "backbone": config.backbone}
-    write_json(out / "config.json", {"tower": shape})
+    write_json(out / "config.json", {"tower": shape, "categories": list(categories)})
 
 
 def save_cell(

@@ -51,7 +51,8 @@ class SimZSSConfig(Config):
     logit_adjustment: float = option(
         1.0,
         "how much of what rarity in the tower's training added to a name is taken off again "
-        "(arXiv 2007.07314; of a tower of `ovseg train tower`, dense: patches); 0 for nothing",
+        "(arXiv 2007.07314; where text and a tower of `ovseg train tower` were taught the same "
+        "names; dense: patches); 0 for nothing",
         low=0.0,
         high=10.0,
     )

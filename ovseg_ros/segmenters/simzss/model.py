@@ -158,7 +158,7 @@ def build_tower(config: Architecture) -> VisionTower | PyramidTower | WordTower:
         ValueError: if the stored tower has another digest.
     """
     if "tower" in config.visual:
-        return named_word_tower(**config.visual)
+        return named_word_tower(**config.visual, taught=config.taught)
     if "backbone" in config.visual:
         return PyramidTower(**config.visual)
     return VisionTower(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -15,11 +16,12 @@ from ovseg_ros.models.weights import ASSETS
 from ovseg_ros.models.word_tower import WordTower, named_word_tower
 
 FOLDER = ASSETS / "tower"
+CELL = json.loads((FOLDER / "config.json").read_text())["categories"]
 
 
 @pytest.fixture(scope="module")
 def words() -> WordTower:
-    return named_word_tower("robot_cell/tower", tower_digest(FOLDER)).eval()
+    return named_word_tower("robot_cell/tower", tower_digest(FOLDER), taught=CELL).eval()
 
 
 @torch.inference_mode()
@@ -66,5 +68,11 @@ def test_a_tower_without_notes_has_nothing_to_take_back(tmp_path: Path):
     shutil.copytree(FOLDER, tmp_path / "tower")
     noted = load_file(FOLDER / CELL_FILE)
     save_file({key: noted[key] for key in ("mean", "precision")}, tmp_path / "tower" / CELL_FILE)
-    older = named_word_tower(str(tmp_path / "tower"), tower_digest(FOLDER))
+    older = named_word_tower(str(tmp_path / "tower"), tower_digest(FOLDER), taught=CELL)
     assert not older.head_start(torch.randn(5, older.embed_dim)).any()
+
+
+@torch.inference_mode()
+def test_names_that_the_tower_was_not_taught_had_no_head_start():
+    streets = named_word_tower("robot_cell/tower", tower_digest(FOLDER), taught=["road", "sky"])
+    assert not streets.head_start(torch.randn(5, streets.embed_dim)).any()
