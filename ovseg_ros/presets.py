@@ -57,13 +57,17 @@ def find_preset(name_or_path: str | Path) -> Path:
         ValueError: if there is none; lists those there are.
     """
     path = Path(name_or_path).expanduser()
-    if path.suffix in (".yaml", ".yml") and path.is_file():
+    if _is_file(path):
         return path.resolve()
     presets = list_presets()
     if str(name_or_path) not in presets:
         names = ", ".join(presets) or "none is installed"
         raise ValueError(f"preset: expected a YAML file or one of {names}; got {name_or_path}")
     return presets[str(name_or_path)]
+
+
+def _is_file(path: Path) -> bool:
+    return path.suffix in (".yaml", ".yml") and path.is_file()
 
 
 def load_preset(name_or_path: str | Path) -> PipelineConfig:
@@ -85,7 +89,7 @@ def resolve_preset(name_or_path: str | Path) -> dict[str, dict[str, Any]]:
     """Return a preset's options by section, with those of the presets that it extends below them.
 
     The sections are ``/**``, for every node and the library, and ``/**/NODE``. A preset names the
-    one it changes by ``extends: NAME`` in ``/**``.
+    one it changes by ``extends: NAME`` in ``/**``; the name of a file counts from its own folder.
 
     Raises:
         ValueError: if there is no such preset, it is no parameter file, or it extends itself.
@@ -94,7 +98,10 @@ def resolve_preset(name_or_path: str | Path) -> dict[str, dict[str, Any]]:
     seen: list[Path] = []
     following: str | Path | None = name_or_path
     while following is not None:
-        path = find_preset(following)
+        try:
+            path = find_preset(following)
+        except ValueError as error:
+            raise ValueError(f"{seen[-1]}: extends: {error}" if seen else str(error)) from None
         if path in seen:
             chain = " -> ".join(str(file) for file in (*seen, path))
             raise ValueError(f"extends: expected another preset, got a circle: {chain}")
@@ -104,6 +111,8 @@ def resolve_preset(name_or_path: str | Path) -> dict[str, dict[str, Any]]:
             following = own.get(EVERYWHERE, {}).pop("extends", None)
             if following is not None and not isinstance(following, str):
                 raise ValueError(f"extends: expected the name of a preset, got {following!r}")
+            if following is not None and _is_file(path.parent / following):
+                following = path.parent / following
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
         for name, options in own.items():
@@ -148,7 +157,7 @@ def pipeline_options(
 def _sections(path: Path) -> dict[str, dict[str, Any]]:
     """Read a ROS parameter file whose sections begin with ``/**``; dotted keys are unfolded."""
     try:
-        sections = yaml.safe_load(path.read_text())
+        sections = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"expected YAML, {error}") from None
     if not isinstance(sections, dict):

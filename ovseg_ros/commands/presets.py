@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 import typer
@@ -17,10 +19,14 @@ def presets() -> None:
     """List the presets."""
     from ovseg_ros.presets import DEFAULT, list_presets
 
-    for name, path in list_presets().items():
-        first = path.read_text().partition("\n")[0]
-        about = first.lstrip("# ") if first.startswith("#") else ""
-        typer.echo(f"{name:16} {'(default) ' if name == DEFAULT else ''}{about}")
+    found = list_presets()
+    width = max(map(len, found), default=0)
+    for name, path in found.items():
+        lines = takewhile(lambda line: line.startswith("#"), path.read_text("utf-8").splitlines())
+        about = " ".join(line.lstrip("# ") for line in lines)
+        sentence = re.match(r".*?\.(?= |$)|.*", about)
+        shown = sentence[0] if sentence else ""
+        typer.echo(f"{name:{width}}  {'(default) ' if name == DEFAULT else ''}{shown}")
 
 
 def pull(

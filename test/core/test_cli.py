@@ -553,6 +553,10 @@ def test_presets_are_listed(ovseg):
     assert code == 0
     assert "robot_cell" in out
     assert "(default)" in out
+    lines = out.splitlines()
+    starts = {len(line) - len(line.split(maxsplit=1)[1]) for line in lines}
+    assert len(starts) == 1
+    assert all(line.endswith(".") for line in lines)  # the first sentence of the file, all of it
 
 
 def test_pull_downloads_what_is_public_and_only_what_is_used(ovseg, monkeypatch, tmp_path):

@@ -90,13 +90,31 @@ def test_a_preset_may_extend_another(tmp_path):
 
 @pytest.mark.parametrize(
     ("base", "reason"),
-    [("mine.yaml", "got a circle"), ("nowhere", "preset: expected"), ("[a]", "extends: expected")],
+    [
+        ("mine.yaml", "got a circle"),
+        ("nowhere", r"mine\.yaml: extends: preset: expected"),
+        ("[a]", "extends: expected"),
+    ],
 )
 def test_a_base_that_cannot_be_is_refused(tmp_path, monkeypatch, base, reason):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(EXTENDING.replace("BASE", base))
     with pytest.raises(ValueError, match=reason):
         load_preset("mine.yaml")
+
+
+def test_the_file_of_a_base_counts_from_the_folder_of_the_preset(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "lab"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text(EXTENDING.replace("BASE", "base.yaml"))
+    (folder / "base.yaml").write_text(
+        "/**:\n  ros__parameters:\n    vocabulary.names: [犬]\n", "utf-8"
+    )
+    (folder / "robot_cell").write_text("no preset")
+    assert node_options("lab/mine.yaml", "x")["vocabulary"]["names"]
+    (folder / "mine.yaml").write_text(EXTENDING.replace("BASE", "robot_cell"))
+    assert load_preset("lab/mine.yaml")
 
 
 def test_an_empty_preset_is_refused(tmp_path):
