@@ -37,9 +37,9 @@ def write_whole(path: Path, write: Callable[[Path], object], *, lasting: bool = 
                 os.fsync(file.fileno())
         unfinished.replace(path)
     except OSError as error:
-        if error.errno is not None:
-            error.filename, error.filename2 = str(path), None
-        raise
+        if error.errno is None:  # one of our own, that says it
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         with contextlib.suppress(OSError):
             unfinished.unlink(missing_ok=True)

@@ -62,7 +62,7 @@ def test_a_disk_without_room_is_told_with_the_name_of_the_file(tmp_path: Path):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     path = tmp_path / "a.json"
-    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'") + "$"):
         write_whole(path, fill)
     assert list(tmp_path.iterdir()) == []
 
@@ -95,3 +95,11 @@ def test_lines_are_mended_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
         patch.setattr(Path, "write_bytes", cut)
         whole_lines(path, mend=True)
     assert path.read_bytes() == b"one\ntwo\nth"
+
+
+def test_what_cannot_take_its_place_is_told_with_its_name(tmp_path: Path):
+    path = tmp_path / "a"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError, match=re.escape(f"'{path}'") + "$"):
+        write_whole(path, Path.touch)
+    assert list(tmp_path.iterdir()) == [path]
