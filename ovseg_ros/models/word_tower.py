@@ -109,9 +109,12 @@ class WordTower(nn.Module):
         strength = 0.5**0.5 * (length / largest).clamp(max=1)[..., None]
         if self._prototypes is None:
             self._prototypes = self.tower.prototypes()
-        cosines = F.normalize(coarse, dim=-1) @ self._prototypes.to(coarse).T  # (B, h, w, 1000)
-        best = [cosines[..., list(classes)].amax(-1) for classes in covered]
-        return (strength * torch.stack(best, -1)).permute(0, 3, 1, 2)
+        places = F.normalize(coarse, dim=-1).flatten(0, 2)  # (B * h * w, 192)
+        classes = [number for group in covered for number in group]
+        sizes = torch.tensor([len(group) for group in covered], device=coarse.device)
+        cosines = self._prototypes[classes].to(coarse) @ places.T  # a row for each class of each
+        best = torch.segment_reduce(cosines, "max", lengths=sizes)  # (N, B * h * w)
+        return (strength * best.T.unflatten(0, coarse.shape[:3])).permute(0, 3, 1, 2)
 
     def _join(self, neck: Tensor, trunk: Tensor) -> Tensor:
         parts = [F.normalize(part, dim=-1) * 0.5**0.5 for part in (neck, trunk)]

@@ -40,7 +40,8 @@ def label_pixels(
 
     Every pixel gets the category that wins it when all maps are enlarged bilinearly, however many
     categories that makes; ties go to the smaller channel. The confidence is the winner's softmax
-    among itself and the (at most ``CHIEF``) categories that win most patches.
+    among itself, the background and the (at most ``CHIEF``) categories that win most patches of
+    those that surpass the background anywhere.
 
     Args:
         logits: Similarity of every category, (B, K, h, w) float.
@@ -59,6 +60,10 @@ def label_pixels(
     if background is not None:
         known = F.pad(known, (1, 0))
     with stage("upsample + argmax"):
+        if background is not None:  # enlarging lifts no category above its best patch
+            rise = logits.amax((0, 2, 3)) > background
+            rise[0] |= ~rise.any()
+            logits, known = logits[:, rise], known[F.pad(rise, (1, 0), value=True)]
         found = [_label(image, size_hw, temperature, background) for image in logits]
         labels = torch.stack([_look_up(known, index) for index, _ in found])
         confidence = torch.stack([share for _, share in found])

@@ -76,3 +76,18 @@ def test_a_tower_without_notes_has_nothing_to_take_back(tmp_path: Path):
 def test_names_that_the_tower_was_not_taught_had_no_head_start():
     streets = named_word_tower("robot_cell/tower", tower_digest(FOLDER), taught=["road", "sky"])
     assert not streets.head_start(torch.randn(5, streets.embed_dim)).any()
+
+
+@torch.inference_mode()
+def test_the_best_class_that_a_name_covers_counts(words: WordTower):
+    images, text = torch.randn(2, 3, 64, 96), torch.zeros(3, words.embed_dim)
+    found = words.match(images, text, [(3, 500, 7), (), (42,)], torch.zeros(3))
+    coarse = words.tower.features(images).last.permute(0, 2, 3, 1) @ words.tower.basis
+    length = coarse.norm(dim=-1)
+    strong = torch.stack([rows.quantile(0.95) for rows in length.flatten(1)])[:, None, None]
+    cosines = F.normalize(coarse, dim=-1) @ words.tower.prototypes().T * 0.5**0.5
+    for name, classes in ((0, [3, 500, 7]), (2, [42])):
+        weighed = cosines[..., classes].amax(-1) * (length / strong).clamp(max=1)
+        expected = F.interpolate(weighed[:, None], scale_factor=4, mode="bilinear")[:, 0]
+        torch.testing.assert_close(found[:, name], expected, atol=1e-5, rtol=1e-4)
+    assert not found[:, 1].any()

@@ -117,6 +117,18 @@ def test_masks_are_16_bit_where_an_id_of_the_vocabulary_needs_it(ids: list[int],
         assert confidence.dtype == np.uint8
 
 
+def test_what_the_background_surpasses_everywhere_is_no_competition():
+    generator = torch.Generator().manual_seed(0)
+    logits, ids = torch.rand(2, 20, 6, 8, generator=generator), np.arange(1, 21, dtype=np.uint16)
+    logits[:, 10:] = 0.4 - 0.1 * logits[:, 10:]  # never labelled
+    how = {"size_hw": (48, 64), "temperature": 0.05, "background": 0.4}
+    alone = label_pixels(logits[:, :10], ids[:10], **how)
+    for found, expected in zip(label_pixels(logits, ids, **how), alone, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    labels, _ = label_pixels(logits[:, 10:], ids[10:], **how)
+    assert not labels.any()
+
+
 def test_ties_go_to_the_smaller_id():
     logits = torch.zeros(1, 3, 1, 2)
     logits[0, 2, 0, 0] = 1
