@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from ovseg_ros.bench.jobs import Job, Result
-from ovseg_ros.bench.timing import Timing, invented_words, milliseconds, result_of, timing
+from ovseg_ros.bench.names import bench_names
+from ovseg_ros.bench.timing import Timing, milliseconds, result_of, timing
 from ovseg_ros.models.stages import Stopwatch
 from ovseg_ros.pipeline import PipelineConfig
 from ovseg_ros.segmenters.base import Segmenter
@@ -40,7 +41,7 @@ def time_stages(
         Timings with floors, and what was segmented.
     """
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    words = invented_words(names)
+    words = Vocabulary.of(*bench_names(names))
     wait = _waiter(segmenter.device)
     peak = peak_tflops(segmenter.device, getattr(torch, segmenter.dtype))
     stages: dict[str, list[float]] = {}

@@ -14,6 +14,7 @@ import torch
 
 from ovseg_ros.bench.jobs import Job, Result
 from ovseg_ros.bench.memory import peak_mib
+from ovseg_ros.bench.names import bench_names
 from ovseg_ros.config import flatten
 from ovseg_ros.evaluation.protocol import versions
 from ovseg_ros.photographs import read_image
@@ -51,11 +52,6 @@ class Timing:
     def floor_ratio(self) -> float | None:
         """Median by floor; None without arithmetic to speak of."""
         return round(self.median_ms / self.floor_ms, 2) if self.floor_ms else None
-
-
-def invented_words(count: int) -> Vocabulary:
-    """Return a vocabulary of a size."""
-    return Vocabulary.of(*(f"object {number}" for number in range(count)))
 
 
 def measure(
@@ -117,7 +113,7 @@ def segmenter_timings(job: Job) -> list[Timing]:
     """
     config = job.config
     segmenter = build_segmenter(config.segmenter, device=config.device, dtype=config.dtype)
-    words = {count: invented_words(count) for count in job.counts}
+    words = {count: Vocabulary.of(*bench_names(count)) for count in job.counts}
     times: dict[int, list[float]] = {count: [] for count in words}
     for block in range(_BLOCKS):
         for count, vocabulary in words.items():

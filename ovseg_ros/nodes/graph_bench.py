@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 
 from ovseg_ros.bench.graph import Playback
 from ovseg_ros.bench.memory import resident_mib
+from ovseg_ros.bench.names import bench_names
 from ovseg_ros.config import flatten
 from ovseg_ros.nodes.base import OUTPUT_QOS, SENSOR_QOS
 from ovseg_ros.nodes.conversions import stamp_from_msg
@@ -78,7 +79,7 @@ def _command(config: PipelineConfig, names: int) -> Iterator[str]:
     values |= {
         "preset": "",
         "vocabulary.mode": "fixed",
-        "vocabulary.names": [f"object {number}" for number in range(names)],
+        "vocabulary.names": list(bench_names(names)),
         "vocabulary.max_categories": max(names, 1),
         "mask_encoding": "mono8" if names <= MAX_MONO8_ID else "16UC1",
     }

@@ -9,13 +9,15 @@ import numpy as np
 import torch
 
 from ovseg_ros.bench.jobs import Job, Result
-from ovseg_ros.bench.timing import Timing, invented_words, measure, report, table
+from ovseg_ros.bench.names import bench_names
+from ovseg_ros.bench.timing import Timing, measure, report, table
 from ovseg_ros.segmenters.dense import TextSegmenter
 from ovseg_ros.segmenters.fisa.clip import Clip, make_clip
 from ovseg_ros.segmenters.fisa.config import Adaptation, FisaConfig
 from ovseg_ros.segmenters.fisa.generator import MaskGenerator
 from ovseg_ros.segmenters.fisa.model import Classifier, Fisa
 from ovseg_ros.segmenters.fisa.segmenter import FisaSegmenter
+from ovseg_ros.types import Vocabulary
 
 PUBLISHED = "published: 2.63 frames per second, 10.2 GB of GPU memory (380 ms a frame)"
 
@@ -104,7 +106,7 @@ def bench(job: Job) -> Result:
         f"classifier, {job.counts[-1]} names, 1 mask",
         lambda: model.classifier.match(model.classifier(seen, first, text)[0], text),
     )
-    words = invented_words(min(job.counts))
+    words = Vocabulary.of(*bench_names(min(job.counts)))
     time(f"frame, {len(words)} names", lambda: segmenter.segment(job.image[None], words))
     trained = sum(parameter.numel() for parameter in model.trained().values())
     lines = [
