@@ -1,4 +1,8 @@
-"""FocalNet as X-Decoder uses it: four stages whose outputs are taken before down-sampling."""
+"""FocalNet as X-Decoder uses it: four stages whose outputs are taken before down-sampling.
+
+Convolutions read maps that lie plane by plane, as the authors' do: with channels side by side a CPU
+rounds otherwise, and a mask value within that of one half changes what a query reads.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +27,7 @@ class PatchEmbed(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, h, w, C')."""
-        return self.norm(self.proj(x).permute(0, 2, 3, 1))
+        return self.norm(self.proj(x.contiguous()).permute(0, 2, 3, 1).contiguous())
 
 
 class FocalModulation(nn.Module):
@@ -44,15 +48,15 @@ class FocalModulation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
         levels, dim = len(self.focal_layers), x.shape[-1]
-        mixed = self.f(x).permute(0, 3, 1, 2)  # (B, 2C + L + 1, H, W)
+        mixed = self.f(x).permute(0, 3, 1, 2).contiguous()  # (B, 2C + L + 1, H, W)
         query, context, gates = mixed.split((dim, dim, levels + 1), 1)
         gathered = torch.zeros_like(query)
         for level, layer in enumerate(self.focal_layers):
             context = layer(context)
             gathered = gathered + context * gates[:, level : level + 1]
-        whole = F.gelu(context.mean((2, 3), keepdim=True))  # (B, C, 1, 1)
+        whole = F.gelu(context.mean(2, keepdim=True).mean(3, keepdim=True))  # (B, C, 1, 1)
         gathered = (gathered + whole * gates[:, levels:]) / (levels + 1)
-        return self.proj((query * self.h(gathered)).permute(0, 2, 3, 1))
+        return self.proj((query * self.h(gathered)).permute(0, 2, 3, 1).contiguous())
 
 
 class FocalBlock(nn.Module):
@@ -91,7 +95,7 @@ class DepthwiseFocalBlock(FocalBlock):
 
 
 def _channels_first(layer: nn.Module, x: Tensor) -> Tensor:
-    output: Tensor = layer(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    output: Tensor = layer(x.permute(0, 3, 1, 2).contiguous()).permute(0, 2, 3, 1)
     return output
 
 
