@@ -41,5 +41,5 @@ def doctor(
         if one.remedy:
             typer.echo(f"{'':8}  -> {one.remedy}")
     counts = {level: sum(one.level == level for one in found) for level in (ERROR, WARN)}
-    typer.echo(f"{counts[ERROR]} errors, {counts[WARN]} warnings")
+    typer.echo(f"errors: {counts[ERROR]}, warnings: {counts[WARN]}")
     raise typer.Exit(1 if counts[ERROR] else 0)
