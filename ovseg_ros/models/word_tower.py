@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ovseg_ros.models.conv_tower import STRIDE
 from ovseg_ros.models.files import read_object, read_tensors
 from ovseg_ros.models.logit_adjustment import LogitAdjustment
+from ovseg_ros.models.screening import may_exceed, pays
 from ovseg_ros.models.tower import CELL_FILE, COARSEST, MEANINGS, PhotoTower, named_tower
 from ovseg_ros.models.weights import resolve_weights
 
@@ -75,9 +76,15 @@ class WordTower(nn.Module):
         return F.pad(prototype, (self.tower.embed_dim, 1))
 
     def match(
-        self, images: Tensor, text: Tensor, covered: Sequence[tuple[int, ...]], less: Tensor
-    ) -> Tensor:
-        """Return the similarities of patches with text, (B, K, H/8, W/8) float32.
+        self,
+        images: Tensor,
+        text: Tensor,
+        covered: Sequence[tuple[int, ...]],
+        less: Tensor,
+        *,
+        floor: float | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the similarities of patches with text, (B, n, H/8, W/8) float32, and of which.
 
         For a text that covers ImageNet's classes, the best of those classes counts: a dog is one
         of 118 kinds, not their mean. Where the trunk answers weakly it counts for less, because
@@ -89,18 +96,30 @@ class WordTower(nn.Module):
             text: Unit vectors, (K, D).
             covered: For every text the classes it covers, none for others.
             less: What is taken off the similarities of texts that cover none, (K,).
+            floor: Texts that exceed it nowhere may be left out; by default none is.
+
+        Returns:
+            The similarities, and the n texts that they belong to, (n,) int64, ascending.
         """
         _, patches, last = self.tower.features(images)
         coarse = last.float().permute(0, 2, 3, 1) @ self.tower.basis.float()  # (B, h, w, 192)
         fine = _spread(coarse.permute(0, 3, 1, 2).to(patches.dtype), patches)
-        tokens = self._join(patches, fine.permute(0, 2, 3, 1)).float().permute(0, 3, 1, 2)
+        joined = self._join(patches, fine.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        tokens = joined.float()
+        told = torch.ones(len(text), dtype=torch.bool, device=text.device)
+        if floor is not None and pays(len(text), text.device):
+            told = may_exceed(joined, text, floor + less)
+            told[[number for number, classes in enumerate(covered) if classes]] = True
+            told[0] |= ~told.any()  # of none there is no product
+        among = told.nonzero()[:, 0]
+        text, less = text[among], less[among]
         # The product of patches and text, in half the time that it takes as one of matrices.
         found = F.conv2d(tokens, text[:, :, None, None], bias=-less)
-        real = [number for number, classes in enumerate(covered) if classes]
+        groups = [covered[number] for number in among.tolist()]
+        real = [number for number, classes in enumerate(groups) if classes]
         if real:
-            kinds = self._kinds(coarse, [covered[number] for number in real])
-            found[:, real] = _spread(kinds, patches)
-        return found
+            found[:, real] = _spread(self._kinds(coarse, [groups[n] for n in real]), patches)
+        return found, among
 
     def _kinds(self, coarse: Tensor, covered: Sequence[tuple[int, ...]]) -> Tensor:
         """Return the weighed similarity with the best class of each group, (B, N, h, w)."""

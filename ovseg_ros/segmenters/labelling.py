@@ -35,6 +35,7 @@ def label_pixels(
     size_hw: tuple[int, int],
     temperature: float,
     background: float | None = None,
+    among: Tensor | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return label masks and confidences.
 
@@ -44,11 +45,12 @@ def label_pixels(
     those that surpass the background anywhere.
 
     Args:
-        logits: Similarity of every category, (B, K, h, w) float.
-        ids: Category ids of the K channels, (K,) uint16.
+        logits: Similarity of every category, (B, n, h, w) float.
+        ids: Ids of all categories, (K,) uint16.
         size_hw: Size (H, W) of the masks in pixels.
         temperature: Divides the logits before the softmax of the confidence.
         background: Constant logit of an unlabelled channel, or None.
+        among: Which categories the n channels are, (n,) int64 ascending; all of them if None.
 
     Returns:
         Labels (B, H, W), uint8 if every id fits and uint16 otherwise, and confidence (B, H, W)
@@ -57,13 +59,15 @@ def label_pixels(
     kind = label_dtype(ids)  # torch hardly knows uint16
     known = torch.from_numpy(ids.astype(np.int32)).to(logits.device)
     known = known.byte() if kind is np.uint8 else known
+    known = known if among is None else known[among]
     if background is not None:
         known = F.pad(known, (1, 0))
     with stage("upsample + argmax"):
         if background is not None:  # enlarging lifts no category above its best patch
             rise = logits.amax((0, 2, 3)) > background
-            rise[0] |= ~rise.any()
             logits, known = logits[:, rise], known[F.pad(rise, (1, 0), value=True)]
+            if not logits.shape[1]:
+                logits = logits.new_full((len(logits), 1, 1, 1), background - 1)
         found = [_label(image, size_hw, temperature, background) for image in logits]
         labels = torch.stack([_look_up(known, index) for index, _ in found])
         confidence = torch.stack([share for _, share in found])

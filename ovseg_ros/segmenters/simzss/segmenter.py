@@ -84,13 +84,15 @@ class SimZSSSegmenter(TextSegmenter):
         """Label every patch, and pixels between patches; see :class:`DenseSegmenter`."""
         if self._config.dense == "pixels":
             return self._label_by_pixels(images, vocabulary)
-        logits = self._similarity(images, vocabulary.names, adjusted=True)
+        floor = self._config.background or None
+        logits, among = self._compare(images, vocabulary.names, adjusted=True, floor=floor)
         labels, confidence = label_pixels(
             logits,
             vocabulary.ids,
+            among=among,
             size_hw=images.shape[1:3],
             temperature=self._config.temperature,
-            background=self._config.background or None,
+            background=floor,
         )
         return Segmentation(labels=labels, confidence=confidence, vocabulary=vocabulary)
 
@@ -128,14 +130,23 @@ class SimZSSSegmenter(TextSegmenter):
             images: RGB, (B, H, W, 3) uint8.
             names: K names.
         """
-        return self._similarity(images, names, adjusted=False)
+        similarity, _ = self._compare(images, names, adjusted=False, floor=None)
+        return similarity
 
     @torch.inference_mode()
-    def _similarity(self, images: np.ndarray, names: Sequence[str], *, adjusted: bool) -> Tensor:
-        """Return similarities; adjusted ones may be compared with each other and a background."""
+    def _compare(
+        self, images: np.ndarray, names: Sequence[str], *, adjusted: bool, floor: float | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return similarities, and of which names if not of all.
+
+        Adjusted ones may be compared with each other and a background; names that exceed no floor
+        may be left out.
+        """
         pixels = self._pixels(images, self._input_hw(images))
         text = self._read(tuple(names), adjusted=adjusted)
-        return self._slide(pixels, text) if self._config.window else self._match(pixels, text)
+        if self._config.window:
+            return self._slide(pixels, text), None
+        return self._match(pixels, text, floor)
 
     @torch.inference_mode()
     def classify(self, images: np.ndarray, names: Sequence[str]) -> np.ndarray:
@@ -174,15 +185,18 @@ class SimZSSSegmenter(TextSegmenter):
             _, patches = self._model.encode_image(pixels.to(self._dtype))
             return unit(patches.float())
 
-    def _match(self, pixels: Tensor, text: _Text) -> Tensor:
+    def _match(
+        self, pixels: Tensor, text: _Text, floor: float | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         if isinstance(self._model.visual, WordTower):
             with stage("encoder"):
                 return self._model.visual.match(
-                    pixels.to(self._dtype), text.vectors, text.covered, text.less
+                    pixels.to(self._dtype), text.vectors, text.covered, text.less, floor=floor
                 )
         patches = self._patches(pixels)  # (B, h, w, D)
         with stage("head"):
-            return F.linear(patches, text.vectors, -text.less).permute(0, 3, 1, 2)  # (B, K, h, w)
+            found = F.linear(patches, text.vectors, -text.less)
+            return found.permute(0, 3, 1, 2), None  # (B, K, h, w)
 
     def _slide(self, pixels: Tensor, text: _Text) -> Tensor:
         """Average the similarities of overlapping windows at input resolution / patch size."""
@@ -196,7 +210,7 @@ class SimZSSSegmenter(TextSegmenter):
                 window = pixels[:, :, top : top + side, left : left + side]
                 rows = slice(top // patch, (top + window.shape[2]) // patch)
                 columns = slice(left // patch, (left + window.shape[3]) // patch)
-                total[:, :, rows, columns] += self._match(window, text)
+                total[:, :, rows, columns] += self._match(window, text)[0]
                 count[rows, columns] += 1
         return total / count
 

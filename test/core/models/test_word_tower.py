@@ -36,7 +36,8 @@ def test_other_sizes_are_padded_so_that_strides_lie_on_each_other(words: WordTow
 def test_names_that_cover_no_class_are_compared_by_the_cosine(words: WordTower):
     images, text = torch.randn(2, 3, 64, 96), F.normalize(torch.randn(200, words.embed_dim), dim=1)
     less = torch.randn(200)
-    found = words.match(images, text, [()] * 200, less)
+    found, among = words.match(images, text, [()] * 200, less)
+    assert among.tolist() == list(range(200))
     tokens = words(images)[1].double()
     expected = (tokens @ text.double().T - less).permute(0, 3, 1, 2)
     torch.testing.assert_close(found.double(), expected, atol=1e-6, rtol=0)
@@ -79,9 +80,30 @@ def test_names_that_the_tower_was_not_taught_had_no_head_start():
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("floor", [-1.0, 0.0, 0.1, 2.0])
+def test_texts_that_stay_under_the_floor_may_be_left_out_and_no_others(
+    words: WordTower, floor: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("ovseg_ros.models.word_tower.pays", lambda texts, device: True)
+    images, text = torch.randn(2, 3, 64, 96), F.normalize(torch.randn(300, words.embed_dim), dim=1)
+    covered = [(5,) if number % 50 == 3 else () for number in range(300)]
+    less = 0.05 * torch.randn(300)
+    every, _ = words.match(images, text, covered, less)
+    found, among = words.match(images, text, covered, less, floor=floor)
+    torch.testing.assert_close(found, every[:, among], atol=1e-6, rtol=0)
+    above = (every.amax((0, 2, 3)) > floor).nonzero()[:, 0]
+    assert set(above.tolist()) <= set(among.tolist())
+    assert len(among) >= 6  # what a dictionary knows is always there
+    if floor == 0.1:
+        assert len(above) <= len(among) < 250
+    if floor == 2.0:
+        assert len(among) == 6
+
+
+@torch.inference_mode()
 def test_the_best_class_that_a_name_covers_counts(words: WordTower):
     images, text = torch.randn(2, 3, 64, 96), torch.zeros(3, words.embed_dim)
-    found = words.match(images, text, [(3, 500, 7), (), (42,)], torch.zeros(3))
+    found, _ = words.match(images, text, [(3, 500, 7), (), (42,)], torch.zeros(3))
     coarse = words.tower.features(images).last.permute(0, 2, 3, 1) @ words.tower.basis
     length = coarse.norm(dim=-1)
     strong = torch.stack([rows.quantile(0.95) for rows in length.flatten(1)])[:, None, None]

@@ -125,8 +125,9 @@ def test_what_the_background_surpasses_everywhere_is_no_competition():
     alone = label_pixels(logits[:, :10], ids[:10], **how)
     for found, expected in zip(label_pixels(logits, ids, **how), alone, strict=True):
         np.testing.assert_array_equal(found, expected)
-    labels, _ = label_pixels(logits[:, 10:], ids[10:], **how)
-    assert not labels.any()
+    for background in (0.4, 0.5, 0.165 + 0.3, 0.7):
+        labels, _ = label_pixels(logits[:, 10:], ids[10:], **{**how, "background": background})
+        assert not labels.any()
 
 
 def test_ties_go_to_the_smaller_id():

@@ -198,7 +198,7 @@ class TestMasks:
     ):
         segmenter = make_segmenter(background=background)
         cosines = torch.rand(1, 5, 4, 6, generator=torch.Generator().manual_seed(0))
-        with mock.patch.object(segmenter, "_match", return_value=cosines):
+        with mock.patch.object(segmenter, "_match", return_value=(cosines, None)):
             result = segmenter.segment(noise(1, 20, 30), Vocabulary.of(*NAMES))
         assert low <= (result.labels > 0).mean() <= high
 
