@@ -1,9 +1,9 @@
 """Logit adjustment (arXiv 2007.07314): the head start of rare categories is taken back in use.
 
-A tower learns with rare categories weighed more, else it would not see a domino at all. What a
-cross-entropy with weights w learns is log w above the logit of what is there (equation 10 of the
-paper, with w in place of 1 / prior). Inside of things that changes nothing; a patch on the border
-of a domino and a table goes to the domino, and every mask is too large.
+A tower learns with rare categories weighed more, else it would not see a domino at all. A
+cross-entropy with weights w puts log w on the logit of what is there. Inside of things that changes
+nothing; a patch on the border of a domino and a table goes to the domino, and every mask is too
+large. So log w is taken off again (the paper's post-hoc adjustment, with 1 / w for its prior).
 """
 
 from __future__ import annotations

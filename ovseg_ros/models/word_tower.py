@@ -83,7 +83,7 @@ class WordTower(nn.Module):
         less: Tensor,
         *,
         floor: float | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Return the similarities of patches with text, (B, n, H/8, W/8) float32, and of which.
 
         For a text that covers ImageNet's classes, the best of those classes counts: a dog is one
@@ -99,26 +99,28 @@ class WordTower(nn.Module):
             floor: Texts that exceed it nowhere may be left out; by default none is.
 
         Returns:
-            The similarities, and the n texts that they belong to, (n,) int64, ascending.
+            The similarities, and the n texts that they belong to, (n,) int64, ascending; None if
+            they are of all.
         """
         _, patches, last = self.tower.features(images)
         coarse = last.float().permute(0, 2, 3, 1) @ self.tower.basis.float()  # (B, h, w, 192)
         fine = _spread(coarse.permute(0, 3, 1, 2).to(patches.dtype), patches)
         joined = self._join(patches, fine.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         tokens = joined.float()
-        told = torch.ones(len(text), dtype=torch.bool, device=text.device)
+        among = None
         if floor is not None and pays(len(text), text.device):
             told = may_exceed(joined, text, floor + less)
             told[[number for number, classes in enumerate(covered) if classes]] = True
             told[0] |= ~told.any()  # of none there is no product
-        among = told.nonzero()[:, 0]
-        text, less = text[among], less[among]
+            among = told.nonzero()[:, 0]
+            text, less = text[among], less[among]
+            covered = [covered[number] for number in among.tolist()]
         # The product of patches and text, in half the time that it takes as one of matrices.
         found = F.conv2d(tokens, text[:, :, None, None], bias=-less)
-        groups = [covered[number] for number in among.tolist()]
-        real = [number for number, classes in enumerate(groups) if classes]
+        real = [number for number, classes in enumerate(covered) if classes]
         if real:
-            found[:, real] = _spread(self._kinds(coarse, [groups[n] for n in real]), patches)
+            kinds = self._kinds(coarse, [covered[number] for number in real])
+            found[:, real] = _spread(kinds, patches)
         return found, among
 
     def _kinds(self, coarse: Tensor, covered: Sequence[tuple[int, ...]]) -> Tensor:
@@ -160,13 +162,10 @@ def named_word_tower(tower: str, digest: str, *, taught: Sequence[str] = ()) -> 
     path = directory / CELL_FILE
     noted = read_tensors(path) if path.is_file() else {}
     own = read_object(directory / "config.json", option="tower").get("categories", ())
-    known = "rarity" in noted and set(own) <= set(taught)
-    return WordTower(
-        named_tower(tower, digest),
-        LogitAdjustment(noted["category_means"], noted["rarity"], noted["scale"])
-        if known
-        else None,
-    )
+    adjustment = None
+    if "rarity" in noted and set(own) <= set(taught):
+        adjustment = LogitAdjustment(noted["category_means"], noted["rarity"], noted["scale"])
+    return WordTower(named_tower(tower, digest), adjustment)
 
 
 def _spread(coarse: Tensor, patches: Tensor) -> Tensor:

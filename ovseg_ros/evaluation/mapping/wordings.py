@@ -12,7 +12,7 @@ QUOTE = "[\ue000-\uf8ff]"
 
 DENIAL = re.compile(
     r"\b(no|not|none|neither|nor|never|cannot|nothing|without|unlike|unrelated|lacks?|different"
-    r"|fails?|unable|hardly|less|wrong|incorrect|excluded?|excludes|refuse|avoid|outside|beyond"
+    r"|fails?|unable|hardly|less|wrong|incorrect|avoid|outside|beyond"
     r"|absent|missing|impossible|unclear|ambiguous|dissimilar|unsuitable|inappropriate|irrelevant"
     r"|invalid|unmatched|zero|mismatch(?:es|ed)?|false|ruled? out|rules out|seems? off"
     r"|(?:in|im|un|ir|dis|mis|non-?)(?:accura|suffic|plausib|prob|proper|convinc|compar|compat|"
@@ -24,7 +24,7 @@ DENIAL = re.compile(
     r"|(?<!a )(?:little|few)"
     r"|if (?:it|this|that|they)|only if|were|would have to|wonder|tempted|arbitrary"
     r"|one (?:might|could)"
-    r"|more (?:context|information|details?)|provide|clarify|cannot|too \w+"
+    r"|more (?:context|information|details?)|provide|clarify|too \w+"
     r"|(?:is|does|do|ca)nt|kein\w*|nicht|nichts|weder|geen|niet|aucune?|ni|pas|non"
     r"|ning[u\u00fa]n[oa]?|tampoco|nessun\w*|nenhum\w*|n\u00e3o|nie|\u017cad\w*|ikke|inte|ingen|hi\u00e7bir\w*"
     r"|de\u011fil)\b|n't\b|\brather than\b|\binstead of\b|\bother than\b"
