@@ -109,10 +109,10 @@ class WordTower(nn.Module):
         tokens = joined.float()
         among = None
         if floor is not None and pays(len(text), text.device):
-            told = may_exceed(joined, text, floor + less)
-            told[[number for number, classes in enumerate(covered) if classes]] = True
-            told[0] |= ~told.any()  # of none there is no product
-            among = told.nonzero()[:, 0]
+            kept = may_exceed(joined, text, floor + less)
+            kept[[number for number, classes in enumerate(covered) if classes]] = True
+            kept[0] |= ~kept.any()  # of none there is no product
+            among = kept.nonzero()[:, 0]
             text, less = text[among], less[among]
             covered = [covered[number] for number in among.tolist()]
         # The product of patches and text, in half the time that it takes as one of matrices.
@@ -158,14 +158,14 @@ def named_word_tower(tower: str, digest: str, *, taught: Sequence[str] = ()) -> 
         digest: Its digest, see :func:`~ovseg_ros.models.tower.named_tower`.
         taught: The names that text was taught.
     """
-    directory = Path(resolve_weights(tower))
+    photo_tower, directory = named_tower(tower, digest), Path(resolve_weights(tower))
     path = directory / CELL_FILE
     noted = read_tensors(path) if path.is_file() else {}
     own = read_object(directory / "config.json", option="tower").get("categories", ())
     adjustment = None
     if "rarity" in noted and set(own) <= set(taught):
         adjustment = LogitAdjustment(noted["category_means"], noted["rarity"], noted["scale"])
-    return WordTower(named_tower(tower, digest), adjustment)
+    return WordTower(photo_tower, adjustment)
 
 
 def _spread(coarse: Tensor, patches: Tensor) -> Tensor:
